@@ -1,0 +1,73 @@
+/*
+ * conf: mxhold.conf (INI, inih). Every key of mxhold.conf(5) stands in one table in conf.c with
+ * its type, default and bounds; unknown sections and keys are errors. All errors are collected,
+ * with file and line, before anything is refused. A loaded configuration is constant.
+ */
+#ifndef MXHOLD_CORE_CONF_H
+#define MXHOLD_CORE_CONF_H
+
+#include "core/ip.h"
+#include "core/records.h"
+
+#include <stdio.h>
+
+#define CONF_DEFAULT_PATH "/etc/mxhold/mxhold.conf"
+
+struct conf {
+	struct {
+		char *name;                  /* this relay's row in mxhold.relay; required */
+		char *region;                /* required */
+		struct ip *public_addresses; /* at which the world reaches this relay */
+		size_t public_address_count;
+		bool dedicated;   /* this Postfix carries customers' mail only; default no */
+		char *postmaster; /* who gets <postmaster>, abuse, root; required by `postfix apply`
+				   */
+		int64_t
+		    queue_lifetime; /* seconds, default 5d: maximal_queue_lifetime, retired rows */
+	} relay;
+	struct {
+		char *conninfo;        /* libpq; required by mxhold-sync */
+		int64_t poll_interval; /* seconds, default 10 */
+		int64_t stale_after;   /* seconds, default 60 */
+	} authority;
+	struct {
+		char *conninfo; /* default: the authority's */
+	} report;
+	struct {
+		char *conninfo;
+		int64_t retention_days; /* default 21 */
+	} journal;
+	struct {
+		char *state_dir;          /* default /var/lib/mxhold */
+		char *socket_dir;         /* default: mxhold below Postfix's queue_directory:
+					     /var/spool/postfix/mxhold */
+		char *postfix_config_dir; /* default /etc/postfix */
+		char *maillog;            /* default /var/log/mail.log */
+	} paths;
+	struct {
+		struct ip_network *allow;
+		size_t allow_count;
+	} fence;
+	struct {
+		char *listen;
+	} status;
+	struct {                    /* names or numbers; used only when started as root */
+		char *group;        /* default mxhold */
+		char *socket_group; /* default postfix */
+		char *sync;         /* default mxhold-sync */
+		char *policyd;      /* default mxhold-policyd */
+		char *milter;       /* default mxhold-milter */
+	} users;
+};
+
+/*
+ * Reads and checks `path`. NULL on any error; each error is written to `errors` as one line
+ * `path:line: what is wrong, and what would be right`. The caller frees with conf_free.
+ */
+struct conf *conf_load(const char *path, FILE *errors) __attribute__((warn_unused_result));
+/* The same from memory, `name` standing for the path (tests, fuzzing). */
+struct conf *conf_parse(const char *text, size_t length, const char *name, FILE *errors)
+    __attribute__((warn_unused_result));
+void conf_free(struct conf *conf);
+
+#endif

@@ -1,0 +1,31 @@
+/*
+ * fleet: the relays of the fleet, with their published names and addresses, as one relay sees
+ * them: its own, or another's. Built from the snapshot; read by the fence and by rule 1.
+ */
+#ifndef MXHOLD_CORE_FLEET_H
+#define MXHOLD_CORE_FLEET_H
+
+#include "core/ip.h"
+
+struct fleet; /* opaque */
+
+enum fleet_member {
+	FLEET_NOT,   /* no relay of the fleet */
+	FLEET_SELF,  /* this relay (perhaps others too: names may be shared within a region) */
+	FLEET_OTHER, /* another relay */
+};
+
+/* `self`: name of this relay's row. Returns NULL when out of memory. The caller frees. */
+struct fleet *fleet_new(const char *self);
+void fleet_free(struct fleet *fleet);
+/* `names` and `addresses` are separated by single blanks, as the feed writes them. */
+bool fleet_add(struct fleet *fleet, const char *relay, const char *names, const char *addresses)
+    __attribute__((warn_unused_result));
+/* Addresses from this relay's own configuration (public_addresses). */
+bool fleet_add_own_address(struct fleet *fleet, const struct ip *address)
+    __attribute__((warn_unused_result));
+
+enum fleet_member fleet_name(const struct fleet *fleet, const char *normal_name);
+enum fleet_member fleet_address(const struct fleet *fleet, const struct ip *address);
+
+#endif

@@ -1,0 +1,73 @@
+/*
+ * records: what the snapshot holds about a domain, a customer and a relay, and the state's facts,
+ * as plain data. Absent limits are 0 and inherit: domain, then customer, then the relay's default.
+ */
+#ifndef MXHOLD_CORE_RECORDS_H
+#define MXHOLD_CORE_RECORDS_H
+
+#include "core/domain.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define CUSTOMER_SIZE 65    /* name of a customer, with NUL */
+#define REGION_SIZE 33      /* name of a region, with NUL */
+#define REGIONS_SIZE 1024   /* region names separated by single blanks, with NUL */
+#define NEXT_HOPS_SIZE 1024 /* next hops, ", " between them, with NUL */
+#define RELAY_NAMES_SIZE 2048
+#define SIZE_LIMIT_DEFAULT 10485760u /* bytes of content: 10 MB */
+
+enum oversize { OVERSIZE_INHERIT, OVERSIZE_REJECT, OVERSIZE_DEFER };
+enum primary_up { PRIMARY_UP_INHERIT, PRIMARY_UP_ACCEPT, PRIMARY_UP_DEFER };
+enum mx_check { MX_CHECK_INHERIT, MX_CHECK_ON, MX_CHECK_OFF };
+
+struct limits {
+	uint64_t size_limit;     /* bytes of content; 0: inherit */
+	uint64_t quota_messages; /* 0: inherit */
+	uint64_t quota_bytes;    /* 0: inherit */
+	uint32_t retention;      /* seconds; 0: inherit */
+	enum oversize oversize;
+	enum primary_up when_primary_up;
+	enum mx_check mx_check;
+};
+
+struct domain_record {
+	char customer[CUSTOMER_SIZE];
+	bool include_subdomains;
+	bool suspended;
+	bool tls_required;
+	bool hops_withheld; /* the row has next hops, but not for this relay's region */
+	int64_t retired_at; /* seconds since the epoch; 0: not retired */
+	struct limits limits;
+	char regions[REGIONS_SIZE];     /* narrows the customer's; "": all of them */
+	char next_hops[NEXT_HOPS_SIZE]; /* "": by MX */
+};
+
+struct customer_record {
+	bool suspended;
+	int64_t retired_at; /* as above: a customer leaves only through retired too */
+	struct limits limits;
+	char regions[REGIONS_SIZE]; /* where his mail may be held; "": nowhere */
+};
+
+struct relay_record {
+	char region[REGION_SIZE];
+	char names[RELAY_NAMES_SIZE];     /* published names, normal form, single blanks */
+	char addresses[RELAY_NAMES_SIZE]; /* published addresses, single blanks */
+};
+
+/* Facts of the state, written by mxhold-queued. A fact that is not known never refuses. */
+enum mx_state { MX_STATE_UNKNOWN, MX_STATE_NAMED, MX_STATE_NOT_NAMED };
+
+struct state_facts {
+	enum mx_state mx; /* do the domain's MX records name this relay? */
+	uint64_t held_messages;
+	uint64_t held_bytes;
+	bool primary_is_up;       /* confirmed */
+	bool sender_keeps_trying; /* rule 10: first seen 5 minutes ago or more */
+};
+
+/* Does a list of blank-separated names hold `name`? */
+bool records_list_has(const char *list, const char *name);
+
+#endif

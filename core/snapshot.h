@@ -1,0 +1,150 @@
+/*
+ * snapshot: what the authority says, on this relay's disk, in LMDB below STATE_DIR/snapshot.
+ *
+ * One writer (mxhold-sync), many readers that need no database, no network and no lock. Values
+ * carry a checksum over key and value; what fails it is "cannot tell", never "no". The data lie in
+ * one of two sets of sub-databases; one key names the active one, so that a full load is built
+ * aside and swapped in one commit. A reader must never keep a transaction open between events.
+ */
+#ifndef MXHOLD_CORE_SNAPSHOT_H
+#define MXHOLD_CORE_SNAPSHOT_H
+
+#include "core/fleet.h"
+#include "core/records.h"
+
+#include <sys/types.h>
+
+enum snapshot_result {
+	SNAPSHOT_OK,
+	SNAPSHOT_NOT_FOUND,
+	SNAPSHOT_DAMAGED,  /* this value fails its checksum or cannot be decoded */
+	SNAPSHOT_UNUSABLE, /* no snapshot, another format, truncated file, LMDB error */
+};
+
+#define SNAPSHOT_EPOCH_SIZE 40
+#define SNAPSHOT_STAMP_SIZE 40
+
+struct snapshot_meta {
+	char epoch[SNAPSHOT_EPOCH_SIZE]; /* of the authority */
+	uint64_t version;                /* of the feed, applied */
+	char stamp[SNAPSHOT_STAMP_SIZE]; /* of that version: tells histories apart */
+	uint64_t confirmation;           /* newest confirmation row that was taken into account */
+	uint64_t serial;                 /* grows with every commit that changed records */
+	uint64_t fleet_serial;           /* grows with every change of the fleet */
+	int64_t loaded_at;               /* last full load, seconds since the epoch */
+	char relay[DOMAIN_SIZE];         /* this relay's row in the authority */
+	char region[REGION_SIZE];
+};
+
+/* When the authority was last heard: survives clock changes, not reboots (stale after one). */
+struct snapshot_contact {
+	char boot_id[37];
+	int64_t boot_ms; /* CLOCK_BOOTTIME, milliseconds */
+};
+
+/* --- readers --------------------------------------------------------------- */
+
+struct snapshot;
+
+/* Never fails for a missing file: the file is looked for at each begin. NULL: out of memory. */
+struct snapshot *snapshot_new(const char *state_dir, const char *self_relay);
+void snapshot_free(struct snapshot *snapshot);
+/*
+ * Begins a read transaction; opens the environment first where needed. Looks (at most once a
+ * `boot_ms` second) whether the file was replaced or truncated, and reopens it. Records and
+ * pointers are valid until snapshot_end. After anything but SNAPSHOT_OK no end is needed.
+ */
+enum snapshot_result snapshot_begin(struct snapshot *snapshot, int64_t boot_ms)
+    __attribute__((warn_unused_result));
+void snapshot_end(struct snapshot *snapshot);
+const struct snapshot_meta *snapshot_meta(const struct snapshot *snapshot);
+/* Why the last begin said UNUSABLE: static or owned text, never NULL. */
+const char *snapshot_problem(const struct snapshot *snapshot);
+
+enum snapshot_result snapshot_domain(
+    struct snapshot *snapshot, const char *name, struct domain_record *out);
+/*
+ * The row that speaks for `name`: its own, else the nearest parent's with include_subdomains (not
+ * retired). *owner, when not NULL, is set to the row's name (points into `name`).
+ */
+enum snapshot_result snapshot_domain_for(
+    struct snapshot *snapshot, const char *name, struct domain_record *out, const char **owner);
+enum snapshot_result snapshot_customer(
+    struct snapshot *snapshot, const char *name, struct customer_record *out);
+/* The fleet of this transaction; rebuilt only when it changed. NULL: damaged. Owned by snapshot. */
+const struct fleet *snapshot_fleet(struct snapshot *snapshot);
+/* Own addresses that the configuration names; to be called before the first begin. */
+bool snapshot_own_address(struct snapshot *snapshot, const struct ip *address)
+    __attribute__((warn_unused_result));
+/* Milliseconds since the authority was heard; -1: not since this boot, or never. */
+int64_t snapshot_contact_age(struct snapshot *snapshot, int64_t boot_ms);
+int64_t snapshot_clock_boot_ms(void); /* CLOCK_BOOTTIME now */
+
+/* Walks all domains in byte order; stops when visit returns false. */
+enum snapshot_result snapshot_each_domain(struct snapshot *snapshot,
+    bool (*visit)(const char *name, const struct domain_record *record, void *context),
+    void *context);
+
+/* --- the writer ------------------------------------------------------------- */
+
+struct snapshot_writer;
+
+/*
+ * Creates STATE_DIR/snapshot where missing (directory 0750, data 0640, lock 0660, group `group`
+ * unless (gid_t)-1). UNUSABLE with *problem (static) when it cannot be opened; the caller may then
+ * snapshot_set_aside and try again. map_size: bytes of address space (0: 64 GiB).
+ */
+enum snapshot_result snapshot_writer_open(const char *state_dir, gid_t group, size_t map_size,
+    struct snapshot_writer **out, const char **problem) __attribute__((warn_unused_result));
+void snapshot_writer_close(struct snapshot_writer *writer);
+/* Renames STATE_DIR/snapshot to snapshot.damaged (an older one is removed). False: errno is set. */
+bool snapshot_set_aside(const char *state_dir) __attribute__((warn_unused_result));
+
+/* A change transaction on the active set. Every call may fail with UNUSABLE: then abort. */
+enum snapshot_result snapshot_write_begin(struct snapshot_writer *writer);
+/* A load goes into the idle set, which is emptied first; sorted keys (bytewise) are fastest. */
+enum snapshot_result snapshot_load_begin(struct snapshot_writer *writer);
+/* A load of many rows may commit part of its work now, invisibly, and go on. */
+enum snapshot_result snapshot_load_checkpoint(struct snapshot_writer *writer);
+/* Sees this transaction's own writes; `from_active` reads the active set during a load. */
+enum snapshot_result snapshot_write_get_domain(
+    struct snapshot_writer *writer, bool from_active, const char *name, struct domain_record *out);
+enum snapshot_result snapshot_write_get_customer(struct snapshot_writer *writer, bool from_active,
+    const char *name, struct customer_record *out);
+enum snapshot_result snapshot_put_domain(
+    struct snapshot_writer *writer, const char *name, const struct domain_record *record);
+enum snapshot_result snapshot_put_customer(
+    struct snapshot_writer *writer, const char *name, const struct customer_record *record);
+enum snapshot_result snapshot_put_relay(
+    struct snapshot_writer *writer, const char *name, const struct relay_record *record);
+enum snapshot_result snapshot_delete_domain(struct snapshot_writer *writer, const char *name);
+enum snapshot_result snapshot_delete_customer(struct snapshot_writer *writer, const char *name);
+enum snapshot_result snapshot_delete_relay(struct snapshot_writer *writer, const char *name);
+/*
+ * The last step of a load: carries over, as retired at `now`, every domain (and the customers they
+ * name) of the active set that the new set lacks; those retired for longer than `queue_lifetime`
+ * seconds go. Next hops that the feed withholds are kept from the old record. *carried counts them.
+ */
+enum snapshot_result snapshot_load_carry_over(
+    struct snapshot_writer *writer, int64_t now, int64_t queue_lifetime, uint64_t *carried);
+/* Commits with `meta` (serials are kept by the writer itself); after a load the sets swap. */
+enum snapshot_result snapshot_commit(
+    struct snapshot_writer *writer, const struct snapshot_meta *meta);
+void snapshot_abort(struct snapshot_writer *writer);
+/* Says that the authority was heard now: a small transaction of its own. */
+enum snapshot_result snapshot_put_contact(struct snapshot_writer *writer, int64_t boot_ms);
+/* The meta of the active set; NOT_FOUND before the first load. */
+enum snapshot_result snapshot_writer_meta(
+    struct snapshot_writer *writer, struct snapshot_meta *out);
+/* Removes domains retired before `now - queue_lifetime`. For a change transaction. */
+enum snapshot_result snapshot_purge_retired(
+    struct snapshot_writer *writer, int64_t now, int64_t queue_lifetime, uint64_t *purged);
+
+struct snapshot_census {
+	uint64_t domains, retired, customers, relays, damaged;
+};
+/* Reads and checks every value of the active set. DAMAGED when any fails. */
+enum snapshot_result snapshot_verify(
+    struct snapshot_writer *writer, struct snapshot_census *census);
+
+#endif
