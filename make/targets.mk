@@ -20,3 +20,10 @@ lint:
 ## make clean     removes what was built
 clean:
 	rm -rf build
+
+## make check     all tests; ends with the line `N passed, N failed`
+check:
+	$(Q)sh make/deps.sh
+	$(Q)$(MAKE) --no-print-directory tests-build
+	$(Q)$(MAKE) --no-print-directory SAN=1 tests-build
+	$(Q)BUILD=$(BUILD) SAN_BUILD=build/san sh tests/run.sh $(SUITES)
