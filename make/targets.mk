@@ -27,3 +27,22 @@ check:
 	$(Q)$(MAKE) --no-print-directory tests-build
 	$(Q)$(MAKE) --no-print-directory SAN=1 tests-build
 	$(Q)BUILD=$(BUILD) SAN_BUILD=build/san sh tests/run.sh $(SUITES)
+
+# Installation. The configuration itself is never written: the sample stands beside it.
+SBINDIR := $(DESTDIR)$(PREFIX)/sbin
+SHAREDIR := $(DESTDIR)$(PREFIX)/share/mxhold
+MANDIR := $(DESTDIR)$(PREFIX)/share/man
+DOCDIR := $(DESTDIR)$(PREFIX)/share/doc/mxhold
+ETCDIR := $(DESTDIR)$(if $(filter /usr,$(PREFIX)),/etc,$(PREFIX)/etc)/mxhold
+
+## make install   installs below $(DESTDIR)$(PREFIX) (default PREFIX=/usr)
+install: all
+	install -d $(SBINDIR) $(SHAREDIR)/sql $(SHAREDIR)/postfix $(DOCDIR) $(ETCDIR)
+	install -m 0755 $(PROGRAMS) $(SBINDIR)
+	install -m 0644 sql/[0-9]*.sql $(SHAREDIR)/sql
+	install -m 0644 postfix-conf/* $(SHAREDIR)/postfix
+	install -m 0644 postfix-conf/mxhold.conf.sample $(ETCDIR)
+	install -m 0644 README.md CHANGES LICENSE docs/*.md $(DOCDIR)
+	for page in docs/man/*.[1-8]; do \
+		install -d $(MANDIR)/man$${page##*.} && install -m 0644 $$page $(MANDIR)/man$${page##*.}; \
+	done
