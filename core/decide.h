@@ -27,11 +27,16 @@ enum decide_rule { /* numbers are part of the logs and of mxholdctl's output */
 };
 
 enum verdict_kind {
-	VERDICT_PERMIT,      /* rule 12 */
-	VERDICT_DEFER,       /* 4xx */
-	VERDICT_REJECT,      /* 5xx: the sender's own fault (size) */
-	VERDICT_NOT_OURS,    /* rule 4: the domain is certainly not ours; Postfix decides */
-	VERDICT_CANNOT_TELL, /* rules 2 and 3, and damaged facts: later */
+	VERDICT_PERMIT,   /* rule 12 */
+	VERDICT_DEFER,    /* 4xx */
+	VERDICT_REJECT,   /* 5xx: the sender's own fault (size) */
+	VERDICT_NOT_OURS, /* rule 4: the domain is certainly not ours; Postfix decides */
+	/*
+	 * Later. Rules 2 and 3: nobody knows whether the domain is ours (DEFER_IF_REJECT, so that
+	 * other mail of the host goes its way). With any other rule the domain is ours, and that
+	 * rule could not be checked for a damaged record: a plain 450, else Postfix would accept.
+	 */
+	VERDICT_CANNOT_TELL,
 };
 
 struct verdict {
@@ -45,12 +50,13 @@ struct verdict {
 enum known { KNOWN_NO, KNOWN_YES, KNOWN_UNCLEAR };
 
 struct decide_facts {
+	bool never_ours; /* an address literal, or no domain at all: rule 4, whatever else holds */
 	bool snapshot_usable;
 	bool contact_fresh; /* the authority was heard within stale_after */
 	bool address_plain;
 	enum known odd_names_known; /* only for an address that is not plain */
 	enum known domain_known;    /* only for a plain one; UNCLEAR: the record was damaged */
-	bool client_is_fleet;
+	enum known client_is_fleet; /* UNCLEAR: the fleet's records were damaged */
 	const struct domain_record *domain;     /* set when domain_known is YES */
 	const struct customer_record *customer; /* NULL: missing or damaged */
 	const char *region;                     /* of this relay */

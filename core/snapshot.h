@@ -64,8 +64,10 @@ const char *snapshot_problem(const struct snapshot *snapshot);
 enum snapshot_result snapshot_domain(
     struct snapshot *snapshot, const char *name, struct domain_record *out);
 /*
- * The row that speaks for `name`: its own, else the nearest parent's with include_subdomains (not
- * retired). *owner, when not NULL, is set to the row's name (points into `name`).
+ * The row that speaks for `name`: its own, else the nearest parent's with include_subdomains. Live
+ * rows come before retired ones: a live parent takes in a subdomain whose own row was removed. A
+ * retired parent still speaks for its subdomains (their mail may be held). *owner, when not NULL,
+ * is set to the row's name (points into `name`).
  */
 enum snapshot_result snapshot_domain_for(
     struct snapshot *snapshot, const char *name, struct domain_record *out, const char **owner);
@@ -91,13 +93,20 @@ struct snapshot_writer;
 
 /*
  * Creates STATE_DIR/snapshot where missing (directory 0750, data 0640, lock 0660, group `group`
- * unless (gid_t)-1). UNUSABLE with *problem (static) when it cannot be opened; the caller may then
- * snapshot_set_aside and try again. map_size: bytes of address space (0: 64 GiB).
+ * unless (gid_t)-1). map_size: bytes of address space (0: 64 GiB). Anything but OK sets *problem
+ * (static text, valid until the next call). DAMAGED: snapshot_set_aside and a new try cure it.
+ * UNUSABLE: they do not (another writer, no permission, no room). A process that has a writer open
+ * must not read the same snapshot through snapshot_new (LMDB: one environment once a process).
  */
 enum snapshot_result snapshot_writer_open(const char *state_dir, gid_t group, size_t map_size,
     struct snapshot_writer **out, const char **problem) __attribute__((warn_unused_result));
 void snapshot_writer_close(struct snapshot_writer *writer);
-/* Renames STATE_DIR/snapshot to snapshot.damaged (an older one is removed). False: errno is set. */
+/* Why the last call on `writer` failed. Never NULL; valid until the next call. */
+const char *snapshot_writer_problem(const struct snapshot_writer *writer);
+/*
+ * Renames STATE_DIR/snapshot to snapshot.damaged (an older one is removed). The writer must be
+ * closed. False: errno is set; EWOULDBLOCK: a living writer has it.
+ */
 bool snapshot_set_aside(const char *state_dir) __attribute__((warn_unused_result));
 
 /* A change transaction on the active set. Every call may fail with UNUSABLE: then abort. */
@@ -143,7 +152,11 @@ enum snapshot_result snapshot_purge_retired(
 struct snapshot_census {
 	uint64_t domains, retired, customers, relays, damaged;
 };
-/* Reads and checks every value of the active set. DAMAGED when any fails. */
+/*
+ * Reads and checks every value of the active set, in a child process that may die of it. DAMAGED
+ * when any fails; a full load cures that while the sound rows go on serving. UNUSABLE: the file
+ * itself is broken: close, set aside, open, load.
+ */
 enum snapshot_result snapshot_verify(
     struct snapshot_writer *writer, struct snapshot_census *census);
 
