@@ -38,6 +38,9 @@ struct domain_record {
 	bool tls_required;
 	bool hops_withheld; /* the row has next hops, but not for this relay's region */
 	int64_t retired_at; /* seconds since the epoch; 0: not retired */
+	/* When include_subdomains was withdrawn (0: it was not): the subdomains retired then, and
+	   their held mail needs a row. Kept by the snapshot's writer; the feed leaves it 0. */
+	int64_t subdomains_retired_at;
 	struct limits limits;
 	char regions[REGIONS_SIZE];     /* narrows the customer's; "": all of them */
 	char next_hops[NEXT_HOPS_SIZE]; /* "": by MX */

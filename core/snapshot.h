@@ -66,7 +66,8 @@ enum snapshot_result snapshot_domain(
 /*
  * The row that speaks for `name`: its own, else the nearest parent's with include_subdomains. Live
  * rows come before retired ones: a live parent takes in a subdomain whose own row was removed. A
- * retired parent still speaks for its subdomains (their mail may be held). *owner, when not NULL,
+ * retired parent still speaks for its subdomains (their mail may be held), and so does, as retired,
+ * one that had include_subdomains until lately. *owner, when not NULL,
  * is set to the row's name (points into `name`).
  */
 enum snapshot_result snapshot_domain_for(
