@@ -85,9 +85,8 @@ oversize(const struct limits *limits)
 	return verdict;
 }
 
-/* A retired row counts for as long as mail that came in under it can lie in the queue. */
-static bool
-retired_expired(int64_t retired_at, int64_t now, int64_t queue_lifetime)
+bool
+decide_retired_expired(int64_t retired_at, int64_t now, int64_t queue_lifetime)
 {
 	return retired_at != 0 && now > retired_at && now - retired_at >= queue_lifetime;
 }
@@ -96,7 +95,7 @@ static bool
 domain_is_known(const struct decide_facts *facts)
 {
 	return facts->domain_known == KNOWN_YES && facts->domain != NULL &&
-	       !retired_expired(facts->domain->retired_at, facts->now, facts->queue_lifetime);
+	       !decide_retired_expired(facts->domain->retired_at, facts->now, facts->queue_lifetime);
 }
 
 static struct verdict

@@ -79,6 +79,12 @@ struct verdict decide_content_size(const struct limits *limits, uint64_t bytes);
 bool decide_region_permitted(
     const struct domain_record *domain, const struct customer_record *customer, const char *region);
 
+/*
+ * A retired row counts for as long as mail that came in under it can lie in the queue. Expired, it
+ * is unknown to the rules, and must not be a destination for Postfix either. (0: not retired.)
+ */
+bool decide_retired_expired(int64_t retired_at, int64_t now, int64_t queue_lifetime);
+
 const char *decide_rule_name(enum decide_rule rule);  /* "region", "unknown-stale", ... */
 const char *decide_kind_name(enum verdict_kind kind); /* "permit", "defer", ... */
 
