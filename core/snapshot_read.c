@@ -1,0 +1,782 @@
+/*
+ * snapshot_read: the readers' side of the snapshot.
+ *
+ * In: STATE_DIR and keys. Out: records of one consistent moment, or the reason why there are none.
+ * Nothing here writes to data.mdb; lock.mdb is written by LMDB (reader slots). The file is looked
+ * at before its map is touched: whoever truncates it must find "unusable", not a SIGBUS, wherever
+ * that can be told. "Not found" is only said where the rows on both sides of the gap are sound and
+ * in order, so that a damaged page becomes "cannot tell" and never "unknown".
+ */
+#include "core/snapshot_format.h"
+#include "core/snapshot_value.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+
+#define CHECK_INTERVAL_MS 1000 /* how often the file itself is looked at */
+#define RETRY_INTERVAL_MS 200  /* how often a snapshot that failed is tried again */
+#define PAGES_AT_LEAST 2       /* LMDB's two meta pages */
+#define PAGE_SIZE_LEAST 4096
+#define CONTACT_AHEAD_MS 5000 /* a contact further in the future is another clock's */
+
+struct snapshot {
+	char *directory; /* STATE_DIR/snapshot */
+	char *data_path;
+	char *lock_path;
+	char *self; /* name of this relay's row */
+	char boot_id[37];
+	char problem[SNAPSHOT_PROBLEM_SIZE];
+
+	MDB_env *env; /* NULL: not open */
+	MDB_txn *txn; /* reset between snapshot_end and snapshot_begin */
+	struct snapshot_databases databases;
+	size_t page_size;
+	dev_t device;
+	ino_t inode;
+	int64_t checked_ms; /* when the file was last looked at */
+	int64_t failed_ms;
+	bool failed; /* failed_ms counts */
+	bool active; /* between begin and end */
+	bool broken; /* LMDB met a broken page: open anew next time */
+
+	size_t state_txn; /* transaction that `state` and `contact` were read in */
+	struct snapshot_state state;
+	struct snapshot_contact contact;
+	bool contact_known;
+
+	struct fleet *fleet;
+	uint64_t fleet_serial;
+	struct ip *own_addresses;
+	size_t own_address_count;
+};
+
+/* --- life ---------------------------------------------------------------------- */
+
+static char *
+join(const char *directory, const char *name)
+{
+	char *path = NULL;
+
+	return asprintf(&path, "%s/%s", directory, name) < 0 ? NULL : path;
+}
+
+struct snapshot *
+snapshot_new(const char *state_dir, const char *self_relay)
+{
+	struct snapshot *snapshot = calloc(1, sizeof(*snapshot));
+
+	if (snapshot == NULL)
+		return NULL;
+	snapshot->directory = join(state_dir, SNAPSHOT_DIRECTORY);
+	snapshot->data_path = join(state_dir, SNAPSHOT_DATA);
+	snapshot->lock_path = join(state_dir, SNAPSHOT_LOCK);
+	snapshot->self = strdup(self_relay);
+	if (snapshot->directory == NULL || snapshot->data_path == NULL ||
+	    snapshot->lock_path == NULL || snapshot->self == NULL) {
+		snapshot_free(snapshot);
+		return NULL;
+	}
+	snapshot_boot_id(snapshot->boot_id);
+	return snapshot;
+}
+
+static void
+close_environment(struct snapshot *snapshot)
+{
+	if (snapshot->txn != NULL)
+		mdb_txn_abort(snapshot->txn);
+	if (snapshot->env != NULL)
+		mdb_env_close(snapshot->env);
+	snapshot->txn = NULL;
+	snapshot->env = NULL;
+	snapshot->active = false;
+	snapshot->broken = false;
+	snapshot->state_txn = 0;
+	fleet_free(snapshot->fleet);
+	snapshot->fleet = NULL;
+}
+
+void
+snapshot_free(struct snapshot *snapshot)
+{
+	if (snapshot == NULL)
+		return;
+	close_environment(snapshot);
+	free(snapshot->directory);
+	free(snapshot->data_path);
+	free(snapshot->lock_path);
+	free(snapshot->self);
+	free(snapshot->own_addresses);
+	free(snapshot);
+}
+
+bool
+snapshot_own_address(struct snapshot *snapshot, const struct ip *address)
+{
+	struct ip *grown =
+	    reallocarray(snapshot->own_addresses, snapshot->own_address_count + 1, sizeof(*grown));
+
+	if (grown == NULL)
+		return false;
+	grown[snapshot->own_address_count++] = *address;
+	snapshot->own_addresses = grown;
+	return true;
+}
+
+static enum snapshot_result __attribute__((format(printf, 2, 3)))
+unusable(struct snapshot *snapshot, const char *format, ...)
+{
+	va_list arguments;
+
+	va_start(arguments, format);
+	vsnprintf(snapshot->problem, sizeof(snapshot->problem), format, arguments);
+	va_end(arguments);
+	return SNAPSHOT_UNUSABLE;
+}
+
+const char *
+snapshot_problem(const struct snapshot *snapshot)
+{
+	return snapshot->problem;
+}
+
+/* --- opening --------------------------------------------------------------------- */
+
+static bool
+stat_opened(struct snapshot *snapshot, struct stat *out)
+{
+	int descriptor;
+
+	return mdb_env_get_fd(snapshot->env, &descriptor) == 0 && fstat(descriptor, out) == 0;
+}
+
+/*
+ * Has the file every page that its newest meta page counts? A page that the writer took and gave
+ * back within one transaction may be missing at the very end for the instant until the writer
+ * makes up for it: hence the second and third look.
+ */
+static bool
+file_is_whole(struct snapshot *snapshot)
+{
+	struct stat status;
+
+	for (unsigned look = 0; look < 3; look++) {
+		if (!stat_opened(snapshot, &status) ||
+		    (uint64_t)status.st_size < PAGES_AT_LEAST * snapshot->page_size)
+			return false;
+		if ((uint64_t)status.st_size >=
+		    snapshot_bytes_needed(snapshot->env, snapshot->page_size))
+			return true;
+		nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+	}
+	return false;
+}
+
+/* Is what is open still what the path names, and whole? */
+static bool
+file_is_current(struct snapshot *snapshot)
+{
+	struct stat status;
+
+	return stat(snapshot->data_path, &status) == 0 && status.st_ino == snapshot->inode &&
+	       status.st_dev == snapshot->device && file_is_whole(snapshot);
+}
+
+/* Looks at the files before LMDB does: a reader must neither create nor map what cannot be right.
+ */
+static enum snapshot_result
+look_at_files(struct snapshot *snapshot)
+{
+	struct stat status;
+
+	if (stat(snapshot->data_path, &status) != 0)
+		return errno == ENOENT
+			   ? unusable(
+				 snapshot, "there is no snapshot yet (%s)", snapshot->data_path)
+			   : unusable(snapshot, "%s: %s", snapshot->data_path, strerror(errno));
+	if (status.st_size < PAGES_AT_LEAST * PAGE_SIZE_LEAST)
+		return unusable(snapshot, "%s is truncated", snapshot->data_path);
+	if (stat(snapshot->lock_path, &status) != 0)
+		return unusable(snapshot, "%s: %s", snapshot->lock_path, strerror(errno));
+	return SNAPSHOT_OK;
+}
+
+/* Opens the databases and leaves a reset read transaction in snapshot->txn. */
+static int
+prepare_transaction(struct snapshot *snapshot)
+{
+	MDB_txn *txn;
+	int code = mdb_txn_begin(snapshot->env, NULL, MDB_RDONLY, &txn);
+
+	if (code == MDB_READERS_FULL) { /* the slots of readers that died can be had back */
+		int dead;
+
+		if (mdb_reader_check(snapshot->env, &dead) == 0 && dead > 0)
+			code = mdb_txn_begin(snapshot->env, NULL, MDB_RDONLY, &txn);
+	}
+	if (code != 0)
+		return code;
+	code = snapshot_databases_open(txn, false, &snapshot->databases);
+	if (code != 0) {
+		mdb_txn_abort(txn);
+		return code;
+	}
+	code = mdb_txn_commit(txn); /* keeps the handles */
+	if (code == 0)
+		code = mdb_txn_begin(snapshot->env, NULL, MDB_RDONLY, &snapshot->txn);
+	if (code == 0)
+		mdb_txn_reset(snapshot->txn);
+	return code;
+}
+
+static enum snapshot_result
+open_environment(struct snapshot *snapshot)
+{
+	struct stat status;
+	MDB_stat about;
+
+	if (look_at_files(snapshot) != SNAPSHOT_OK)
+		return SNAPSHOT_UNUSABLE;
+	int code = mdb_env_create(&snapshot->env);
+	if (code != 0) {
+		snapshot->env = NULL;
+		return unusable(snapshot, "LMDB: %s", mdb_strerror(code));
+	}
+	code = mdb_env_set_maxdbs(snapshot->env, 1 + SNAPSHOT_SETS * SNAPSHOT_KINDS);
+	if (code == 0)
+		code = mdb_env_set_maxreaders(snapshot->env, SNAPSHOT_READERS);
+	if (code == 0)
+		code =
+		    mdb_env_open(snapshot->env, snapshot->directory, MDB_RDONLY | MDB_NOTLS, 0640);
+	if (code != 0)
+		return unusable(snapshot, "%s: %s", snapshot->directory, mdb_strerror(code));
+	if (!stat_opened(snapshot, &status) ||
+	    (uint64_t)status.st_size < PAGES_AT_LEAST * PAGE_SIZE_LEAST ||
+	    mdb_env_stat(snapshot->env, &about) != 0)
+		return unusable(snapshot, "%s is truncated", snapshot->data_path);
+	snapshot->inode = status.st_ino;
+	snapshot->device = status.st_dev;
+	snapshot->page_size = about.ms_psize;
+	if (!file_is_whole(snapshot))
+		return unusable(snapshot, "%s is truncated", snapshot->data_path);
+	code = prepare_transaction(snapshot);
+	if (code == MDB_NOTFOUND)
+		return unusable(snapshot, "%s: no load has finished yet", snapshot->data_path);
+	if (code != 0)
+		return unusable(snapshot, "%s: %s", snapshot->data_path, mdb_strerror(code));
+	return SNAPSHOT_OK;
+}
+
+/* --- transactions ------------------------------------------------------------------ */
+
+/* Does each tree still hold as many rows as the writer counted? */
+static bool
+entries_agree(struct snapshot *snapshot)
+{
+	const struct snapshot_state *state = &snapshot->state;
+
+	for (size_t kind = 0; kind < SNAPSHOT_KINDS; kind++) {
+		MDB_stat about;
+
+		if (mdb_stat(snapshot->txn, snapshot->databases.rows[state->active][kind],
+			&about) != 0 ||
+		    about.ms_entries != state->entries[kind])
+			return false;
+	}
+	return true;
+}
+
+/* Reads "state" and "contact", once for each new state of the file. */
+static enum snapshot_result
+read_state(struct snapshot *snapshot)
+{
+	const size_t id = mdb_txn_id(snapshot->txn);
+	int code;
+
+	if (snapshot->state_txn == id && id != 0)
+		return SNAPSHOT_OK;
+	snapshot->state_txn = 0;
+	switch (
+	    snapshot_state_get(snapshot->txn, snapshot->databases.meta, &snapshot->state, &code)) {
+	case SNAPSHOT_OK: break;
+	case SNAPSHOT_NOT_FOUND:
+		return unusable(snapshot, "%s: no load has finished yet", snapshot->data_path);
+	case SNAPSHOT_DAMAGED:
+		return unusable(snapshot, "%s: its state record is damaged", snapshot->data_path);
+	case SNAPSHOT_UNUSABLE:
+		return unusable(snapshot, "%s: %s", snapshot->data_path,
+		    code != 0 ? mdb_strerror(code) : "written in another format");
+	}
+	if (!entries_agree(snapshot))
+		return unusable(
+		    snapshot, "%s: rows are missing from its trees", snapshot->data_path);
+	snapshot->contact_known =
+	    snapshot_contact_get(snapshot->txn, snapshot->databases.meta, &snapshot->contact);
+	snapshot->state_txn = id;
+	return SNAPSHOT_OK;
+}
+
+/* Begins a read transaction, opening the environment anew if that is what it takes. */
+static enum snapshot_result
+begin_transaction(struct snapshot *snapshot, int64_t boot_ms)
+{
+	int code = MDB_PANIC;
+
+	for (unsigned attempt = 0; attempt < 2; attempt++) {
+		if (snapshot->env == NULL) {
+			if (open_environment(snapshot) != SNAPSHOT_OK)
+				return SNAPSHOT_UNUSABLE;
+			snapshot->checked_ms = boot_ms;
+		}
+		code = mdb_txn_renew(snapshot->txn);
+		if (code == 0)
+			return read_state(snapshot);
+		close_environment(snapshot); /* such as MDB_MAP_RESIZED: a larger map */
+	}
+	return unusable(snapshot, "%s: %s", snapshot->data_path, mdb_strerror(code));
+}
+
+static bool
+due(int64_t last_ms, int64_t interval_ms, int64_t now_ms)
+{
+	return now_ms < last_ms || now_ms - last_ms >= interval_ms;
+}
+
+enum snapshot_result
+snapshot_begin(struct snapshot *snapshot, int64_t boot_ms)
+{
+	if (snapshot->active)
+		snapshot_end(snapshot);
+	if (snapshot->failed && !due(snapshot->failed_ms, RETRY_INTERVAL_MS, boot_ms))
+		return SNAPSHOT_UNUSABLE;
+	if (snapshot->env != NULL &&
+	    (snapshot->broken || due(snapshot->checked_ms, CHECK_INTERVAL_MS, boot_ms))) {
+		if (snapshot->broken || !file_is_current(snapshot))
+			close_environment(snapshot);
+		snapshot->checked_ms = boot_ms;
+	}
+	snapshot->failed = begin_transaction(snapshot, boot_ms) != SNAPSHOT_OK;
+	if (snapshot->failed) {
+		close_environment(snapshot);
+		snapshot->failed_ms = boot_ms;
+		return SNAPSHOT_UNUSABLE;
+	}
+	snapshot->active = true;
+	return SNAPSHOT_OK;
+}
+
+void
+snapshot_end(struct snapshot *snapshot)
+{
+	if (!snapshot->active)
+		return;
+	mdb_txn_reset(snapshot->txn);
+	snapshot->active = false;
+}
+
+const struct snapshot_meta *
+snapshot_meta(const struct snapshot *snapshot)
+{
+	return &snapshot->state.meta;
+}
+
+int64_t
+snapshot_contact_age(struct snapshot *snapshot, int64_t boot_ms)
+{
+	const struct snapshot_contact *contact = &snapshot->contact;
+
+	if (!snapshot->contact_known || snapshot->boot_id[0] == '\0' ||
+	    strcmp(contact->boot_id, snapshot->boot_id) != 0 ||
+	    contact->boot_ms > boot_ms + CONTACT_AHEAD_MS)
+		return -1;
+	return contact->boot_ms > boot_ms ? 0 : boot_ms - contact->boot_ms;
+}
+
+/* --- rows ---------------------------------------------------------------------------- */
+
+union record {
+	struct domain_record domain;
+	struct customer_record customer;
+	struct relay_record relay;
+};
+
+static bool
+decode(enum snapshot_kind kind, const MDB_val *key, const MDB_val *value, union record *out)
+{
+	switch (kind) {
+	case SNAPSHOT_DOMAIN:
+		return snapshot_value_get_domain(
+		    key->mv_data, key->mv_size, value->mv_data, value->mv_size, &out->domain);
+	case SNAPSHOT_CUSTOMER:
+		return snapshot_value_get_customer(
+		    key->mv_data, key->mv_size, value->mv_data, value->mv_size, &out->customer);
+	case SNAPSHOT_RELAY:
+		return snapshot_value_get_relay(
+		    key->mv_data, key->mv_size, value->mv_data, value->mv_size, &out->relay);
+	case SNAPSHOT_KINDS: break;
+	}
+	return false;
+}
+
+/* As LMDB sorts: bytewise, the shorter first. */
+static int
+compare(const MDB_val *a, const MDB_val *b)
+{
+	const size_t common = a->mv_size < b->mv_size ? a->mv_size : b->mv_size;
+	const int order = memcmp(a->mv_data, b->mv_data, common);
+
+	return order != 0 ? order : (a->mv_size > b->mv_size) - (a->mv_size < b->mv_size);
+}
+
+static enum snapshot_result
+lmdb_failed(struct snapshot *snapshot, int code)
+{
+	snapshot->broken = true;
+	return unusable(snapshot, "%s: %s", snapshot->data_path, mdb_strerror(code));
+}
+
+static MDB_dbi
+rows_of(const struct snapshot *snapshot, enum snapshot_kind kind)
+{
+	return snapshot->databases.rows[snapshot->state.active][kind];
+}
+
+/*
+ * `cursor` was sent to the first key not before `name`, with `code`, and did not find `name`
+ * itself. NOT_FOUND only if the rows on both sides are sound and in their place.
+ */
+static enum snapshot_result
+prove_absent(struct snapshot *snapshot, enum snapshot_kind kind, MDB_cursor *cursor,
+    const MDB_val *name, int code, const MDB_val *next, const MDB_val *next_value)
+{
+	union record scratch;
+	MDB_val before, before_value;
+
+	if (code == 0 && (compare(next, name) <= 0 || !decode(kind, next, next_value, &scratch)))
+		return SNAPSHOT_DAMAGED;
+	const bool none_after = code == MDB_NOTFOUND;
+	code = mdb_cursor_get(cursor, &before, &before_value, none_after ? MDB_LAST : MDB_PREV);
+	if (code == MDB_NOTFOUND)
+		return none_after && snapshot->state.entries[kind] != 0 ? SNAPSHOT_DAMAGED
+									: SNAPSHOT_NOT_FOUND;
+	if (code != 0)
+		return lmdb_failed(snapshot, code);
+	if (compare(&before, name) >= 0 || !decode(kind, &before, &before_value, &scratch))
+		return SNAPSHOT_DAMAGED;
+	return SNAPSHOT_NOT_FOUND;
+}
+
+static enum snapshot_result
+find(struct snapshot *snapshot, enum snapshot_kind kind, const char *name, union record *out)
+{
+	MDB_val wanted = snapshot_key(name), key = wanted, value;
+	MDB_cursor *cursor;
+	enum snapshot_result result;
+
+	if (wanted.mv_size == 0 || wanted.mv_size > SNAPSHOT_KEY_MAX)
+		return SNAPSHOT_NOT_FOUND;
+	int code = mdb_cursor_open(snapshot->txn, rows_of(snapshot, kind), &cursor);
+	if (code != 0)
+		return lmdb_failed(snapshot, code);
+	code = mdb_cursor_get(cursor, &key, &value, MDB_SET_RANGE);
+	if (code != 0 && code != MDB_NOTFOUND)
+		result = lmdb_failed(snapshot, code);
+	else if (code == 0 && compare(&key, &wanted) == 0)
+		result = decode(kind, &key, &value, out) ? SNAPSHOT_OK : SNAPSHOT_DAMAGED;
+	else
+		result = prove_absent(snapshot, kind, cursor, &wanted, code, &key, &value);
+	mdb_cursor_close(cursor);
+	return result;
+}
+
+enum snapshot_result
+snapshot_domain(struct snapshot *snapshot, const char *name, struct domain_record *out)
+{
+	union record record;
+	const enum snapshot_result result = find(snapshot, SNAPSHOT_DOMAIN, name, &record);
+
+	if (result == SNAPSHOT_OK)
+		*out = record.domain;
+	return result;
+}
+
+enum snapshot_result
+snapshot_customer(struct snapshot *snapshot, const char *name, struct customer_record *out)
+{
+	union record record;
+	const enum snapshot_result result = find(snapshot, SNAPSHOT_CUSTOMER, name, &record);
+
+	if (result == SNAPSHOT_OK)
+		*out = record.customer;
+	return result;
+}
+
+/* Does this row of a parent speak for its subdomains? A withdrawn permission speaks as retired. */
+static bool
+speaks_for_subdomains(struct domain_record *record)
+{
+	if (!record->include_subdomains && record->subdomains_retired_at != 0) {
+		record->include_subdomains = true;
+		if (record->retired_at == 0)
+			record->retired_at = record->subdomains_retired_at;
+	}
+	return record->include_subdomains;
+}
+
+enum snapshot_result
+snapshot_domain_for(
+    struct snapshot *snapshot, const char *name, struct domain_record *out, const char **owner)
+{
+	bool have_retired = false;
+
+	/* The nearest row that speaks wins; a retired one only if no live one speaks further up. */
+	for (const char *at = name; at != NULL; at = domain_parent(at)) {
+		union record record;
+		const enum snapshot_result result = find(snapshot, SNAPSHOT_DOMAIN, at, &record);
+
+		if (result == SNAPSHOT_NOT_FOUND)
+			continue;
+		if (result != SNAPSHOT_OK)
+			return result;
+		if (at != name && !speaks_for_subdomains(&record.domain))
+			continue;
+		if (record.domain.retired_at != 0 && have_retired)
+			continue;
+		*out = record.domain;
+		if (owner != NULL)
+			*owner = at;
+		if (record.domain.retired_at == 0)
+			return SNAPSHOT_OK;
+		have_retired = true;
+	}
+	return have_retired ? SNAPSHOT_OK : SNAPSHOT_NOT_FOUND;
+}
+
+/* --- walks ----------------------------------------------------------------------------- */
+
+struct walk {
+	bool (*visit)(const char *key, const union record *record, void *context);
+	void *context;
+	uint64_t rows, damaged;
+};
+
+/*
+ * Visits every sound row of one tree in order. DAMAGED: some were not sound, or out of order (a
+ * tree with a loop in it ends there).
+ */
+static enum snapshot_result
+walk_rows(struct snapshot *snapshot, enum snapshot_kind kind, struct walk *walk)
+{
+	char name[SNAPSHOT_KEY_MAX + 1], last[SNAPSHOT_KEY_MAX + 1];
+	MDB_val key, value, before = {.mv_size = 0, .mv_data = last};
+	MDB_cursor *cursor;
+	union record record;
+	int code = mdb_cursor_open(snapshot->txn, rows_of(snapshot, kind), &cursor);
+
+	if (code != 0)
+		return lmdb_failed(snapshot, code);
+	for (;;) {
+		code = mdb_cursor_get(cursor, &key, &value, MDB_NEXT);
+		if (code != 0)
+			break;
+		walk->rows++;
+		if (key.mv_size == 0 || key.mv_size > SNAPSHOT_KEY_MAX ||
+		    compare(&before, &key) >= 0) {
+			walk->damaged++;
+			break;
+		}
+		before.mv_size = key.mv_size;
+		memcpy(last, key.mv_data, key.mv_size);
+		memcpy(name, key.mv_data, key.mv_size);
+		name[key.mv_size] = '\0';
+		if (!decode(kind, &key, &value, &record))
+			walk->damaged++;
+		else if (walk->visit != NULL && !walk->visit(name, &record, walk->context))
+			break;
+	}
+	mdb_cursor_close(cursor);
+	if (code != 0 && code != MDB_NOTFOUND)
+		return lmdb_failed(snapshot, code);
+	return walk->damaged > 0 ? SNAPSHOT_DAMAGED : SNAPSHOT_OK;
+}
+
+struct domain_visitor {
+	bool (*visit)(const char *name, const struct domain_record *record, void *context);
+	void *context;
+};
+
+static bool
+visit_domain(const char *key, const union record *record, void *context)
+{
+	const struct domain_visitor *visitor = context;
+
+	return visitor->visit(key, &record->domain, visitor->context);
+}
+
+enum snapshot_result
+snapshot_each_domain(struct snapshot *snapshot,
+    bool (*visit)(const char *name, const struct domain_record *record, void *context),
+    void *context)
+{
+	struct domain_visitor visitor = {.visit = visit, .context = context};
+	struct walk walk = {.visit = visit_domain, .context = &visitor};
+
+	return walk_rows(snapshot, SNAPSHOT_DOMAIN, &walk);
+}
+
+/* --- the fleet --------------------------------------------------------------------------- */
+
+struct fleet_build {
+	struct fleet *fleet;
+	bool failed;
+};
+
+static bool
+visit_relay(const char *key, const union record *record, void *context)
+{
+	struct fleet_build *build = context;
+
+	build->failed = !fleet_add(build->fleet, key, record->relay.names, record->relay.addresses);
+	return !build->failed;
+}
+
+static struct fleet *
+build_fleet(struct snapshot *snapshot)
+{
+	struct fleet_build build = {.fleet = fleet_new(snapshot->self)};
+	struct walk walk = {.visit = visit_relay, .context = &build};
+
+	if (build.fleet == NULL)
+		return NULL;
+	for (size_t i = 0; i < snapshot->own_address_count; i++)
+		if (!fleet_add_own_address(build.fleet, &snapshot->own_addresses[i]))
+			build.failed = true;
+	if (!build.failed && walk_rows(snapshot, SNAPSHOT_RELAY, &walk) == SNAPSHOT_OK &&
+	    !build.failed && walk.rows == snapshot->state.entries[SNAPSHOT_RELAY])
+		return build.fleet;
+	fleet_free(build.fleet);
+	return NULL;
+}
+
+const struct fleet *
+snapshot_fleet(struct snapshot *snapshot)
+{
+	const uint64_t serial = snapshot->state.meta.fleet_serial;
+
+	if (snapshot->fleet != NULL && snapshot->fleet_serial == serial)
+		return snapshot->fleet;
+	fleet_free(snapshot->fleet);
+	snapshot->fleet = build_fleet(snapshot);
+	snapshot->fleet_serial = serial;
+	return snapshot->fleet;
+}
+
+/* --- the whole file ------------------------------------------------------------------------ */
+
+static bool
+count_retired(const char *key, const union record *record, void *context)
+{
+	uint64_t *retired = context;
+
+	(void)key;
+	*retired += record->domain.retired_at != 0;
+	return true;
+}
+
+static enum snapshot_result
+check_kind(struct snapshot *snapshot, enum snapshot_kind kind, struct walk *walk, uint64_t *rows,
+    uint64_t *damaged)
+{
+	const enum snapshot_result result = walk_rows(snapshot, kind, walk);
+
+	*rows = walk->rows;
+	*damaged += walk->damaged;
+	if (result == SNAPSHOT_OK && walk->rows != snapshot->state.entries[kind]) {
+		++*damaged;
+		return SNAPSHOT_DAMAGED;
+	}
+	return result;
+}
+
+static size_t
+word_at(const MDB_val *value, size_t index)
+{
+	size_t word;
+
+	memcpy(&word, (const char *)value->mv_data + index * sizeof(word), sizeof(word));
+	return word;
+}
+
+/* One record of free pages: a count, then that many page numbers of this file in falling order. */
+static bool
+free_pages_sound(const MDB_val *key, const MDB_val *value, size_t last_page)
+{
+	const size_t words = value->mv_size / sizeof(size_t);
+
+	if (key->mv_size != sizeof(size_t) || words == 0)
+		return false;
+	const size_t count = word_at(value, 0);
+	if (count > words - 1)
+		return false;
+	for (size_t i = 1; i <= count; i++) {
+		const size_t page = word_at(value, i);
+
+		if (page < PAGES_AT_LEAST || page > last_page ||
+		    (i > 1 && page >= word_at(value, i - 1)))
+			return false;
+	}
+	return true;
+}
+
+/* LMDB's list of free pages, its database 0: a writer trusts it blindly. */
+static enum snapshot_result
+check_free_list(struct snapshot *snapshot)
+{
+	MDB_val key, value;
+	MDB_cursor *cursor;
+	MDB_envinfo info;
+	int code = mdb_env_info(snapshot->env, &info);
+
+	if (code == 0)
+		code = mdb_cursor_open(snapshot->txn, 0, &cursor);
+	if (code != 0)
+		return lmdb_failed(snapshot, code);
+	while ((code = mdb_cursor_get(cursor, &key, &value, MDB_NEXT)) == 0)
+		if (!free_pages_sound(&key, &value, info.me_last_pgno)) {
+			code = MDB_CORRUPTED;
+			break;
+		}
+	mdb_cursor_close(cursor);
+	return code == MDB_NOTFOUND ? SNAPSHOT_OK : lmdb_failed(snapshot, code);
+}
+
+static enum snapshot_result
+worse(enum snapshot_result a, enum snapshot_result b)
+{
+	return a > b ? a : b;
+}
+
+enum snapshot_result
+snapshot_check_all(struct snapshot *snapshot, int64_t boot_ms, struct snapshot_census *census)
+{
+	struct walk domains = {.visit = count_retired, .context = &census->retired};
+	struct walk customers = {0}, relays = {0};
+	enum snapshot_result result = snapshot_begin(snapshot, boot_ms);
+
+	if (result != SNAPSHOT_OK)
+		return result;
+	result = check_free_list(snapshot);
+	result = worse(result,
+	    check_kind(snapshot, SNAPSHOT_DOMAIN, &domains, &census->domains, &census->damaged));
+	result = worse(result, check_kind(snapshot, SNAPSHOT_CUSTOMER, &customers,
+				   &census->customers, &census->damaged));
+	result = worse(result,
+	    check_kind(snapshot, SNAPSHOT_RELAY, &relays, &census->relays, &census->damaged));
+	snapshot_end(snapshot);
+	return result;
+}
