@@ -17,7 +17,7 @@ struct dns_record {
 	bool null_mx;           /* MX whose host is the root */
 	bool host_odd;          /* MX whose host has no normal form: it cannot be a relay of ours */
 	char host[DOMAIN_SIZE]; /* MX target, normal form */
-	struct ip address;      /* A, AAAA */
+	struct ip address;      /* A, AAAA; also an MX whose host is an address, family 0 if not */
 };
 
 /* False: not a record of this form (an A or AAAA without a readable address included). */

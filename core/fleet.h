@@ -18,7 +18,10 @@ enum fleet_member {
 /* `self`: name of this relay's row. Returns NULL when out of memory. The caller frees. */
 struct fleet *fleet_new(const char *self);
 void fleet_free(struct fleet *fleet);
-/* `names` and `addresses` are separated by single blanks, as the feed writes them. */
+/*
+ * `names` and `addresses` are separated by single blanks, as the feed writes them. False: one of
+ * them cannot be read, or out of memory; the fleet is then not complete and must not be used.
+ */
 bool fleet_add(struct fleet *fleet, const char *relay, const char *names, const char *addresses)
     __attribute__((warn_unused_result));
 /* Addresses from this relay's own configuration (public_addresses). */

@@ -128,6 +128,29 @@ ip_parse_bytes(const char *text, size_t length, struct ip *out)
 	return ip_parse(copy, out);
 }
 
+bool
+ip_parse_host(const char *text, size_t length, struct ip *out)
+{
+	static const char numeric[] = "0123456789abcdefABCDEFxX.";
+	const char *zone = memchr(text, '%', length);
+	char copy[IP_TEXT_SIZE];
+	struct in_addr old_form;
+
+	if (zone != NULL)
+		return ip_parse_bytes(text, (size_t)(zone - text), out) && out->family == 6;
+	if (ip_parse_bytes(text, length, out))
+		return true;
+	if (length >= sizeof(copy))
+		return false;
+	memcpy(copy, text, length);
+	copy[length] = '\0';
+	if (strspn(copy, numeric) != length || inet_aton(copy, &old_form) == 0)
+		return false;
+	out->family = 4;
+	memcpy(out->bytes, &old_form.s_addr, 4);
+	return true;
+}
+
 /* Are the first `bits` bits of a and b the same? */
 static bool
 same_bits(const uint8_t *a, const uint8_t *b, unsigned bits)

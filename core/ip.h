@@ -38,6 +38,12 @@ enum ip_class {
 bool ip_parse(const char *text, struct ip *out) __attribute__((warn_unused_result));
 bool ip_parse_bytes(const char *text, size_t length, struct ip *out)
     __attribute__((warn_unused_result));
+/*
+ * An address in any spelling that getaddrinfo(3) takes for a host without asking the DNS: also
+ * 127.1, 0x7f000001, 2130706433 and fe80::1%eth0 (the zone is dropped). Postfix connects to these.
+ */
+bool ip_parse_host(const char *text, size_t length, struct ip *out)
+    __attribute__((warn_unused_result));
 /* "192.0.2.0/24"; a bare address is a network of itself. Host bits must be zero. */
 bool ip_network_parse(const char *text, struct ip_network *out) __attribute__((warn_unused_result));
 bool ip_network_contains(const struct ip_network *network, const struct ip *address);

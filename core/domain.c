@@ -1,0 +1,180 @@
+/*
+ * domain: see domain.h. A name is taken label by label. An ASCII label is checked and lower-cased
+ * here, without libidn2: nearly all mail goes this way. A label with other bytes goes through
+ * libidn2 (IDNA2008 with the mapping of UTS #46, non-transitional, NFC), and so does an A-label
+ * ("xn--..."), since only the one that libidn2 would make of its U-label is a spelling; any other
+ * would be a second one, and is refused.
+ *
+ * Separators are those of UTS #46: '.', U+3002, U+FF0E and U+FF61. A label such as `ab--cd` is no
+ * IDN and stays as it is (there are such domains).
+ */
+#include "core/domain.h"
+
+#include <idn2.h>
+#include <stdint.h>
+#include <string.h>
+
+#define LABEL_MAX 63
+#define ULABEL_MAX 255 /* bytes of UTF-8: more never become 63 bytes of ASCII */
+
+enum domain_kind { KIND_MAIL, KIND_HOST };
+
+struct name {
+	enum domain_kind kind;
+	char *out;
+	size_t used;
+	unsigned labels;
+	bool last_numeric;
+};
+
+/* The label separator at `text`: its length in bytes, 0 where there is none. */
+static size_t
+dot_length(const char *text, size_t left)
+{
+	if (text[0] == '.')
+		return 1;
+	if (left >= 3 &&
+	    (memcmp(text, "\xe3\x80\x82", 3) == 0 || memcmp(text, "\xef\xbc\x8e", 3) == 0 ||
+		memcmp(text, "\xef\xbd\xa1", 3) == 0))
+		return 3;
+	return 0;
+}
+
+/* The lower-case form of a byte that may stand in a label, or '\0'. */
+static char
+fold(char byte, enum domain_kind kind)
+{
+	if ((byte >= 'a' && byte <= 'z') || (byte >= '0' && byte <= '9') || byte == '-')
+		return byte;
+	if (byte >= 'A' && byte <= 'Z')
+		return (char)(byte + ('a' - 'A'));
+	return byte == '_' && kind == KIND_HOST ? byte : '\0';
+}
+
+/*
+ * What libidn2 makes of one label, in `out`. False: it is none, or not one of at most 63 bytes.
+ * Without libidn2's own check that the A-label of an A-label is itself: the caller compares.
+ */
+static bool
+convert_label(const char *label, size_t length, char out[LABEL_MAX + 1])
+{
+	char copy[ULABEL_MAX + 1];
+	uint8_t *converted = NULL;
+
+	if (length > ULABEL_MAX || memchr(label, '\0', length) != NULL)
+		return false;
+	memcpy(copy, label, length);
+	copy[length] = '\0';
+	if (idn2_lookup_u8((const uint8_t *)copy, &converted,
+		IDN2_NFC_INPUT | IDN2_NONTRANSITIONAL) != IDN2_OK)
+		return false;
+	size_t converted_length = strlen((const char *)converted);
+	bool fits = converted_length <= LABEL_MAX;
+	if (fits)
+		memcpy(out, converted, converted_length + 1);
+	idn2_free(converted);
+	return fits;
+}
+
+/* Is this lower-case label, of a mail domain, the one spelling of what it stands for? */
+static bool
+is_canonical(const char *label, size_t length)
+{
+	char again[LABEL_MAX + 1];
+
+	if (length < 4 || memcmp(label, "xn--", 4) != 0)
+		return true;
+	return convert_label(label, length, again) && strlen(again) == length &&
+	       memcmp(label, again, length) == 0;
+}
+
+static bool
+add_ascii_label(struct name *name, const char *label, size_t length)
+{
+	char *at = name->out + name->used;
+	bool numeric = true;
+
+	if (length == 0 || length > LABEL_MAX || label[0] == '-' || label[length - 1] == '-')
+		return false;
+	if (name->used + (name->used > 0) + length > DOMAIN_MAX)
+		return false;
+	if (name->used > 0)
+		*at++ = '.';
+	for (size_t i = 0; i < length; i++) {
+		at[i] = fold(label[i], name->kind);
+		if (at[i] == '\0')
+			return false;
+		numeric = numeric && at[i] >= '0' && at[i] <= '9';
+	}
+	/* Names of hosts are compared with what stands in DNS, where any label may stand. */
+	if (name->kind == KIND_MAIL && !is_canonical(at, length))
+		return false;
+	name->used = (size_t)(at - name->out) + length;
+	name->labels++;
+	name->last_numeric = numeric;
+	return true;
+}
+
+static bool
+add_label(struct name *name, const char *label, size_t length)
+{
+	char converted[LABEL_MAX + 1];
+	bool ascii = true;
+
+	for (size_t i = 0; i < length; i++)
+		ascii = ascii && (unsigned char)label[i] < 0x80;
+	if (ascii)
+		return add_ascii_label(name, label, length);
+	return convert_label(label, length, converted) &&
+	       add_ascii_label(name, converted, strlen(converted));
+}
+
+/* A separator at the very end ends the last label, and no other follows. */
+static bool
+add_labels(struct name *name, const char *text, size_t length)
+{
+	size_t start = 0;
+
+	while (start < length) {
+		size_t dot = 0;
+		size_t end = start;
+		while (end < length && (dot = dot_length(text + end, length - end)) == 0)
+			end++;
+		if (!add_label(name, text + start, end - start))
+			return false;
+		start = end + dot;
+	}
+	return name->labels > 0;
+}
+
+static bool
+normalise(const char *text, size_t length, enum domain_kind kind, char out[DOMAIN_SIZE])
+{
+	struct name name = {.kind = kind, .out = out};
+	bool good = add_labels(&name, text, length);
+
+	if (kind == KIND_MAIL)
+		good = good && name.labels >= 2 && !name.last_numeric;
+	out[good ? name.used : 0] = '\0';
+	return good;
+}
+
+bool
+domain_normalise(const char *text, size_t length, char out[DOMAIN_SIZE])
+{
+	return normalise(text, length, KIND_MAIL, out);
+}
+
+bool
+domain_normalise_host(const char *text, size_t length, char out[DOMAIN_SIZE])
+{
+	return normalise(text, length, KIND_HOST, out);
+}
+
+const char *
+domain_parent(const char *name)
+{
+	const char *dot = strchr(name, '.');
+
+	return dot != NULL ? dot + 1 : NULL;
+}
