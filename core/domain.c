@@ -53,7 +53,6 @@ fold(char byte, enum domain_kind kind)
 
 /*
  * What libidn2 makes of one label, in `out`. False: it is none, or not one of at most 63 bytes.
- * Without libidn2's own check that the A-label of an A-label is itself: the caller compares.
  */
 static bool
 convert_label(const char *label, size_t length, char out[LABEL_MAX + 1])
@@ -88,11 +87,28 @@ is_canonical(const char *label, size_t length)
 	       memcmp(label, again, length) == 0;
 }
 
+/* Could an address end in this label ("127.0.0.1", "0x7f.0x1")? Postfix would connect to it. */
+static bool
+is_numeric(const char *label, size_t length)
+{
+	const char *digits = "0123456789";
+
+	if (length > 2 && label[0] == '0' && label[1] == 'x') {
+		digits = "0123456789abcdef";
+		label += 2;
+		length -= 2;
+	}
+	for (size_t i = 0; i < length; i++) {
+		if (strchr(digits, label[i]) == NULL)
+			return false;
+	}
+	return true;
+}
+
 static bool
 add_ascii_label(struct name *name, const char *label, size_t length)
 {
 	char *at = name->out + name->used;
-	bool numeric = true;
 
 	if (length == 0 || length > LABEL_MAX || label[0] == '-' || label[length - 1] == '-')
 		return false;
@@ -104,14 +120,13 @@ add_ascii_label(struct name *name, const char *label, size_t length)
 		at[i] = fold(label[i], name->kind);
 		if (at[i] == '\0')
 			return false;
-		numeric = numeric && at[i] >= '0' && at[i] <= '9';
 	}
 	/* Names of hosts are compared with what stands in DNS, where any label may stand. */
 	if (name->kind == KIND_MAIL && !is_canonical(at, length))
 		return false;
 	name->used = (size_t)(at - name->out) + length;
 	name->labels++;
-	name->last_numeric = numeric;
+	name->last_numeric = is_numeric(at, length);
 	return true;
 }
 

@@ -17,7 +17,8 @@
 /*
  * Normalises length bytes at `text` into `out`. One trailing dot is dropped; labels are 1 to 63 of
  * [a-z0-9-] (an underscore is refused), not starting or ending with '-', at least two labels,
- * the last not all digits. Returns false, with out[0] = '\0', for what cannot be a mail domain.
+ * the last no number (digits, or 0x and hexadecimal ones). Returns false, with out[0] = '\0', for
+ * what cannot be a mail domain.
  */
 bool domain_normalise(const char *text, size_t length, char out[DOMAIN_SIZE])
     __attribute__((warn_unused_result));
