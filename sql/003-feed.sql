@@ -1,0 +1,573 @@
+-- 003-feed: how the tables reach the relays (docs/feed.md).
+--
+-- In: writes to domain, customer, customer_region, domain_region, relay. Out: one version a transaction, in commit
+-- order; the present state of every key, in full or since a version; the confirmations. Rows are marked with their
+-- transaction, and the transaction gets its version at commit, under a lock that is held only then: nobody waits for an
+-- idle transaction, and no reader can see a version whose predecessors are still under way.
+
+begin;
+set local role mxhold_owner;
+
+create table mxhold.feed_meta (
+	seed  uuid   not null default gen_random_uuid(),
+	floor bigint not null default 0,
+	single boolean not null default true,
+	constraint feed_meta_pkey primary key (single),
+	constraint feed_meta_one_row check (single)
+);
+insert into mxhold.feed_meta default values;
+comment on table mxhold.feed_meta is 'One row: what the feed knows of itself';
+comment on column mxhold.feed_meta.seed is 'Random name of this history; mxhold.epoch() hashes it with the cluster and the database';
+comment on column mxhold.feed_meta.floor is 'Lowest version from which changes can still be told';
+comment on column mxhold.feed_meta.single is 'Holds the table at one row';
+
+create table mxhold.feed_lock ();
+comment on table mxhold.feed_lock is 'Empty; locked at commit by transactions that changed the feed, so that commit order is version order. Nobody is granted anything on it, so nobody else can hold the lock';
+
+create sequence mxhold.feed_version as bigint;
+comment on sequence mxhold.feed_version is 'Versions of the feed; gaps are harmless';
+create sequence mxhold.feed_claim as bigint;
+comment on sequence mxhold.feed_claim is 'Numbers commits that wrote include_subdomains rows or relays';
+
+create table mxhold.commit_log (
+	tx      xid8   not null,
+	base    bigint not null,
+	version bigint,
+	claim   bigint,
+	stamp   text,
+	at      timestamptz,
+	constraint commit_log_pkey primary key (tx),
+	constraint commit_log_version_key unique (version),
+	constraint commit_log_claim_key unique (claim)
+);
+comment on table mxhold.commit_log is 'Transactions that changed the feed';
+comment on column mxhold.commit_log.tx is 'The transaction, as in the rows that it wrote';
+comment on column mxhold.commit_log.base is 'Newest version that it could see before its first change';
+comment on column mxhold.commit_log.version is 'Given at commit; nobody else ever sees it null';
+comment on column mxhold.commit_log.claim is 'A number too where it wrote include_subdomains rows or relays, which forbid names to others';
+comment on column mxhold.commit_log.stamp is 'Random; tells this history from another that reached the same version';
+comment on column mxhold.commit_log.at is 'When it was committed';
+
+create table mxhold.touched (
+	tx   xid8             not null,
+	kind text collate "C" not null,
+	key  text collate "C" not null,
+	constraint touched_pkey primary key (tx, kind, key),
+	constraint touched_kind_value check (kind in ('relay', 'customer', 'domain'))
+);
+create index touched_key_idx on mxhold.touched (kind, key);
+comment on table mxhold.touched is 'Keys that a transaction changed without a row of theirs to mark: deleted, renamed, or changed in a child table';
+comment on column mxhold.touched.tx is 'The transaction';
+comment on column mxhold.touched.kind is 'relay, customer or domain';
+comment on column mxhold.touched.key is 'Name of the row';
+
+create index domain_tx_idx on mxhold.domain (tx);
+create index domain_include_tx_idx on mxhold.domain (tx) where include_subdomains;
+create index customer_tx_idx on mxhold.customer (tx);
+create index relay_tx_idx on mxhold.relay (tx);
+
+-- --- writing ---------------------------------------------------------------------------------------------------
+
+-- Puts the transaction into the log, once; a version that it has already (SET CONSTRAINTS ... IMMEDIATE, or the number of
+-- a transaction of a restored dump) is taken back, and given anew at commit.
+create function mxhold.feed_enter() returns void
+language sql volatile security definer
+set search_path = pg_catalog, mxhold, pg_temp
+as $$
+	insert into mxhold.commit_log as c (tx, base)
+	values (pg_current_xact_id(), (select coalesce(max(l.version), 0) from mxhold.commit_log l))
+	on conflict (tx) do update set version = null, stamp = null where c.version is not null;
+$$;
+comment on function mxhold.feed_enter() is 'Puts the transaction into commit_log';
+
+-- TG_ARGV: kind of the feed, and the column that holds the key.
+create function mxhold.feed_inserted() returns trigger
+language plpgsql security definer
+set search_path = pg_catalog, mxhold, pg_temp
+as $$
+begin
+	if not exists (select from new_rows) then
+		return null;
+	end if;
+	perform mxhold.feed_enter();
+	if tg_table_name in ('customer_region', 'domain_region') then
+		execute format('insert into mxhold.touched (tx, kind, key)
+			select distinct pg_current_xact_id(), %L, %I from new_rows on conflict do nothing', tg_argv[0], tg_argv[1]);
+	end if;
+	return null;
+end
+$$;
+comment on function mxhold.feed_inserted() is 'Trigger: notes inserted rows for the feed';
+
+create function mxhold.feed_updated() returns trigger
+language plpgsql security definer
+set search_path = pg_catalog, mxhold, pg_temp
+as $$
+begin
+	if not exists (select from new_rows) then
+		return null;
+	end if;
+	perform mxhold.feed_enter();
+	if tg_table_name in ('customer_region', 'domain_region') then
+		execute format('insert into mxhold.touched (tx, kind, key)
+			select pg_current_xact_id(), %1$L, %2$I from (select %2$I from old_rows union select %2$I from new_rows) k
+			on conflict do nothing', tg_argv[0], tg_argv[1]);
+	else
+		execute format('insert into mxhold.touched (tx, kind, key)
+			select pg_current_xact_id(), %1$L, %2$I from (select %2$I from old_rows except select %2$I from new_rows) k
+			on conflict do nothing', tg_argv[0], tg_argv[1]);
+	end if;
+	return null;
+end
+$$;
+comment on function mxhold.feed_updated() is 'Trigger: notes updated rows for the feed, with the old key of renamed ones';
+
+create function mxhold.feed_deleted() returns trigger
+language plpgsql security definer
+set search_path = pg_catalog, mxhold, pg_temp
+as $$
+begin
+	if not exists (select from old_rows) then
+		return null;
+	end if;
+	perform mxhold.feed_enter();
+	execute format('insert into mxhold.touched (tx, kind, key)
+		select distinct pg_current_xact_id(), %L, %I from old_rows on conflict do nothing', tg_argv[0], tg_argv[1]);
+	return null;
+end
+$$;
+comment on function mxhold.feed_deleted() is 'Trigger: notes deleted rows for the feed';
+
+create function mxhold.refuse_truncate() returns trigger
+language plpgsql
+set search_path = pg_catalog, mxhold, pg_temp
+as $$
+begin
+	raise exception 'mxhold.% is never truncated: relays would keep the rows', tg_table_name
+		using errcode = 'feature_not_supported', hint = format('Use: delete from mxhold.%I', tg_table_name);
+end
+$$;
+comment on function mxhold.refuse_truncate() is 'Trigger: TRUNCATE leaves no trace for the feed or the audit';
+
+do $$
+declare
+	t record;
+begin
+	for t in select * from (values
+		('domain', 'domain', 'name'), ('customer', 'customer', 'name'), ('relay', 'relay', 'name'),
+		('customer_region', 'customer', 'customer'), ('domain_region', 'domain', 'domain')) v (tab, kind, col)
+	loop
+		execute format('create trigger feed_insert after insert on mxhold.%I referencing new table as new_rows
+			for each statement execute function mxhold.feed_inserted(%L, %L)', t.tab, t.kind, t.col);
+		execute format('create trigger feed_update after update on mxhold.%I
+			referencing old table as old_rows new table as new_rows
+			for each statement execute function mxhold.feed_updated(%L, %L)', t.tab, t.kind, t.col);
+		execute format('create trigger feed_delete after delete on mxhold.%I referencing old table as old_rows
+			for each statement execute function mxhold.feed_deleted(%L, %L)', t.tab, t.kind, t.col);
+		execute format('create trigger refuse_truncate before truncate on mxhold.%I
+			for each statement execute function mxhold.refuse_truncate()', t.tab);
+	end loop;
+end
+$$;
+
+-- REPEATABLE READ and SERIALIZABLE do not see what others committed since their snapshot, but a unique index does: to
+-- insert a number that an unseen transaction holds fails with "could not serialize access" (40001). Numbers that nobody
+-- holds (of transactions that failed at the end, or lost in a crash) go in and are taken out again.
+create function mxhold.feed_refuse_unseen(only_claims boolean) returns void
+language plpgsql volatile security definer
+set search_path = pg_catalog, mxhold, pg_temp
+set enable_seqscan = off
+set jit = off
+as $$
+declare
+	seen bigint;
+	newest bigint;
+	beyond constant numeric := 9223372036854775808; -- no transaction has such a number
+begin
+	if only_claims then
+		select coalesce(max(c.claim), 0) into seen from mxhold.commit_log c;
+		select case when s.is_called then s.last_value else 0 end into newest from mxhold.feed_claim s;
+	else
+		select coalesce(max(c.version), 0) into seen from mxhold.commit_log c;
+		select case when s.is_called then s.last_value else 0 end into newest from mxhold.feed_version s;
+	end if;
+	if newest - seen > 10000 then
+		raise exception 'could not serialize access: others committed meanwhile' using errcode = 'serialization_failure';
+	end if;
+	if only_claims then
+		insert into mxhold.commit_log (tx, base, version, claim)
+		select (beyond + n)::text::xid8, 0, -n, n from generate_series(seen + 1, newest) n
+		on conflict (claim) do nothing;
+	else
+		insert into mxhold.commit_log (tx, base, version)
+		select (beyond + n)::text::xid8, 0, n from generate_series(seen + 1, newest) n
+		on conflict (version) do nothing;
+	end if;
+	delete from mxhold.commit_log c where c.tx >= beyond::text::xid8;
+end
+$$;
+comment on function mxhold.feed_refuse_unseen(boolean) is 'Fails with 40001 if others committed what this transaction''s snapshot cannot see';
+
+-- Under the lock: a pair of rows that contradict each other, one of this transaction and one committed since its
+-- first change, could be seen by neither statement. Returns whether this transaction forbids names to others.
+create function mxhold.rules_at_commit(own xid8, first bigint) returns boolean
+language plpgsql volatile security definer
+set search_path = pg_catalog, mxhold, pg_temp
+set enable_seqscan = off
+set enable_hashjoin = off
+set enable_mergejoin = off
+set jit = off
+as $$
+declare
+	wrote_claim boolean := exists (select from mxhold.domain d where d.tx = own and d.include_subdomains)
+		or exists (select from mxhold.relay r where r.tx = own);
+	wrote_domain boolean := exists (select from mxhold.domain d where d.tx = own);
+	hit record;
+begin
+	if not wrote_claim and not wrote_domain then
+		return false;
+	end if;
+	if current_setting('transaction_isolation') in ('repeatable read', 'serializable') then
+		perform mxhold.feed_refuse_unseen(not wrote_claim);
+		return wrote_claim;
+	end if;
+	if not exists (select from mxhold.commit_log c where c.version > first) then
+		return wrote_claim;
+	end if;
+	select d.name, d.customer, p.name as above, p.customer as above_customer into hit
+	from (
+		select i.name, i.customer from mxhold.domain i where i.tx = own and i.include_subdomains
+		union all
+		select i.name, i.customer from mxhold.commit_log c
+			join mxhold.domain i on i.tx = c.tx and i.include_subdomains
+			where c.claim is not null and c.version > first
+	) p join mxhold.domain d on reverse(d.name) >= reverse(p.name) || '.' and reverse(d.name) < reverse(p.name) || '/'
+		and d.customer <> p.customer
+	limit 1;
+	if found then
+		perform mxhold.refuse_overlap(hit.name, hit.customer, hit.above, hit.above_customer);
+	end if;
+	select d.name, r.relay into hit
+	from (
+		select i.name as relay, i.names from mxhold.relay i where i.tx = own
+		union all
+		select i.name, i.names from mxhold.commit_log c join mxhold.relay i on i.tx = c.tx
+			where c.claim is not null and c.version > first
+	) r cross join lateral unnest(r.names) u (name)
+	cross join lateral unnest(u.name || mxhold.parents(u.name)) a (name)
+	join mxhold.domain d on d.name = a.name collate "C" and (d.include_subdomains or a.name = u.name)
+	limit 1;
+	if found then
+		perform mxhold.refuse_fleet(hit.name, hit.relay);
+	end if;
+	return wrote_claim;
+end
+$$;
+comment on function mxhold.rules_at_commit(xid8, bigint) is 'At commit: refuses what this transaction and a concurrent one broke together';
+
+-- Once a transaction, at its commit. All other commits wait meanwhile, so nothing here may take long.
+create function mxhold.feed_commit() returns trigger
+language plpgsql security definer
+set search_path = pg_catalog, mxhold, pg_temp
+set enable_seqscan = off
+set jit = off
+as $$
+declare
+	given bigint;
+	claims boolean;
+begin
+	lock table mxhold.feed_lock in exclusive mode;
+	claims := mxhold.rules_at_commit(new.tx, new.base);
+	given := nextval('mxhold.feed_version');
+	update mxhold.commit_log c
+	set version = given, stamp = gen_random_uuid(), at = clock_timestamp(),
+		claim = case when claims then coalesce(c.claim, nextval('mxhold.feed_claim')) end
+	where c.tx = new.tx;
+	perform pg_notify('mxhold_feed', given::text);
+	return null;
+end
+$$;
+comment on function mxhold.feed_commit() is 'Trigger: at commit, checks what concurrent transactions may have broken together, and gives the version';
+
+create constraint trigger feed_commit after insert or update on mxhold.commit_log
+	deferrable initially deferred for each row when (new.version is null)
+	execute function mxhold.feed_commit();
+
+-- --- reading ---------------------------------------------------------------------------------------------------
+
+create function mxhold.epoch() returns text
+language sql stable security definer
+set search_path = pg_catalog, mxhold, pg_temp
+as $$
+	select md5(m.seed::text || ' ' || c.system_identifier::text || ' ' || d.oid::text)::uuid::text
+	from mxhold.feed_meta m, pg_control_system() c, pg_database d
+	where d.datname = current_database();
+$$;
+comment on function mxhold.epoch() is 'Identity of this database: another one after a restore elsewhere';
+
+create function mxhold.version() returns bigint
+language sql stable security definer
+set search_path = pg_catalog, mxhold, pg_temp
+as $$
+	select coalesce(max(version), 0) from mxhold.commit_log;
+$$;
+comment on function mxhold.version() is 'Newest version of the feed; 0: nothing yet';
+
+create table mxhold.feed_confirmation (
+	id      bigint      not null generated always as identity,
+	epoch   text        not null default mxhold.epoch(),
+	version bigint      not null default mxhold.version(),
+	note    text        not null,
+	at      timestamptz not null default now(),
+	by      text        not null default session_user,
+	constraint feed_confirmation_pkey primary key (id),
+	constraint feed_confirmation_note_said check (note <> '')
+);
+comment on table mxhold.feed_confirmation is 'Each row lets relays that hold back (empty feed, another history) take over what the authority now says';
+comment on column mxhold.feed_confirmation.id is 'Counts up; a relay obeys each once';
+comment on column mxhold.feed_confirmation.epoch is 'Which database is confirmed';
+comment on column mxhold.feed_confirmation.version is 'Its version when it was confirmed';
+comment on column mxhold.feed_confirmation.note is 'Why';
+comment on column mxhold.feed_confirmation.at is 'When';
+comment on column mxhold.feed_confirmation.by is 'By which login';
+
+create type mxhold.feed_row as (
+	kind           text collate "C",
+	key            text collate "C",
+	present        boolean,
+	customer       text collate "C",
+	regions        text,
+	flags          integer,
+	size_limit     bigint,
+	retention      integer,
+	quota_messages bigint,
+	quota_bytes    bigint,
+	next_hops      text,
+	names          text,
+	addresses      text
+);
+comment on type mxhold.feed_row is 'What the feed tells of one key; see docs/feed.md';
+
+create view mxhold.feed_relay as
+select 'relay'::text collate "C" as kind, r.name as key, true as present, null::text collate "C" as customer,
+	r.region::text collate "default" as regions, 0 as flags, null::bigint as size_limit, null::integer as retention,
+	null::bigint as quota_messages, null::bigint as quota_bytes, null::text as next_hops,
+	array_to_string(r.names, ' ') as names,
+	(select string_agg(host(a.address), ' ' order by a.n) from unnest(r.addresses) with ordinality a (address, n))
+		as addresses
+from mxhold.relay r;
+
+create view mxhold.feed_customer as
+select 'customer'::text collate "C" as kind, c.name as key, true as present, null::text collate "C" as customer,
+	coalesce((select string_agg(r.region, ' ' order by r.region) from mxhold.customer_region r
+		where r.customer = c.name), '')::text collate "default" as regions,
+	case when c.suspended then 2 else 0 end
+		+ case c.oversize when 'reject' then 16 when 'defer' then 32 else 0 end
+		+ case c.when_primary_up when 'accept' then 64 when 'defer' then 128 else 0 end
+		+ case c.mx_check when true then 256 when false then 512 else 0 end as flags,
+	c.size_limit, extract(epoch from c.retention)::integer as retention, c.quota_messages, c.quota_bytes,
+	null::text as next_hops, null::text as names, null::text as addresses
+from mxhold.customer c;
+
+create view mxhold.feed_domain as
+select 'domain'::text collate "C" as kind, d.name as key, true as present, d.customer,
+	case when d.narrowed then (select string_agg(r.region, ' ' order by r.region) from mxhold.domain_region r
+		where r.domain = d.name) else '' end::text collate "default" as regions,
+	case when d.include_subdomains then 1 else 0 end
+		+ case when d.suspended then 2 else 0 end
+		+ case when d.next_hops is null or d.permitted then 0 else 4 end
+		+ case when d.tls_required then 8 else 0 end
+		+ case d.oversize when 'reject' then 16 when 'defer' then 32 else 0 end
+		+ case d.when_primary_up when 'accept' then 64 when 'defer' then 128 else 0 end
+		+ case d.mx_check when true then 256 when false then 512 else 0 end as flags,
+	d.size_limit, extract(epoch from d.retention)::integer as retention, d.quota_messages, d.quota_bytes,
+	case when d.permitted then d.next_hops end as next_hops, null::text as names, null::text as addresses
+from (
+	select t.*,
+		exists (select from mxhold.domain_region r where r.domain = t.name) as narrowed,
+		case when t.next_hops is null then false else exists (
+			select from mxhold.customer_region c
+			join mxhold.relay own on own.region = c.region and own.login = session_user
+			where c.customer = t.customer
+			and (not exists (select from mxhold.domain_region r where r.domain = t.name)
+				or exists (select from mxhold.domain_region r where r.domain = t.name and r.region = c.region)))
+		end as permitted
+	from mxhold.domain t
+) d;
+
+create function mxhold.feed_full(kind text) returns setof mxhold.feed_row
+language sql stable
+as $$
+	select * from (
+		select * from mxhold.feed_relay where $1 = 'relay'
+		union all
+		select * from mxhold.feed_customer where $1 = 'customer'
+		union all
+		select * from mxhold.feed_domain where $1 = 'domain'
+	) f order by f.key;
+$$;
+comment on function mxhold.feed_full(text) is 'All keys of a kind (relay, customer, domain), by name. Inlined by the planner, so that it streams';
+
+-- Planned as index scans and nested loops whatever the statistics say: a few changes among 10 million rows must cost
+-- little also on the morning after a bulk load.
+create function mxhold.feed_since(since bigint) returns setof mxhold.feed_row
+language plpgsql stable security definer rows 1000
+set search_path = pg_catalog, mxhold, pg_temp
+set enable_seqscan = off
+set enable_hashjoin = off
+set enable_mergejoin = off
+set jit = off
+as $$
+begin
+	if since < (select m.floor from mxhold.feed_meta m) then
+		raise exception 'the feed no longer tells changes since version %', since
+			using errcode = 'object_not_in_prerequisite_state', hint = 'Read it in full: mxhold.feed_full.';
+	end if;
+	return query
+	select 'relay'::text collate "C", k.key, r.present is not null, r.customer, r.regions, r.flags, r.size_limit,
+		r.retention, r.quota_messages, r.quota_bytes, r.next_hops, r.names, r.addresses
+	from (
+		select t.name as key from mxhold.commit_log c join mxhold.relay t on t.tx = c.tx where c.version > since
+		union
+		select t.key from mxhold.commit_log c join mxhold.touched t on t.tx = c.tx and t.kind = 'relay'
+			where c.version > since
+	) k left join mxhold.feed_relay r on r.key = k.key order by k.key;
+	return query
+	select 'customer'::text collate "C", k.key, r.present is not null, r.customer, r.regions, r.flags, r.size_limit,
+		r.retention, r.quota_messages, r.quota_bytes, r.next_hops, r.names, r.addresses
+	from (
+		select t.name as key from mxhold.commit_log c join mxhold.customer t on t.tx = c.tx where c.version > since
+		union
+		select t.key from mxhold.commit_log c join mxhold.touched t on t.tx = c.tx and t.kind = 'customer'
+			where c.version > since
+	) k left join mxhold.feed_customer r on r.key = k.key order by k.key;
+	return query
+	select 'domain'::text collate "C", k.key, r.present is not null, r.customer, r.regions, r.flags, r.size_limit,
+		r.retention, r.quota_messages, r.quota_bytes, r.next_hops, r.names, r.addresses
+	from (
+		select t.name as key from mxhold.commit_log c join mxhold.domain t on t.tx = c.tx where c.version > since
+		union
+		select t.key from mxhold.commit_log c join mxhold.touched t on t.tx = c.tx and t.kind = 'domain'
+			where c.version > since
+		union
+		-- A customer's regions may have changed: next hops may be told now, or be withheld.
+		select d.name from mxhold.commit_log c
+			join mxhold.touched t on t.tx = c.tx and t.kind = 'customer'
+			join mxhold.domain d on d.customer = t.key and d.next_hops is not null
+			where c.version > since
+		union
+		-- So may the region of the relay that asks.
+		select d.name from mxhold.domain d
+			where d.next_hops is not null and exists (
+				select from mxhold.commit_log c join mxhold.relay own on own.tx = c.tx and own.login = session_user
+				where c.version > since)
+	) k left join mxhold.feed_domain r on r.key = k.key order by k.key;
+end
+$$;
+comment on function mxhold.feed_since(bigint) is 'Present state of every key that changed after a version, in the order relay, customer, domain';
+
+create function mxhold.feed_state(applied_version bigint, applied_stamp text)
+returns table (epoch text, version bigint, stamp text, floor bigint, same_history boolean, relay text, region text,
+	empty boolean, confirmation bigint, read_only boolean, server_time timestamptz)
+language sql stable security definer
+set search_path = pg_catalog, mxhold, pg_temp
+set jit = off
+as $$
+	select e.epoch, coalesce(last.version, 0), coalesce(last.stamp, ''), m.floor,
+		coalesce(applied_version, 0) = 0 or applied_version < m.floor or exists (
+			select from mxhold.commit_log c where c.version = applied_version and c.stamp = applied_stamp),
+		own.name, own.region,
+		not exists (select from mxhold.domain),
+		coalesce((select max(f.id) from mxhold.feed_confirmation f where f.epoch = e.epoch), 0),
+		pg_is_in_recovery(), clock_timestamp()
+	from mxhold.feed_meta m
+	cross join (select mxhold.epoch() as epoch) e
+	left join (select c.version, c.stamp from mxhold.commit_log c where c.version is not null
+		order by c.version desc limit 1) last on true
+	left join mxhold.relay own on own.login = session_user;
+$$;
+comment on function mxhold.feed_state(bigint, text) is 'One row: what a reader must know before it reads; see docs/feed.md';
+
+-- --- confirmation ------------------------------------------------------------------------------------------------
+
+create table mxhold.relay_heartbeat (
+	relay    text collate "C" not null,
+	epoch    text             not null,
+	version  bigint           not null,
+	state    text             not null,
+	detail   text             not null,
+	domains  bigint           not null,
+	software text             not null,
+	at       timestamptz      not null,
+	constraint relay_heartbeat_pkey primary key (relay),
+	constraint relay_heartbeat_relay_fkey foreign key (relay) references mxhold.relay (name)
+		on update cascade on delete cascade,
+	constraint relay_heartbeat_state_value check (state in ('ok', 'held')),
+	constraint relay_heartbeat_sizes check (octet_length(epoch) <= 64 and octet_length(detail) <= 1000
+		and octet_length(software) <= 100 and version >= 0 and domains >= 0)
+) with (fillfactor = 50);
+comment on table mxhold.relay_heartbeat is 'What each relay says it has applied; written through mxhold.heartbeat only';
+comment on column mxhold.relay_heartbeat.relay is 'Which relay';
+comment on column mxhold.relay_heartbeat.epoch is 'Of the authority that it follows';
+comment on column mxhold.relay_heartbeat.version is 'Applied: its snapshot holds everything up to here';
+comment on column mxhold.relay_heartbeat.state is 'ok, or held: it holds back a feed that it does not trust';
+comment on column mxhold.relay_heartbeat.detail is 'Why it is held; empty when ok';
+comment on column mxhold.relay_heartbeat.domains is 'Domains in its snapshot';
+comment on column mxhold.relay_heartbeat.software is 'Program and version';
+comment on column mxhold.relay_heartbeat.at is 'When it said so';
+
+create function mxhold.heartbeat(epoch text, version bigint, state text, detail text, domains bigint, software text)
+returns void
+language plpgsql volatile security definer
+set search_path = pg_catalog, mxhold, pg_temp
+as $$
+declare
+	own text;
+begin
+	select r.name into own from mxhold.relay r where r.login = session_user;
+	if own is null then
+		raise exception 'no relay has the login %', session_user
+			using errcode = 'insufficient_privilege', hint = 'mxhold.relay needs a row with this login.';
+	end if;
+	insert into mxhold.relay_heartbeat as h values (own, $1, $2, $3, $4, $5, $6, clock_timestamp())
+	on conflict (relay) do update set epoch = excluded.epoch, version = excluded.version, state = excluded.state,
+		detail = excluded.detail, domains = excluded.domains, software = excluded.software, at = excluded.at;
+end
+$$;
+comment on function mxhold.heartbeat(text, bigint, text, text, bigint, text) is 'A relay says what it has applied; always for the relay of session_user';
+
+-- --- upkeep --------------------------------------------------------------------------------------------------------
+
+-- The newest of the old versions stays: it becomes the floor, and its stamp can still be compared.
+create function mxhold.feed_prune(age interval) returns bigint
+language plpgsql volatile security definer
+set search_path = pg_catalog, mxhold, pg_temp
+set jit = off
+as $$
+declare
+	lowest bigint;
+begin
+	perform from mxhold.feed_meta for update;
+	select max(c.version) into lowest from mxhold.commit_log c where c.at < now() - age;
+	if lowest is null then
+		return (select m.floor from mxhold.feed_meta m);
+	end if;
+	update mxhold.feed_meta m set floor = greatest(m.floor, lowest);
+	delete from mxhold.touched t using mxhold.commit_log c where c.tx = t.tx and c.version <= lowest;
+	delete from mxhold.commit_log c where c.version < lowest;
+	return (select m.floor from mxhold.feed_meta m);
+end
+$$;
+comment on function mxhold.feed_prune(interval) is 'Forgets changes older than an age; returns the floor: a reader below it must read in full';
+
+create function mxhold.feed_maintain() returns bigint
+language sql volatile security definer
+set search_path = pg_catalog, mxhold, pg_temp
+as $$
+	select mxhold.feed_prune(interval '30 days');
+$$;
+comment on function mxhold.feed_maintain() is 'Daily upkeep, by whichever relay comes first: forgets changes older than 30 days';
+
+insert into mxhold.migration (name) values ('003-feed');
+
+commit;

@@ -1,0 +1,45 @@
+-- 006-roles: who may do what.
+--
+-- mxhold_soc edits the SOC's tables; mxhold_relay reads the feed and says what it applied; mxhold_status reads the status.
+-- Logins are members of one of them (docs/soc.md). Nobody may truncate, touch the feed's own tables, or change the audit.
+
+begin;
+
+do $$
+declare
+	role text;
+begin
+	foreach role in array array['mxhold_soc', 'mxhold_relay', 'mxhold_status'] loop
+		if not exists (select from pg_catalog.pg_roles where rolname = role) then
+			execute pg_catalog.format('create role %I nologin', role);
+		end if;
+	end loop;
+end
+$$;
+
+set local role mxhold_owner;
+
+revoke all on all tables in schema mxhold from public;
+revoke all on all functions in schema mxhold from public;
+revoke all on schema mxhold from public;
+grant usage on schema mxhold to mxhold_soc, mxhold_relay, mxhold_status;
+
+grant select, insert, update, delete on mxhold.region, mxhold.customer, mxhold.customer_region, mxhold.domain,
+	mxhold.domain_region, mxhold.relay, mxhold.fence_allow to mxhold_soc;
+grant select, insert on mxhold.feed_confirmation to mxhold_soc;
+grant select on mxhold.audit, mxhold.migration, mxhold.relay_heartbeat, mxhold.domain_status, mxhold.relay_status
+	to mxhold_soc;
+grant execute on function mxhold.customer_set_regions(text, text[]), mxhold.name_normal(text), mxhold.parents(text),
+	mxhold.address_class(inet), mxhold.address_parse(text), mxhold.next_hop_normal(text), mxhold.next_hop_host(text),
+	mxhold.next_hops_normal(text), mxhold.next_hops_check(text), mxhold.epoch(), mxhold.version() to mxhold_soc;
+
+grant select on mxhold.feed_relay, mxhold.feed_customer, mxhold.feed_domain to mxhold_relay;
+grant execute on function mxhold.feed_state(bigint, text), mxhold.feed_full(text), mxhold.feed_since(bigint),
+	mxhold.heartbeat(text, bigint, text, text, bigint, text), mxhold.feed_maintain() to mxhold_relay;
+
+grant select on mxhold.domain_status, mxhold.relay_status to mxhold_status;
+grant execute on function mxhold.epoch(), mxhold.version() to mxhold_status;
+
+insert into mxhold.migration (name) values ('006-roles');
+
+commit;
