@@ -4,6 +4,7 @@
  */
 #include "core/snapshot_format.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -256,4 +257,35 @@ snapshot_bytes_needed(MDB_env *env, size_t page_size)
 	if (mdb_env_info(env, &info) != 0)
 		return 0;
 	return ((uint64_t)info.me_last_pgno + 1) * page_size;
+}
+
+bool
+snapshot_entries_agree(
+    MDB_txn *txn, const struct snapshot_databases *databases, const struct snapshot_state *state)
+{
+	for (size_t kind = 0; kind < SNAPSHOT_KINDS; kind++) {
+		MDB_stat about;
+
+		if (mdb_stat(txn, databases->rows[state->active][kind], &about) != 0 ||
+		    about.ms_entries != state->entries[kind])
+			return false;
+	}
+	return true;
+}
+
+enum snapshot_result
+snapshot_lmdb_result(int code)
+{
+	switch (code) {
+	case 0: return SNAPSHOT_OK;
+	case MDB_NOTFOUND: return SNAPSHOT_NOT_FOUND;
+	case MDB_INVALID:
+	case MDB_VERSION_MISMATCH:
+	case MDB_CORRUPTED:
+	case MDB_PAGE_NOTFOUND:
+	case MDB_CURSOR_FULL:
+	case MDB_INCOMPATIBLE:
+	case EINVAL: return SNAPSHOT_DAMAGED;
+	default: return SNAPSHOT_UNUSABLE;
+	}
 }

@@ -82,8 +82,29 @@ void snapshot_boot_id(char out[37]);
  */
 uint64_t snapshot_bytes_needed(MDB_env *env, size_t page_size);
 
-/* Reads and checks everything that readers and writer rely on; for snapshot_verify's child. */
-enum snapshot_result snapshot_check_all(
-    struct snapshot *snapshot, int64_t boot_ms, struct snapshot_census *census);
+/* Does each tree of the active set still hold as many rows as the writer counted? */
+bool snapshot_entries_agree(
+    MDB_txn *txn, const struct snapshot_databases *databases, const struct snapshot_state *state);
+
+/* DAMAGED for codes that tell of broken files, UNUSABLE for the rest (no room, no permission). */
+enum snapshot_result snapshot_lmdb_result(int code);
+
+/* What a look at the files found. Plain data: it travels through a pipe. */
+struct snapshot_inspection {
+	enum snapshot_result opened; /* NOT_FOUND: no file, or no load has finished yet */
+	enum snapshot_result rows;   /* when every row was asked for, and it could be opened */
+	struct snapshot_census census;
+	char problem[SNAPSHOT_PROBLEM_SIZE];
+};
+
+/*
+ * Opens the snapshot as a reader would, and walks every row if asked. A broken file may kill the
+ * process that does this.
+ */
+void snapshot_inspect(const char *state_dir, bool every_row, struct snapshot_inspection *out);
+
+/* The same in a child process: one that dies or hangs is an answer too (DAMAGED). */
+void snapshot_inspect_safely(
+    const char *state_dir, bool every_row, struct snapshot_inspection *out);
 
 #endif

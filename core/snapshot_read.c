@@ -40,9 +40,10 @@ struct snapshot {
 	ino_t inode;
 	int64_t checked_ms; /* when the file was last looked at */
 	int64_t failed_ms;
-	bool failed; /* failed_ms counts */
-	bool active; /* between begin and end */
-	bool broken; /* LMDB met a broken page: open anew next time */
+	bool failed;     /* failed_ms counts */
+	bool active;     /* between begin and end */
+	bool makes_lock; /* lock.mdb may be missing: only the writer's own look at its file */
+	bool broken;     /* LMDB met a broken page: open anew next time */
 
 	size_t state_txn; /* transaction that `state` and `contact` were read in */
 	struct snapshot_state state;
@@ -128,15 +129,36 @@ snapshot_own_address(struct snapshot *snapshot, const struct ip *address)
 	return true;
 }
 
-static enum snapshot_result __attribute__((format(printf, 2, 3)))
-unusable(struct snapshot *snapshot, const char *format, ...)
+/* Notes the problem in words and returns `result`. */
+static enum snapshot_result __attribute__((format(printf, 3, 4)))
+fail(struct snapshot *snapshot, enum snapshot_result result, const char *format, ...)
 {
 	va_list arguments;
 
 	va_start(arguments, format);
 	vsnprintf(snapshot->problem, sizeof(snapshot->problem), format, arguments);
 	va_end(arguments);
-	return SNAPSHOT_UNUSABLE;
+	return result;
+}
+
+static enum snapshot_result
+fail_lmdb(struct snapshot *snapshot, int code)
+{
+	return fail(snapshot, snapshot_lmdb_result(code), "%s: %s", snapshot->data_path,
+	    mdb_strerror(code));
+}
+
+static enum snapshot_result
+fail_truncated(struct snapshot *snapshot)
+{
+	return fail(snapshot, SNAPSHOT_DAMAGED, "%s is truncated", snapshot->data_path);
+}
+
+static enum snapshot_result
+fail_not_loaded(struct snapshot *snapshot)
+{
+	return fail(
+	    snapshot, SNAPSHOT_NOT_FOUND, "%s: no load has finished yet", snapshot->data_path);
 }
 
 const char *
@@ -187,22 +209,24 @@ file_is_current(struct snapshot *snapshot)
 	       status.st_dev == snapshot->device && file_is_whole(snapshot);
 }
 
-/* Looks at the files before LMDB does: a reader must neither create nor map what cannot be right.
- */
+/* Looks at the files before LMDB does: a reader must neither create nor map what is not right. */
 static enum snapshot_result
 look_at_files(struct snapshot *snapshot)
 {
 	struct stat status;
 
-	if (stat(snapshot->data_path, &status) != 0)
-		return errno == ENOENT
-			   ? unusable(
-				 snapshot, "there is no snapshot yet (%s)", snapshot->data_path)
-			   : unusable(snapshot, "%s: %s", snapshot->data_path, strerror(errno));
+	if (stat(snapshot->data_path, &status) != 0) {
+		if (errno == ENOENT)
+			return fail(snapshot, SNAPSHOT_NOT_FOUND, "there is no snapshot yet (%s)",
+			    snapshot->data_path);
+		return fail(
+		    snapshot, SNAPSHOT_UNUSABLE, "%s: %s", snapshot->data_path, strerror(errno));
+	}
 	if (status.st_size < PAGES_AT_LEAST * PAGE_SIZE_LEAST)
-		return unusable(snapshot, "%s is truncated", snapshot->data_path);
-	if (stat(snapshot->lock_path, &status) != 0)
-		return unusable(snapshot, "%s: %s", snapshot->lock_path, strerror(errno));
+		return fail_truncated(snapshot);
+	if (!snapshot->makes_lock && stat(snapshot->lock_path, &status) != 0)
+		return fail(
+		    snapshot, SNAPSHOT_UNUSABLE, "%s: %s", snapshot->lock_path, strerror(errno));
 	return SNAPSHOT_OK;
 }
 
@@ -234,18 +258,14 @@ prepare_transaction(struct snapshot *snapshot)
 	return code;
 }
 
-static enum snapshot_result
-open_environment(struct snapshot *snapshot)
+static int
+create_environment(struct snapshot *snapshot)
 {
-	struct stat status;
-	MDB_stat about;
-
-	if (look_at_files(snapshot) != SNAPSHOT_OK)
-		return SNAPSHOT_UNUSABLE;
 	int code = mdb_env_create(&snapshot->env);
+
 	if (code != 0) {
 		snapshot->env = NULL;
-		return unusable(snapshot, "LMDB: %s", mdb_strerror(code));
+		return code;
 	}
 	code = mdb_env_set_maxdbs(snapshot->env, 1 + SNAPSHOT_SETS * SNAPSHOT_KINDS);
 	if (code == 0)
@@ -253,43 +273,37 @@ open_environment(struct snapshot *snapshot)
 	if (code == 0)
 		code =
 		    mdb_env_open(snapshot->env, snapshot->directory, MDB_RDONLY | MDB_NOTLS, 0640);
+	return code;
+}
+
+static enum snapshot_result
+open_environment(struct snapshot *snapshot)
+{
+	struct stat status;
+	MDB_stat about;
+
+	const enum snapshot_result looked = look_at_files(snapshot);
+	if (looked != SNAPSHOT_OK)
+		return looked;
+	int code = create_environment(snapshot);
 	if (code != 0)
-		return unusable(snapshot, "%s: %s", snapshot->directory, mdb_strerror(code));
+		return fail_lmdb(snapshot, code);
 	if (!stat_opened(snapshot, &status) ||
 	    (uint64_t)status.st_size < PAGES_AT_LEAST * PAGE_SIZE_LEAST ||
 	    mdb_env_stat(snapshot->env, &about) != 0)
-		return unusable(snapshot, "%s is truncated", snapshot->data_path);
+		return fail_truncated(snapshot);
 	snapshot->inode = status.st_ino;
 	snapshot->device = status.st_dev;
 	snapshot->page_size = about.ms_psize;
 	if (!file_is_whole(snapshot))
-		return unusable(snapshot, "%s is truncated", snapshot->data_path);
+		return fail_truncated(snapshot);
 	code = prepare_transaction(snapshot);
 	if (code == MDB_NOTFOUND)
-		return unusable(snapshot, "%s: no load has finished yet", snapshot->data_path);
-	if (code != 0)
-		return unusable(snapshot, "%s: %s", snapshot->data_path, mdb_strerror(code));
-	return SNAPSHOT_OK;
+		return fail_not_loaded(snapshot);
+	return code == 0 ? SNAPSHOT_OK : fail_lmdb(snapshot, code);
 }
 
 /* --- transactions ------------------------------------------------------------------ */
-
-/* Does each tree still hold as many rows as the writer counted? */
-static bool
-entries_agree(struct snapshot *snapshot)
-{
-	const struct snapshot_state *state = &snapshot->state;
-
-	for (size_t kind = 0; kind < SNAPSHOT_KINDS; kind++) {
-		MDB_stat about;
-
-		if (mdb_stat(snapshot->txn, snapshot->databases.rows[state->active][kind],
-			&about) != 0 ||
-		    about.ms_entries != state->entries[kind])
-			return false;
-	}
-	return true;
-}
 
 /* Reads "state" and "contact", once for each new state of the file. */
 static enum snapshot_result
@@ -304,17 +318,18 @@ read_state(struct snapshot *snapshot)
 	switch (
 	    snapshot_state_get(snapshot->txn, snapshot->databases.meta, &snapshot->state, &code)) {
 	case SNAPSHOT_OK: break;
-	case SNAPSHOT_NOT_FOUND:
-		return unusable(snapshot, "%s: no load has finished yet", snapshot->data_path);
+	case SNAPSHOT_NOT_FOUND: return fail_not_loaded(snapshot);
 	case SNAPSHOT_DAMAGED:
-		return unusable(snapshot, "%s: its state record is damaged", snapshot->data_path);
+		return fail(snapshot, SNAPSHOT_DAMAGED, "%s: its state record is damaged",
+		    snapshot->data_path);
 	case SNAPSHOT_UNUSABLE:
-		return unusable(snapshot, "%s: %s", snapshot->data_path,
-		    code != 0 ? mdb_strerror(code) : "written in another format");
+		return code != 0 ? fail_lmdb(snapshot, code)
+				 : fail(snapshot, SNAPSHOT_DAMAGED, "%s: written in another format",
+				       snapshot->data_path);
 	}
-	if (!entries_agree(snapshot))
-		return unusable(
-		    snapshot, "%s: rows are missing from its trees", snapshot->data_path);
+	if (!snapshot_entries_agree(snapshot->txn, &snapshot->databases, &snapshot->state))
+		return fail(snapshot, SNAPSHOT_DAMAGED, "%s: rows are missing from its trees",
+		    snapshot->data_path);
 	snapshot->contact_known =
 	    snapshot_contact_get(snapshot->txn, snapshot->databases.meta, &snapshot->contact);
 	snapshot->state_txn = id;
@@ -329,8 +344,10 @@ begin_transaction(struct snapshot *snapshot, int64_t boot_ms)
 
 	for (unsigned attempt = 0; attempt < 2; attempt++) {
 		if (snapshot->env == NULL) {
-			if (open_environment(snapshot) != SNAPSHOT_OK)
-				return SNAPSHOT_UNUSABLE;
+			const enum snapshot_result opened = open_environment(snapshot);
+
+			if (opened != SNAPSHOT_OK)
+				return opened;
 			snapshot->checked_ms = boot_ms;
 		}
 		code = mdb_txn_renew(snapshot->txn);
@@ -338,7 +355,7 @@ begin_transaction(struct snapshot *snapshot, int64_t boot_ms)
 			return read_state(snapshot);
 		close_environment(snapshot); /* such as MDB_MAP_RESIZED: a larger map */
 	}
-	return unusable(snapshot, "%s: %s", snapshot->data_path, mdb_strerror(code));
+	return fail_lmdb(snapshot, code);
 }
 
 static bool
@@ -347,27 +364,32 @@ due(int64_t last_ms, int64_t interval_ms, int64_t now_ms)
 	return now_ms < last_ms || now_ms - last_ms >= interval_ms;
 }
 
-enum snapshot_result
-snapshot_begin(struct snapshot *snapshot, int64_t boot_ms)
+/* snapshot_begin, but with the kind of failure. */
+static enum snapshot_result
+begin(struct snapshot *snapshot, int64_t boot_ms)
 {
-	if (snapshot->active)
-		snapshot_end(snapshot);
-	if (snapshot->failed && !due(snapshot->failed_ms, RETRY_INTERVAL_MS, boot_ms))
-		return SNAPSHOT_UNUSABLE;
 	if (snapshot->env != NULL &&
 	    (snapshot->broken || due(snapshot->checked_ms, CHECK_INTERVAL_MS, boot_ms))) {
 		if (snapshot->broken || !file_is_current(snapshot))
 			close_environment(snapshot);
 		snapshot->checked_ms = boot_ms;
 	}
-	snapshot->failed = begin_transaction(snapshot, boot_ms) != SNAPSHOT_OK;
-	if (snapshot->failed) {
+	const enum snapshot_result result = begin_transaction(snapshot, boot_ms);
+	if (result != SNAPSHOT_OK)
 		close_environment(snapshot);
-		snapshot->failed_ms = boot_ms;
+	snapshot->active = result == SNAPSHOT_OK;
+	return result;
+}
+
+enum snapshot_result
+snapshot_begin(struct snapshot *snapshot, int64_t boot_ms)
+{
+	snapshot_end(snapshot);
+	if (snapshot->failed && !due(snapshot->failed_ms, RETRY_INTERVAL_MS, boot_ms))
 		return SNAPSHOT_UNUSABLE;
-	}
-	snapshot->active = true;
-	return SNAPSHOT_OK;
+	snapshot->failed = begin(snapshot, boot_ms) != SNAPSHOT_OK;
+	snapshot->failed_ms = boot_ms;
+	return snapshot->failed ? SNAPSHOT_UNUSABLE : SNAPSHOT_OK;
 }
 
 void
@@ -437,7 +459,8 @@ static enum snapshot_result
 lmdb_failed(struct snapshot *snapshot, int code)
 {
 	snapshot->broken = true;
-	return unusable(snapshot, "%s: %s", snapshot->data_path, mdb_strerror(code));
+	fail_lmdb(snapshot, code);
+	return SNAPSHOT_UNUSABLE;
 }
 
 static MDB_dbi
@@ -761,22 +784,36 @@ worse(enum snapshot_result a, enum snapshot_result b)
 	return a > b ? a : b;
 }
 
-enum snapshot_result
-snapshot_check_all(struct snapshot *snapshot, int64_t boot_ms, struct snapshot_census *census)
+/* Walks all that readers and the writer rely on. */
+static enum snapshot_result
+check_trees(struct snapshot *snapshot, struct snapshot_census *census)
 {
 	struct walk domains = {.visit = count_retired, .context = &census->retired};
 	struct walk customers = {0}, relays = {0};
-	enum snapshot_result result = snapshot_begin(snapshot, boot_ms);
+	enum snapshot_result result = check_free_list(snapshot);
 
-	if (result != SNAPSHOT_OK)
-		return result;
-	result = check_free_list(snapshot);
 	result = worse(result,
 	    check_kind(snapshot, SNAPSHOT_DOMAIN, &domains, &census->domains, &census->damaged));
 	result = worse(result, check_kind(snapshot, SNAPSHOT_CUSTOMER, &customers,
 				   &census->customers, &census->damaged));
-	result = worse(result,
+	return worse(result,
 	    check_kind(snapshot, SNAPSHOT_RELAY, &relays, &census->relays, &census->damaged));
-	snapshot_end(snapshot);
-	return result;
+}
+
+void
+snapshot_inspect(const char *state_dir, bool every_row, struct snapshot_inspection *out)
+{
+	struct snapshot *snapshot = snapshot_new(state_dir, "");
+
+	*out = (struct snapshot_inspection){.opened = SNAPSHOT_UNUSABLE};
+	if (snapshot == NULL) {
+		snprintf(out->problem, sizeof(out->problem), "out of memory");
+		return;
+	}
+	snapshot->makes_lock = true;
+	out->opened = begin(snapshot, snapshot_clock_boot_ms());
+	if (out->opened == SNAPSHOT_OK && every_row)
+		out->rows = check_trees(snapshot, &out->census);
+	memcpy(out->problem, snapshot->problem, sizeof(out->problem));
+	snapshot_free(snapshot);
 }
