@@ -30,7 +30,8 @@ OPT := -O2 -g -D_FORTIFY_SOURCE=2
 endif
 CPPFLAGS += -D_GNU_SOURCE -DMXHOLD_VERSION='"$(VERSION)"' -I.
 CFLAGS   += -std=c11 $(WARN) $(HARDEN) $(OPT)
-LDFLAGS  += $(LINKSAFE) $(if $(SAN),-fsanitize=address,undefined)
+comma    := ,
+LDFLAGS  += $(LINKSAFE) $(if $(SAN),-fsanitize=address$(comma)undefined)
 
 # --- what there is -----------------------------------------------------------
 # Each folder is one program: its main.c, and an archive of the rest, which the unit tests link too.
