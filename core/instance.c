@@ -92,32 +92,76 @@ instance_write(int fd, const char *path)
 	return true;
 }
 
-bool
-instance_claim(struct instance *instance, const char *path)
+struct instance
+instance_new(const char *path)
 {
-	char aside[PATH_MAX];
+	return (struct instance){.path = path, .fd = -1, .older_fd = -1};
+}
 
-	*instance = (struct instance){.path = path, .fd = -1, .older_fd = -1};
-	if (path == NULL)
-		return true;
-	if (snprintf(aside, sizeof(aside), "%s.new", path) >= (int)sizeof(aside)) {
-		errno = ENAMETOOLONG;
-		return instance_failed("name", path);
+static bool
+instance_is_ours(const struct instance *instance)
+{
+	struct stat ours, there;
+
+	return instance->fd >= 0 && fstat(instance->fd, &ours) == 0 &&
+	       lstat(instance->path, &there) == 0 && ours.st_dev == there.st_dev &&
+	       ours.st_ino == there.st_ino;
+}
+
+static void
+instance_close(int *fd)
+{
+	if (*fd >= 0)
+		(void)close(*fd);
+	*fd = -1;
+}
+
+/* Writes and locks a new pid file at `aside` and renames it into place. Its descriptor, or -1. */
+static int
+instance_put(const char *aside, const char *path)
+{
+	int fd = open(aside, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644);
+
+	if (fd < 0) {
+		(void)instance_failed("open", aside);
+		return -1;
 	}
-	(void)unlink(aside);
-	instance->fd = open(aside, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644);
-	if (instance->fd < 0)
-		return instance_failed("open", aside);
-	instance->older_fd = open(path, O_RDWR | O_NOFOLLOW | O_CLOEXEC);
-	if (instance_write(instance->fd, aside)) {
+	if (instance_write(fd, aside)) {
 		if (rename(aside, path) == 0)
-			return true;
+			return fd;
 		(void)instance_failed("rename", path);
 	}
 	(void)unlink(aside);
-	(void)close(instance->fd);
-	instance->fd = -1;
-	return false;
+	(void)close(fd);
+	return -1;
+}
+
+bool
+instance_claim(struct instance *instance)
+{
+	char aside[PATH_MAX];
+	int fd, older;
+
+	if (instance->path == NULL || instance_is_ours(instance))
+		return true;
+	if (snprintf(aside, sizeof(aside), "%s.new", instance->path) >= (int)sizeof(aside)) {
+		errno = ENAMETOOLONG;
+		return instance_failed("name", instance->path);
+	}
+	(void)unlink(aside);
+	older = open(instance->path, O_RDWR | O_NOFOLLOW | O_CLOEXEC);
+	fd = instance_put(aside, instance->path);
+	if (fd < 0) {
+		instance_close(&older);
+		return false;
+	}
+	if (older >= 0) { /* else the one that we knew before may still have to be told */
+		instance_close(&instance->older_fd);
+		instance->older_fd = older;
+	}
+	instance_close(&instance->fd);
+	instance->fd = fd;
+	return true;
 }
 
 pid_t
@@ -137,21 +181,14 @@ instance_end_older(struct instance *instance)
 		(void)pidfd_send_signal(process, SIGCONT, NULL, 0);
 	if (process >= 0)
 		(void)close(process);
-	(void)close(instance->older_fd);
-	instance->older_fd = -1;
+	instance_close(&instance->older_fd);
 	return pid;
 }
 
 void
 instance_release(struct instance *instance)
 {
-	struct stat ours, there;
-
-	if (instance->path == NULL || instance->fd < 0)
-		return;
-	if (fstat(instance->fd, &ours) == 0 && lstat(instance->path, &there) == 0 &&
-	    ours.st_dev == there.st_dev && ours.st_ino == there.st_ino)
+	if (instance->path != NULL && instance_is_ours(instance))
 		(void)unlink(instance->path);
-	(void)close(instance->fd);
-	instance->fd = -1;
+	instance_close(&instance->fd);
 }

@@ -14,9 +14,11 @@
 
 struct instance {
 	const char *path; /* of the pid file; NULL: none, and every call does nothing */
-	int fd;           /* ours: the lock lives as long as this process */
+	int fd;           /* ours: the lock lives as long as this process; -1: not yet */
 	int older_fd;     /* the file that ours replaced, -1: there was none */
 };
+
+struct instance instance_new(const char *path);
 
 /*
  * Serialises what several instances do to names in the directory of `path` (taking over, removing).
@@ -25,9 +27,11 @@ struct instance {
 int instance_lock(const char *path) __attribute__((warn_unused_result));
 void instance_unlock(int lock);
 
-/* Puts our pid file into place. Under the lock. False: logged, nothing has changed. */
-bool instance_claim(struct instance *instance, const char *path)
-    __attribute__((warn_unused_result));
+/*
+ * Puts our pid file into place, unless it is there already. Under the lock. False: logged, nothing
+ * has changed.
+ */
+bool instance_claim(struct instance *instance) __attribute__((warn_unused_result));
 /* Sends SIGTERM to the process that held the file before us, if it still does. Its pid, or 0. */
 pid_t instance_end_older(struct instance *instance);
 /* Removes the pid file if it is still ours. Under the lock. */

@@ -22,8 +22,8 @@ listener_failed(const char *what, const char *path)
 	return false;
 }
 
-static bool
-listener_make_directory(const char *directory)
+bool
+listener_directory(const char *directory)
 {
 	if (mkdir(directory, 0755) == 0)
 		return chmod(directory, 0755) == 0 || listener_failed("chmod", directory);
@@ -81,8 +81,6 @@ listener_open(struct listener *listener, const char *directory, const char *name
 	}
 	(void)snprintf(
 	    made.path, sizeof(made.path), "%.*s", length - (int)strlen(".new"), address.sun_path);
-	if (!listener_make_directory(directory))
-		return false;
 	if (!listener_bind(&made, &address) ||
 	    !listener_prepare(&made, address.sun_path, socket_gid)) {
 		(void)unlink(address.sun_path);

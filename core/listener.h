@@ -28,8 +28,10 @@ enum listener_place {
 	LISTENER_OTHERS,  /* something else does: a newer instance, or what it left behind */
 };
 
+/* Makes the directory with mode 0755 where it is missing; its parent must be there. */
+bool listener_directory(const char *directory) __attribute__((warn_unused_result));
 /*
- * Makes DIR/NAME (DIR is made with mode 0755 where it is missing, its parent is not). Mode 0660; as
+ * Makes DIR/NAME. Mode 0660; as
  * root, owner root and group `socket_gid`. To be called under instance_lock for DIR. False: the
  * error was logged and nothing has changed.
  */

@@ -269,7 +269,7 @@ parent_reap(struct parent *parent)
 /* --- what the parent does ------------------------------------------------------ */
 
 static bool
-parent_publish(struct parent *parent, bool claim)
+parent_publish(struct parent *parent)
 {
 	const struct supervise *how = parent->how;
 	bool done;
@@ -278,8 +278,8 @@ parent_publish(struct parent *parent, bool claim)
 	if (how->pid_path != NULL && (lock = instance_lock(how->pid_path)) < 0)
 		return false;
 	done = how->publish == NULL || how->publish(how->context);
-	if (done && claim)
-		done = instance_claim(&parent->instance, how->pid_path);
+	if (done)
+		done = instance_claim(&parent->instance);
 	instance_unlock(lock);
 	return done;
 }
@@ -355,7 +355,7 @@ parent_probe(struct parent *parent, struct child *child)
 	case SUPERVISE_SILENT: child_kill(parent, child, "no answer"); break;
 	case SUPERVISE_UNREACHABLE:
 		log_event(LOG_WARNING, "unreachable", kv("daemon", how->name));
-		if (parent_publish(parent, false))
+		if (parent_publish(parent))
 			parent->fresh_wanted = true;
 		break;
 	case SUPERVISE_CANNOT_TELL: break;
@@ -481,14 +481,18 @@ parent_take_signals(struct parent *parent)
 int
 supervise_run(const struct supervise *supervise)
 {
-	struct parent parent = {.how = supervise, .signal_fd = -1};
+	struct parent parent = {
+	    .how = supervise,
+	    .instance = instance_new(supervise->pid_path),
+	    .signal_fd = -1,
+	};
 
 	if (!parent_take_signals(&parent)) {
 		log_event(LOG_ERR, "start-failed", kv("daemon", supervise->name),
 		    kv("error", strerror(errno)));
 		return EX_OSERR;
 	}
-	if (!parent_publish(&parent, true)) {
+	if (!parent_publish(&parent)) {
 		(void)close(parent.signal_fd);
 		return EX_CANTCREAT;
 	}

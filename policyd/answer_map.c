@@ -1,0 +1,238 @@
+/*
+ * answer_map: one socketmap request, "name key", from its bytes to its reply.
+ *
+ * Three maps: relay_domains (which domains Postfix may take mail for), transport (by which way it
+ * leaves), dns_reply (the fence around that way). Postfix asks socketmaps for whole keys only,
+ * for the transport also for "*"; an address comes unquoted, so its domain is what follows the last
+ * '@'. Whatever cannot be told is TEMP: Postfix then defers. NOTFOUND for a domain that we have
+ * would send its held mail out by another transport, past the fence.
+ */
+#include "policyd/answer.h"
+
+#include "core/domain.h"
+#include "core/netstring.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define NEXT_HOP_BLANKS ", \t"
+
+struct map_request {
+	const struct answer_view *view;
+	const char *key;
+	size_t length;
+	struct answer_note *note;
+	char reply[NEXT_HOPS_SIZE + 256];
+};
+
+typedef void map_answer(struct map_request *request);
+
+static void
+reply(struct map_request *request, const char *status, const char *text)
+{
+	(void)snprintf(request->reply, sizeof(request->reply), "%s %s", status, text);
+}
+
+/* True: a transaction is open. Else the reply is TEMP. */
+static bool
+map_usable(struct map_request *request)
+{
+	if (request->view->begun == SNAPSHOT_OK)
+		return true;
+	reply(request, "TEMP", "no usable snapshot");
+	return false;
+}
+
+/*
+ * Finds the row that speaks for the domain text[0..length). False: the reply is made, NOTFOUND for
+ * what is no domain or has no row, TEMP for what could not be told.
+ */
+static bool
+map_find_row(struct map_request *request, const char *text, size_t length, char domain[DOMAIN_SIZE],
+    struct domain_record *record, const char **owner)
+{
+	if (!domain_normalise(text, length, domain)) {
+		reply(request, "NOTFOUND", "");
+		return false;
+	}
+	if (!map_usable(request))
+		return false;
+	switch (snapshot_domain_for(request->view->snapshot, domain, record, owner)) {
+	case SNAPSHOT_OK: return true;
+	case SNAPSHOT_NOT_FOUND: reply(request, "NOTFOUND", ""); return false;
+	case SNAPSHOT_DAMAGED: reply(request, "TEMP", "damaged record"); return false;
+	case SNAPSHOT_UNUSABLE: break;
+	}
+	reply(request, "TEMP", "snapshot cannot be read");
+	return false;
+}
+
+/* --- relay_domains ------------------------------------------------------------- */
+
+static void
+map_relay_domains(struct map_request *request)
+{
+	const struct answer_view *view = request->view;
+	struct domain_record record;
+	char domain[DOMAIN_SIZE];
+	const char *owner = NULL;
+
+	if (!map_find_row(request, request->key, request->length, domain, &record, &owner))
+		return;
+	/* As the rules see it: what they call unknown must not be a destination either. */
+	if (decide_retired_expired(
+		record.retired_at, view->now.wall, view->relay->judge.queue_lifetime))
+		reply(request, "NOTFOUND", "");
+	else
+		reply(request, "OK", owner);
+}
+
+/* --- transport ----------------------------------------------------------------- */
+
+static void
+transport_note(struct map_request *request, const char *domain, const char *hop, size_t length,
+    const char *reason)
+{
+	answer_note_begin(request->note, LOG_WARNING, "next-hop-dropped");
+	answer_note_add(request->note, kv("domain", domain));
+	answer_note_add(request->note, kv_bytes("next_hop", hop, length));
+	answer_note_add(request->note, kv("reason", reason));
+}
+
+/* Appends the hops of the row that the fence lets pass. Returns how many it did. */
+static size_t
+transport_hops(struct map_request *request, const char *domain, const char *hops,
+    const struct fleet *fleet, size_t used)
+{
+	size_t kept = 0;
+
+	for (;;) {
+		struct fence_verdict verdict;
+		size_t length;
+
+		hops += strspn(hops, NEXT_HOP_BLANKS);
+		length = strcspn(hops, NEXT_HOP_BLANKS);
+		if (length == 0)
+			return kept;
+		verdict = fence_next_hop(hops, length, fleet, &request->view->relay->allow);
+		if (verdict.drop) {
+			transport_note(request, domain, hops, length, verdict.reason);
+		} else {
+			used +=
+			    (size_t)snprintf(request->reply + used, sizeof(request->reply) - used,
+				"%s%.*s", kept == 0 ? "" : ", ", (int)length, hops);
+			kept++;
+		}
+		hops += length;
+	}
+}
+
+static void
+map_transport(struct map_request *request)
+{
+	const char *at = memrchr(request->key, '@', request->length);
+	const char *text = at == NULL ? request->key : at + 1;
+	struct domain_record record;
+	char domain[DOMAIN_SIZE];
+	const struct fleet *fleet;
+	const char *transport;
+
+	if (!map_find_row(request, text, request->length - (size_t)(text - request->key), domain,
+		&record, NULL))
+		return;
+	transport = record.tls_required ? "mxhold-tls:" : "mxhold:";
+	reply(request, "OK", transport);
+	if (record.next_hops[0] == '\0')
+		return;
+	fleet = snapshot_fleet(request->view->snapshot);
+	if (fleet == NULL)
+		reply(request, "TEMP", "damaged record of a relay");
+	else if (transport_hops(request, domain, record.next_hops, fleet, strlen(request->reply)) ==
+		 0)
+		reply(request, "OK", "retry:4.4.4 no next hop of this domain may be used");
+}
+
+/* --- dns_reply ------------------------------------------------------------------- */
+
+static void
+dns_reply_drop(struct map_request *request, const char *reason)
+{
+	reply(request, "OK", "IGNORE");
+	answer_note_begin(request->note, LOG_WARNING, "dns-record-dropped");
+	answer_note_add(request->note, kv_bytes("record", request->key, request->length));
+	answer_note_add(request->note, kv("reason", reason));
+}
+
+static void
+map_dns_reply(struct map_request *request)
+{
+	struct fence_verdict verdict;
+	const struct fleet *fleet;
+	struct dns_record record;
+
+	if (!map_usable(request))
+		return;
+	if (!dns_text_parse(request->key, request->length, &record)) {
+		dns_reply_drop(request, "unreadable");
+		return;
+	}
+	fleet = snapshot_fleet(request->view->snapshot);
+	if (fleet == NULL) {
+		reply(request, "TEMP", "damaged record of a relay");
+		return;
+	}
+	verdict = fence_record(&record, fleet, &request->view->relay->allow);
+	if (verdict.drop)
+		dns_reply_drop(request, verdict.reason);
+	else
+		reply(request, "NOTFOUND", "");
+}
+
+/* --- dispatch -------------------------------------------------------------------- */
+
+static const struct {
+	const char *name;
+	map_answer *answer;
+} maps[] = {
+    {"relay_domains", map_relay_domains},
+    {"transport", map_transport},
+    {"dns_reply", map_dns_reply},
+};
+
+static map_answer *
+map_named(const char *name, size_t length)
+{
+	size_t i;
+
+	for (i = 0; i < sizeof(maps) / sizeof(maps[0]); i++) {
+		if (strlen(maps[i].name) == length && memcmp(maps[i].name, name, length) == 0)
+			return maps[i].answer;
+	}
+	return NULL;
+}
+
+size_t
+answer_map(const struct answer_view *view, const char *data, size_t length,
+    struct answer_note *note, char *out, size_t size)
+{
+	const char *blank = memchr(data, ' ', length);
+	struct map_request request = {.view = view, .note = note};
+	map_answer *answer = NULL;
+
+	note->event = NULL;
+	if (blank != NULL) {
+		answer = map_named(data, (size_t)(blank - data));
+		request.key = blank + 1;
+		request.length = length - (size_t)(blank - data) - 1;
+	}
+	if (answer != NULL) {
+		answer(&request);
+	} else {
+		/* A fault of the configuration, not of the mail: later, not never. */
+		reply(&request, "TEMP", blank == NULL ? "not a request" : "no map of that name");
+		answer_note_begin(note, LOG_WARNING, "request-refused");
+		answer_note_add(note, kv("protocol", "map"));
+		answer_note_add(note, kv_bytes("request", data, length < 200 ? length : 200));
+	}
+	return netstring_encode(out, size, request.reply, strlen(request.reply));
+}
