@@ -1,0 +1,566 @@
+/*
+ * test_supervise: a supervised server in a process of its own, which is killed, stopped, hung,
+ * reloaded, made unreachable and replaced, while the test asks it by its public socket.
+ *
+ * The server answers each connection with one line: its pid, the generation of its configuration
+ * and a letter. Every wait has an end.
+ */
+#include "core/listener.h"
+#include "core/supervise.h"
+
+#include <check.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#define HANG_MS 300
+#define PATH_SIZE 100
+
+static char directory[64];
+static char socket_path[PATH_SIZE];
+static char pid_path[PATH_SIZE];
+static char mode_path[PATH_SIZE]; /* what children are to do: "hang", "die", "refuse" */
+static pid_t parents[4];
+static size_t parent_count;
+
+struct toy {
+	struct listener listener;
+	int generation;
+};
+
+static int64_t
+clock_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+static void
+pause_ms(int ms)
+{
+	struct timespec pause = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000L};
+
+	(void)nanosleep(&pause, NULL);
+}
+
+/* --- the toy server ------------------------------------------------------------------ */
+
+static bool
+mode_is(const char *mode)
+{
+	char text[32] = "";
+	int fd = open(mode_path, O_RDONLY);
+
+	if (fd < 0)
+		return false;
+	(void)!read(fd, text, sizeof(text) - 1);
+	(void)close(fd);
+	return strcmp(text, mode) == 0;
+}
+
+static bool
+toy_publish(void *context)
+{
+	struct toy *toy = context;
+	struct listener made;
+
+	if (!listener_open(&made, directory, "toy", getegid()))
+		return false;
+	listener_close(&toy->listener);
+	toy->listener = made;
+	return true;
+}
+
+static volatile sig_atomic_t told_to_end;
+
+static void
+on_term(int signal_number)
+{
+	(void)signal_number;
+	told_to_end = 1;
+}
+
+static void
+toy_answer(const struct toy *toy)
+{
+	char text[64];
+	int fd = accept(toy->listener.fd, NULL, NULL);
+
+	if (fd < 0)
+		return;
+	while (mode_is("hang"))
+		pause_ms(10);
+	(void)snprintf(text, sizeof(text), "%ld %d x\n", (long)getpid(), toy->generation);
+	(void)!send(fd, text, strlen(text), MSG_NOSIGNAL);
+	(void)close(fd);
+}
+
+static int
+toy_serve(void *context)
+{
+	const struct toy *toy = context;
+	struct pollfd wait = {.fd = toy->listener.fd, .events = POLLIN};
+
+	if (mode_is("die"))
+		return 7;
+	(void)signal(SIGTERM, on_term);
+	supervise_ready();
+	while (!told_to_end) {
+		if (poll(&wait, 1, 20) > 0)
+			toy_answer(toy);
+	}
+	while (poll(&wait, 1, 0) > 0) /* what is in the backlog */
+		toy_answer(toy);
+	return 0;
+}
+
+static enum supervise_reply
+toy_judge(const char *reply, size_t length)
+{
+	return reply[length - 1] == '\n' ? SUPERVISE_REPLY_GOOD : SUPERVISE_REPLY_MORE;
+}
+
+static enum supervise_answer
+toy_probe(void *context, int hang_ms, int wake_fd)
+{
+	const struct toy *toy = context;
+	const struct supervise_question question = {
+	    .path = toy->listener.path, .bytes = "?", .length = 1, .judge = toy_judge};
+	enum supervise_answer answer = supervise_ask(&question, hang_ms, wake_fd);
+
+	if (answer != SUPERVISE_UNREACHABLE && listener_look(&toy->listener) == LISTENER_OTHERS)
+		return SUPERVISE_CANNOT_TELL;
+	return answer;
+}
+
+static bool
+toy_reload(void *context)
+{
+	struct toy *toy = context;
+
+	if (mode_is("refuse"))
+		return false;
+	toy->generation++;
+	return true;
+}
+
+static void
+toy_cleanup(void *context)
+{
+	const struct toy *toy = context;
+
+	listener_remove(&toy->listener);
+}
+
+static pid_t
+start_toy(int generation)
+{
+	struct toy toy = {.listener = {.fd = -1}, .generation = generation};
+	const struct supervise supervise = {
+	    .name = "toy",
+	    .pid_path = pid_path,
+	    .publish = toy_publish,
+	    .serve = toy_serve,
+	    .probe = toy_probe,
+	    .reload = toy_reload,
+	    .cleanup = toy_cleanup,
+	    .context = &toy,
+	    .probe_interval_ms = 50,
+	    .hang_ms = HANG_MS,
+	    .drain_ms = 1000,
+	};
+	pid_t pid = fork();
+
+	ck_assert_int_ge(pid, 0);
+	if (pid == 0) {
+		int null = open("/dev/null", O_WRONLY);
+
+		if (getenv("TEST_LOG") == NULL)
+			(void)dup2(null, STDERR_FILENO);
+		exit(supervise_run(&supervise));
+	}
+	parents[parent_count++] = pid;
+	return pid;
+}
+
+/* --- the test's side ----------------------------------------------------------------- */
+
+struct answer {
+	long pid;
+	int generation;
+};
+
+/* Asks once. Returns 0, or an errno; ENODATA for an end without an answer. */
+static int
+ask(struct answer *answer)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	struct timeval limit = {.tv_sec = 5};
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	char text[64] = "";
+	int error = 0;
+
+	(void)snprintf(address.sun_path, sizeof(address.sun_path), "%s", socket_path);
+	(void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
+	if (connect(fd, (struct sockaddr *)&address, sizeof(address)) != 0)
+		error = errno;
+	else if (recv(fd, text, sizeof(text) - 1, 0) <= 0)
+		error = ENODATA;
+	else if (sscanf(text, "%ld %d", &answer->pid, &answer->generation) != 2)
+		error = EBADMSG;
+	(void)close(fd);
+	return error;
+}
+
+/* Asks until somebody other than `not_pid` answers with `generation`, at most `ms`. */
+static long
+wait_answer(long not_pid, int generation, int ms)
+{
+	int64_t until = clock_ms() + ms;
+	struct answer answer;
+
+	while (clock_ms() < until) {
+		if (ask(&answer) == 0 && answer.pid != not_pid && answer.generation == generation)
+			return answer.pid;
+		pause_ms(5);
+	}
+	ck_abort_msg("no answer of another process in %d ms", ms);
+	return -1;
+}
+
+static void
+set_mode(const char *mode)
+{
+	int fd = open(mode_path, O_WRONLY | O_CREAT | O_TRUNC, 0644);
+
+	ck_assert_int_ge(fd, 0);
+	ck_assert_int_eq(write(fd, mode, strlen(mode)), (ssize_t)strlen(mode));
+	(void)close(fd);
+}
+
+/* Waits for a child of this test to end. Its exit status, or -1 when it does not in time. */
+static int
+wait_end(pid_t pid, int ms)
+{
+	int64_t until = clock_ms() + ms;
+	int status;
+	pid_t got;
+
+	while ((got = waitpid(pid, &status, WNOHANG)) == 0 && clock_ms() < until)
+		pause_ms(5);
+	if (got != pid)
+		return -1;
+	return WIFEXITED(status) ? WEXITSTATUS(status) : 1000 + WTERMSIG(status);
+}
+
+static bool
+gone(long pid, int ms)
+{
+	int64_t until = clock_ms() + ms;
+
+	while (clock_ms() < until) {
+		if (kill((pid_t)pid, 0) != 0 && errno == ESRCH)
+			return true;
+		pause_ms(5);
+	}
+	return false;
+}
+
+static void
+set_up(void)
+{
+	(void)snprintf(directory, sizeof(directory), "/tmp/mxhold-sup.XXXXXX");
+	ck_assert_ptr_nonnull(mkdtemp(directory));
+	(void)snprintf(socket_path, sizeof(socket_path), "%s/toy", directory);
+	(void)snprintf(pid_path, sizeof(pid_path), "%s/toy.pid", directory);
+	(void)snprintf(mode_path, sizeof(mode_path), "%s/mode", directory);
+	parent_count = 0;
+	set_mode("");
+}
+
+static void
+tear_down(void)
+{
+	char command[160];
+	size_t i;
+
+	for (i = 0; i < parent_count; i++) {
+		(void)kill(parents[i], SIGCONT);
+		(void)kill(parents[i], SIGTERM);
+		if (wait_end(parents[i], 3000) == -1)
+			(void)kill(parents[i], SIGKILL);
+	}
+	(void)snprintf(command, sizeof(command), "rm -rf '%s'", directory);
+	(void)!system(command);
+}
+
+START_TEST(test_serves_and_ends)
+{
+	pid_t parent = start_toy(1);
+	long child = wait_answer(0, 1, 3000);
+	struct stat status;
+
+	ck_assert_int_ne(child, parent);
+	ck_assert_int_eq(stat(socket_path, &status), 0);
+	ck_assert_int_eq(status.st_mode & 07777, 0660);
+	ck_assert_int_eq(kill(parent, SIGTERM), 0);
+	ck_assert_int_eq(wait_end(parent, 3000), 0);
+	ck_assert(gone(child, 1000));
+	ck_assert_int_ne(stat(socket_path, &status), 0);
+	ck_assert_int_ne(stat(pid_path, &status), 0);
+}
+END_TEST
+
+START_TEST(test_killed_child_is_replaced_and_no_connection_is_refused)
+{
+	struct answer answer;
+	int i, refused = 0;
+	long child;
+
+	(void)start_toy(1);
+	child = wait_answer(0, 1, 3000);
+	ck_assert_int_eq(kill((pid_t)child, SIGKILL), 0);
+	for (i = 0; i < 200; i++) {
+		int error = ask(&answer);
+
+		if (error == ECONNREFUSED || error == ENOENT)
+			refused++;
+	}
+	ck_assert_int_eq(refused, 0);
+	(void)wait_answer(child, 1, 1000);
+}
+END_TEST
+
+START_TEST(test_stopped_child_is_replaced)
+{
+	int64_t before;
+	long child;
+
+	(void)start_toy(1);
+	child = wait_answer(0, 1, 3000);
+	before = clock_ms();
+	ck_assert_int_eq(kill((pid_t)child, SIGSTOP), 0);
+	(void)wait_answer(child, 1, 3000);
+	ck_assert_int_lt(clock_ms() - before, 2 * HANG_MS + 500);
+	ck_assert(gone(child, 1000));
+}
+END_TEST
+
+START_TEST(test_hung_child_is_replaced)
+{
+	long child;
+
+	(void)start_toy(1);
+	child = wait_answer(0, 1, 3000);
+	set_mode("hang");
+	ck_assert(gone(child, 10 * HANG_MS));
+	set_mode("");
+	(void)wait_answer(child, 1, 3000);
+}
+END_TEST
+
+START_TEST(test_child_that_dies_at_once_is_tried_again_slowly)
+{
+	struct answer answer;
+	pid_t parent = start_toy(1);
+	long child = wait_answer(0, 1, 3000);
+	struct stat status;
+
+	set_mode("die");
+	ck_assert_int_eq(kill((pid_t)child, SIGKILL), 0);
+	pause_ms(500);
+	ck_assert_int_eq(stat(socket_path, &status), 0); /* connections queue meanwhile */
+	ck_assert_int_eq(waitpid(parent, NULL, WNOHANG), 0);
+	set_mode("");
+	ck_assert_int_eq(ask(&answer), 0);
+}
+END_TEST
+
+START_TEST(test_reload_takes_the_new_configuration)
+{
+	pid_t parent = start_toy(1);
+	long child = wait_answer(0, 1, 3000);
+
+	ck_assert_int_eq(kill(parent, SIGHUP), 0);
+	(void)wait_answer(child, 2, 3000);
+	ck_assert(gone(child, 2000));
+}
+END_TEST
+
+START_TEST(test_refused_reload_keeps_the_old_one)
+{
+	struct answer answer;
+	pid_t parent = start_toy(1);
+	long child = wait_answer(0, 1, 3000);
+
+	set_mode("refuse");
+	ck_assert_int_eq(kill(parent, SIGHUP), 0);
+	pause_ms(200);
+	ck_assert_int_eq(ask(&answer), 0);
+	ck_assert_int_eq(answer.pid, child);
+	ck_assert_int_eq(answer.generation, 1);
+}
+END_TEST
+
+START_TEST(test_reload_under_load_drops_nothing)
+{
+	pid_t parent = start_toy(1);
+	struct answer answer;
+	int i, failed = 0;
+
+	(void)wait_answer(0, 1, 3000);
+	for (i = 0; i < 3000; i++) {
+		if (i % 500 == 250)
+			(void)kill(parent, SIGHUP);
+		if (ask(&answer) != 0)
+			failed++;
+	}
+	ck_assert_int_eq(failed, 0);
+	(void)wait_answer(0, 7, 2000);
+}
+END_TEST
+
+START_TEST(test_removed_socket_is_published_again)
+{
+	long child;
+
+	(void)start_toy(1);
+	child = wait_answer(0, 1, 3000);
+	ck_assert_int_eq(unlink(socket_path), 0);
+	(void)wait_answer(child, 1, 3000);
+	ck_assert(gone(child, 2000));
+}
+END_TEST
+
+START_TEST(test_newer_instance_takes_over_without_a_gap)
+{
+	pid_t older = start_toy(1), newer;
+	struct answer answer;
+	int i, failed = 0;
+
+	(void)wait_answer(0, 1, 3000);
+	newer = start_toy(5);
+	for (i = 0; i < 2000; i++) {
+		if (ask(&answer) != 0)
+			failed++;
+	}
+	ck_assert_int_eq(failed, 0);
+	ck_assert_int_eq(wait_end(older, 3000), 0);
+	(void)wait_answer(0, 5, 1000);
+	ck_assert_int_eq(kill(newer, SIGTERM), 0);
+	ck_assert_int_eq(wait_end(newer, 3000), 0);
+	ck_assert_int_eq(ask(&answer), ENOENT);
+}
+END_TEST
+
+START_TEST(test_newer_instance_takes_over_from_a_stopped_one)
+{
+	pid_t older = start_toy(1);
+
+	(void)wait_answer(0, 1, 3000);
+	ck_assert_int_eq(kill(older, SIGSTOP), 0);
+	(void)start_toy(5);
+	(void)wait_answer(0, 5, 3000);
+	ck_assert_int_eq(wait_end(older, 3000), 0);
+	(void)wait_answer(0, 5, 1000);
+}
+END_TEST
+
+START_TEST(test_stale_pid_file_harms_nobody)
+{
+	pid_t bystander = fork();
+	char text[32];
+	int fd;
+
+	if (bystander == 0) {
+		pause_ms(20000);
+		_exit(0);
+	}
+	(void)snprintf(text, sizeof(text), "%ld\n", (long)bystander);
+	fd = open(pid_path, O_WRONLY | O_CREAT, 0644);
+	ck_assert_int_eq(write(fd, text, strlen(text)), (ssize_t)strlen(text));
+	(void)close(fd);
+	(void)start_toy(1);
+	(void)wait_answer(0, 1, 3000);
+	pause_ms(100);
+	ck_assert_int_eq(waitpid(bystander, NULL, WNOHANG), 0);
+	(void)kill(bystander, SIGKILL);
+	(void)waitpid(bystander, NULL, 0);
+}
+END_TEST
+
+START_TEST(test_child_ends_with_its_parent)
+{
+	pid_t parent = start_toy(1);
+	long child = wait_answer(0, 1, 3000);
+
+	ck_assert_int_eq(kill(parent, SIGKILL), 0);
+	ck_assert_int_eq(wait_end(parent, 1000), 1000 + SIGKILL);
+	ck_assert(gone(child, 3000));
+	(void)start_toy(2); /* over what the dead one left behind */
+	(void)wait_answer(child, 2, 3000);
+}
+END_TEST
+
+START_TEST(test_ask_gives_up_for_a_signal)
+{
+	const struct supervise_question question = {
+	    .path = socket_path, .bytes = "?", .length = 1, .judge = toy_judge};
+	struct toy toy = {.listener = {.fd = -1}};
+	int wake[2];
+
+	ck_assert(toy_publish(&toy)); /* nobody accepts */
+	ck_assert_int_eq(pipe(wake), 0);
+	ck_assert_int_eq(supervise_ask(&question, 50, wake[0]), SUPERVISE_SILENT);
+	ck_assert_int_eq(write(wake[1], "", 1), 1);
+	ck_assert_int_eq(supervise_ask(&question, 5000, wake[0]), SUPERVISE_CANNOT_TELL);
+	listener_remove(&toy.listener);
+	ck_assert_int_eq(supervise_ask(&question, 50, wake[0]), SUPERVISE_UNREACHABLE);
+	listener_close(&toy.listener);
+	(void)close(wake[0]);
+	(void)close(wake[1]);
+}
+END_TEST
+
+int
+main(void)
+{
+	Suite *suite = suite_create("supervise");
+	TCase *tcase = tcase_create("supervise");
+	SRunner *runner = srunner_create(suite);
+	int failed;
+
+	tcase_add_checked_fixture(tcase, set_up, tear_down);
+	tcase_set_timeout(tcase, 30);
+	tcase_add_test(tcase, test_serves_and_ends);
+	tcase_add_test(tcase, test_killed_child_is_replaced_and_no_connection_is_refused);
+	tcase_add_test(tcase, test_stopped_child_is_replaced);
+	tcase_add_test(tcase, test_hung_child_is_replaced);
+	tcase_add_test(tcase, test_child_that_dies_at_once_is_tried_again_slowly);
+	tcase_add_test(tcase, test_reload_takes_the_new_configuration);
+	tcase_add_test(tcase, test_refused_reload_keeps_the_old_one);
+	tcase_add_test(tcase, test_reload_under_load_drops_nothing);
+	tcase_add_test(tcase, test_removed_socket_is_published_again);
+	tcase_add_test(tcase, test_newer_instance_takes_over_without_a_gap);
+	tcase_add_test(tcase, test_newer_instance_takes_over_from_a_stopped_one);
+	tcase_add_test(tcase, test_stale_pid_file_harms_nobody);
+	tcase_add_test(tcase, test_child_ends_with_its_parent);
+	tcase_add_test(tcase, test_ask_gives_up_for_a_signal);
+	suite_add_tcase(suite, tcase);
+	srunner_run_all(runner, CK_ENV);
+	failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed == 0 ? 0 : 1;
+}
