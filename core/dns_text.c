@@ -13,14 +13,9 @@ struct field {
 	size_t length;
 };
 
-struct rest {
-	const char *text;
-	size_t length;
-};
-
-/* Cuts the next field off; its length is 0 where there is none. */
+/* Cuts the next field off what is left; its length is 0 where there is none. */
 static struct field
-next_field(struct rest *rest)
+next_field(struct field *rest)
 {
 	struct field field = {.text = rest->text};
 	const char *blank = memchr(rest->text, ' ', rest->length);
@@ -75,21 +70,22 @@ read_host(const struct field *host, struct dns_record *out)
 }
 
 static bool
-parse_mx(struct rest rest, struct dns_record *out)
+parse_mx(struct field rest, struct dns_record *out)
 {
 	uint32_t preference;
 	struct field number = next_field(&rest);
-	struct field host = next_field(&rest);
 
-	if (rest.length > 0 || host.length == 0 || !field_number(&number, UINT16_MAX, &preference))
+	if (!field_number(&number, UINT16_MAX, &preference))
+		return false;
+	if (rest.length == 0 || memchr(rest.text, ' ', rest.length) != NULL)
 		return false;
 	out->preference = (uint16_t)preference;
-	read_host(&host, out);
+	read_host(&rest, out);
 	return true;
 }
 
 static bool
-parse_address(struct rest rest, uint8_t family, struct dns_record *out)
+parse_address(struct field rest, uint8_t family, struct dns_record *out)
 {
 	return ip_parse_bytes(rest.text, rest.length, &out->address) &&
 	       out->address.family == family;
@@ -98,7 +94,7 @@ parse_address(struct rest rest, uint8_t family, struct dns_record *out)
 bool
 dns_text_parse(const char *text, size_t length, struct dns_record *out)
 {
-	struct rest rest = {.text = text, .length = length};
+	struct field rest = {.text = text, .length = length};
 	struct field owner = next_field(&rest);
 	struct field ttl = next_field(&rest);
 	struct field class = next_field(&rest);
