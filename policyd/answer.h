@@ -16,6 +16,7 @@
 #define ANSWER_MAX 4096         /* bytes of the longest reply, with its frame */
 #define ANSWER_MAP_KEY_MAX 8192 /* bytes of a map request that we read */
 #define ANSWER_NOTE_FIELDS 12
+#define ANSWER_NOTE_TEXT 256
 
 struct answer_relay { /* from the configuration */
 	struct judge_relay judge;
@@ -29,13 +30,17 @@ struct answer_view { /* one batch of requests sees one state of the world */
 	const struct answer_relay *relay;
 };
 
-/* A line for the log. Fields point into the request and into this struct: log it at once. */
+/*
+ * A line for the log. Fields point into the request and into this struct: it is logged before the
+ * request's bytes go, and never copied.
+ */
 struct answer_note {
 	const char *event; /* NULL: nothing to log */
 	int priority;
 	struct log_field fields[ANSWER_NOTE_FIELDS + 1];
 	size_t count;
 	struct judgement judgement;
+	char text[ANSWER_NOTE_TEXT]; /* for a value that would not live long enough */
 };
 
 /*

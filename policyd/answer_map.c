@@ -90,19 +90,21 @@ map_relay_domains(struct map_request *request)
 /* --- transport ----------------------------------------------------------------- */
 
 static void
-transport_note(struct map_request *request, const char *domain, const char *hop, size_t length,
-    const char *reason)
+transport_note(struct map_request *request, const char *hop, size_t length, const char *reason)
 {
-	answer_note_begin(request->note, LOG_WARNING, "next-hop-dropped");
-	answer_note_add(request->note, kv("domain", domain));
-	answer_note_add(request->note, kv_bytes("next_hop", hop, length));
-	answer_note_add(request->note, kv("reason", reason));
+	struct answer_note *note = request->note;
+
+	(void)snprintf(note->text, sizeof(note->text), "%.*s", (int)length, hop);
+	answer_note_begin(note, LOG_WARNING, "next-hop-dropped");
+	answer_note_add(note, kv_bytes("domain", request->key, request->length));
+	answer_note_add(note, kv("next_hop", note->text));
+	answer_note_add(note, kv("reason", reason));
 }
 
 /* Appends the hops of the row that the fence lets pass. Returns how many it did. */
 static size_t
-transport_hops(struct map_request *request, const char *domain, const char *hops,
-    const struct fleet *fleet, size_t used)
+transport_hops(
+    struct map_request *request, const char *hops, const struct fleet *fleet, size_t used)
 {
 	size_t kept = 0;
 
@@ -116,7 +118,7 @@ transport_hops(struct map_request *request, const char *domain, const char *hops
 			return kept;
 		verdict = fence_next_hop(hops, length, fleet, &request->view->relay->allow);
 		if (verdict.drop) {
-			transport_note(request, domain, hops, length, verdict.reason);
+			transport_note(request, hops, length, verdict.reason);
 		} else {
 			used +=
 			    (size_t)snprintf(request->reply + used, sizeof(request->reply) - used,
@@ -131,14 +133,16 @@ static void
 map_transport(struct map_request *request)
 {
 	const char *at = memrchr(request->key, '@', request->length);
-	const char *text = at == NULL ? request->key : at + 1;
 	struct domain_record record;
 	char domain[DOMAIN_SIZE];
 	const struct fleet *fleet;
 	const char *transport;
 
-	if (!map_find_row(request, text, request->length - (size_t)(text - request->key), domain,
-		&record, NULL))
+	if (at != NULL) { /* only the domain counts, and only that is for the log */
+		request->length -= (size_t)(at + 1 - request->key);
+		request->key = at + 1;
+	}
+	if (!map_find_row(request, request->key, request->length, domain, &record, NULL))
 		return;
 	transport = record.tls_required ? "mxhold-tls:" : "mxhold:";
 	reply(request, "OK", transport);
@@ -147,8 +151,7 @@ map_transport(struct map_request *request)
 	fleet = snapshot_fleet(request->view->snapshot);
 	if (fleet == NULL)
 		reply(request, "TEMP", "damaged record of a relay");
-	else if (transport_hops(request, domain, record.next_hops, fleet, strlen(request->reply)) ==
-		 0)
+	else if (transport_hops(request, record.next_hops, fleet, strlen(request->reply)) == 0)
 		reply(request, "OK", "retry:4.4.4 no next hop of this domain may be used");
 }
 

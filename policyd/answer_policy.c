@@ -63,12 +63,12 @@ policy_note(struct answer_note *note, const struct policy_request *request)
 	const struct judgement *judgement = &note->judgement;
 	const struct verdict *verdict = &judgement->verdict;
 
-	answer_note_begin(note, LOG_INFO, "decision");
+	answer_note_begin(note, verdict->code == 0 ? LOG_INFO : LOG_NOTICE, "decision");
 	answer_note_add(note, kv("verdict", decide_kind_name(verdict->kind)));
 	answer_note_add(note, kv_number("rule", verdict->rule));
 	answer_note_add(note, kv("name", decide_rule_name(verdict->rule)));
 	answer_note_add(note, kv("domain", judgement->domain));
-	if (strcmp(judgement->owner, judgement->domain) != 0)
+	if (judgement->owner[0] != '\0' && strcmp(judgement->owner, judgement->domain) != 0)
 		answer_note_add(note, kv("row", judgement->owner));
 	answer_note_add(note, kv("client", request->client_address));
 	answer_note_add(note, kv("instance", request->instance));
