@@ -44,7 +44,7 @@ bin.ctl := mxholdctl
 PROGRAMS := $(foreach f,$(FOLDERS),$(BUILD)/bin/$(bin.$f))
 
 LIBS_CORE := -llmdb -linih -lidn2
-libs.sync := -lpq
+libs.sync := -lpq -ljansson
 libs.policyd := -levent_core
 libs.milter := -lmilter -lpthread
 libs.ctl := -lpq -ljansson
