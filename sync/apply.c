@@ -1,0 +1,158 @@
+/*
+ * apply: see apply.h.
+ */
+#include "sync/apply.h"
+
+#include "core/snapshot_value.h"
+
+#include <string.h>
+
+static bool
+good(struct apply *apply, enum snapshot_result result)
+{
+	if (result != SNAPSHOT_OK)
+		apply->result = result;
+	return result == SNAPSHOT_OK;
+}
+
+bool
+apply_begin(struct apply *apply)
+{
+	apply->result = SNAPSHOT_OK;
+	return good(apply,
+	    apply->load ? snapshot_load_begin(apply->writer) : snapshot_write_begin(apply->writer));
+}
+
+/* Ends a batch. What is committed so far is invisible (a load) or told again (changes). */
+static bool
+end_batch(struct apply *apply)
+{
+	if (apply->load)
+		return good(apply, snapshot_load_checkpoint(apply->writer));
+	return good(apply, snapshot_commit(apply->writer, &apply->meta)) &&
+	       good(apply, snapshot_write_begin(apply->writer));
+}
+
+/* Does the feed tell what the snapshot has, but for what only the snapshot knows? */
+static bool
+same_domain(const char *key, const struct domain_record *told, const struct domain_record *old)
+{
+	struct domain_record whole = *told;
+	uint8_t one[SNAPSHOT_VALUE_MAX], other[SNAPSHOT_VALUE_MAX];
+	size_t length;
+
+	whole.subdomains_retired_at = old->subdomains_retired_at;
+	if (whole.hops_withheld) /* the snapshot keeps what it was told earlier */
+		memcpy(whole.next_hops, old->next_hops, sizeof whole.next_hops);
+	length = snapshot_value_put_domain(key, &whole, one);
+	return length > 0 && length == snapshot_value_put_domain(key, old, other) &&
+	       memcmp(one, other, length) == 0;
+}
+
+/*
+ * The record of the active set, when there is a whole one. A damaged one counts as none: the row
+ * that is about to be written replaces it.
+ */
+static bool
+find_domain(struct apply *apply, const char *key, struct domain_record *old)
+{
+	return snapshot_write_get_domain(apply->writer, apply->load, key, old) == SNAPSHOT_OK;
+}
+
+static bool
+put_domain(struct apply *apply, const char *key, const struct domain_record *told)
+{
+	struct domain_record old;
+	bool had = (!apply->load || apply->compare) && find_domain(apply, key, &old);
+
+	if (apply->compare && (!had || !same_domain(key, told, &old)))
+		apply->differing++;
+	if (!apply->load && (!had || old.retired_at != 0))
+		apply->live++;
+	return good(apply, snapshot_put_domain(apply->writer, key, told));
+}
+
+static bool
+retire_domain(struct apply *apply, const char *key)
+{
+	struct domain_record old;
+
+	if (!find_domain(apply, key, &old) || old.retired_at != 0)
+		return true;
+	old.retired_at = apply->now;
+	apply->live--;
+	return good(apply, snapshot_put_domain(apply->writer, key, &old));
+}
+
+static bool
+retire_customer(struct apply *apply, const char *key)
+{
+	struct customer_record old;
+
+	if (snapshot_write_get_customer(apply->writer, false, key, &old) != SNAPSHOT_OK ||
+	    old.retired_at != 0)
+		return true;
+	old.retired_at = apply->now;
+	return good(apply, snapshot_put_customer(apply->writer, key, &old));
+}
+
+static bool
+delete_relay(struct apply *apply, const char *key)
+{
+	enum snapshot_result result = snapshot_delete_relay(apply->writer, key);
+
+	return result == SNAPSHOT_NOT_FOUND || good(apply, result);
+}
+
+static bool
+put_row(struct apply *apply, const struct row *row)
+{
+	switch (row->kind) {
+	case ROW_DOMAIN: return put_domain(apply, row->key, &row->record.domain);
+	case ROW_CUSTOMER:
+		return good(
+		    apply, snapshot_put_customer(apply->writer, row->key, &row->record.customer));
+	default:
+		return good(apply, snapshot_put_relay(apply->writer, row->key, &row->record.relay));
+	}
+}
+
+static bool
+drop_row(struct apply *apply, const struct row *row)
+{
+	switch (row->kind) {
+	case ROW_DOMAIN: return retire_domain(apply, row->key);
+	case ROW_CUSTOMER: return retire_customer(apply, row->key);
+	default: return delete_relay(apply, row->key);
+	}
+}
+
+bool
+apply_row(struct apply *apply, const struct row *row)
+{
+	apply->rows++;
+	if (row->kind == ROW_DOMAIN)
+		apply->domains++;
+	if (row->kind == ROW_RELAY && row->present && strcmp(row->key, apply->relay) == 0)
+		apply->own_row = true;
+	if (apply->load && !row->present)
+		return true;
+	if (!(row->present ? put_row(apply, row) : drop_row(apply, row)))
+		return false;
+	return apply->rows % APPLY_BATCH != 0 || end_batch(apply);
+}
+
+bool
+apply_end(struct apply *apply, const struct snapshot_meta *meta, int64_t queue_lifetime)
+{
+	if (apply->load && !good(apply, snapshot_load_carry_over(apply->writer, apply->now,
+					    queue_lifetime, &apply->carried)))
+		return false;
+	return good(apply, snapshot_commit(apply->writer, meta));
+}
+
+void
+apply_abort(struct apply *apply)
+{
+	snapshot_abort(apply->writer);
+}

@@ -1,0 +1,40 @@
+/*
+ * apply: rows of the feed into the snapshot: a few into the active set, or all into the idle one.
+ *
+ * What vanishes is not removed but retired: held mail needs its row (docs/feed.md, snapshot.h).
+ * Work is committed in batches; a change set that is cut off is told again by the next round, a
+ * load that is cut off stays invisible.
+ */
+#ifndef MXHOLD_SYNC_APPLY_H
+#define MXHOLD_SYNC_APPLY_H
+
+#include "sync/row.h"
+
+#include "core/snapshot.h"
+
+#define APPLY_BATCH 20000 /* rows a transaction */
+
+struct apply {
+	struct snapshot_writer *writer;
+	bool load;                 /* into the idle set */
+	bool compare;              /* a load: count what differs from the active set */
+	struct snapshot_meta meta; /* of the active set, for commits between batches */
+	int64_t now;               /* seconds since the epoch */
+	const char *relay;         /* own row's name */
+	/* results */
+	uint64_t rows, domains, differing, carried;
+	int64_t live; /* change of the number of domains that are not retired */
+	bool own_row; /* the relay's own row was among them */
+	enum snapshot_result result;
+};
+
+/* The fields above "results" are set by the caller. */
+bool apply_begin(struct apply *apply) __attribute__((warn_unused_result));
+/* False: apply->result says why; then apply_abort. */
+bool apply_row(struct apply *apply, const struct row *row) __attribute__((warn_unused_result));
+/* Carries over (a load) and commits with `meta`. */
+bool apply_end(struct apply *apply, const struct snapshot_meta *meta, int64_t queue_lifetime)
+    __attribute__((warn_unused_result));
+void apply_abort(struct apply *apply);
+
+#endif

@@ -1,0 +1,347 @@
+/*
+ * row: see row.h. A line is cut into its columns, each is unescaped in place, and a table of
+ * columns and flags turns them into a record. It never reads outside the line.
+ */
+#include "sync/row.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum column {
+	COLUMN_KIND,
+	COLUMN_KEY,
+	COLUMN_PRESENT,
+	COLUMN_CUSTOMER,
+	COLUMN_REGIONS,
+	COLUMN_FLAGS,
+	COLUMN_SIZE_LIMIT,
+	COLUMN_RETENTION,
+	COLUMN_QUOTA_MESSAGES,
+	COLUMN_QUOTA_BYTES,
+	COLUMN_NEXT_HOPS,
+	COLUMN_NAMES,
+	COLUMN_ADDRESSES,
+	COLUMNS,
+};
+
+enum flag {
+	FLAG_SUBDOMAINS = 1,
+	FLAG_SUSPENDED = 2,
+	FLAG_HOPS_WITHHELD = 4,
+	FLAG_TLS = 8,
+	FLAG_OVERSIZE_REJECT = 16,
+	FLAG_OVERSIZE_DEFER = 32,
+	FLAG_PRIMARY_ACCEPT = 64,
+	FLAG_PRIMARY_DEFER = 128,
+	FLAG_MX_ON = 256,
+	FLAG_MX_OFF = 512,
+	FLAG_ALL = 1023,
+};
+
+static const char *const kind_names[] = {
+    [ROW_RELAY] = "relay",
+    [ROW_CUSTOMER] = "customer",
+    [ROW_DOMAIN] = "domain",
+};
+
+const char *
+row_kind_name(enum row_kind kind)
+{
+	return kind_names[kind];
+}
+
+static int
+hex_digit(char c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	if (c >= 'a' && c <= 'f')
+		return c - 'a' + 10;
+	if (c >= 'A' && c <= 'F')
+		return c - 'A' + 10;
+	return -1;
+}
+
+static bool
+is_octal(char c)
+{
+	return c >= '0' && c <= '7';
+}
+
+/* Reads one escape after its backslash; *at is moved behind it. -1: the column ends there. */
+static int
+unescape_one(const char **at, const char *end)
+{
+	static const char from[] = "bfnrtv", to[] = "\b\f\n\r\t\v";
+	int value = 0, digits;
+	const char *hit;
+
+	if (*at == end)
+		return -1;
+	if (is_octal(**at)) {
+		for (digits = 0; digits < 3 && *at < end && is_octal(**at); digits++)
+			value = value * 8 + (*(*at)++ - '0');
+		return value & 0xff;
+	}
+	if (**at == 'x' && end - *at > 1 && hex_digit((*at)[1]) >= 0) {
+		(*at)++;
+		for (digits = 0; digits < 2 && *at < end && hex_digit(**at) >= 0; digits++)
+			value = value * 16 + hex_digit(*(*at)++);
+		return value;
+	}
+	hit = **at != '\0' ? strchr(from, **at) : NULL;
+	value = (unsigned char)(hit != NULL ? to[hit - from] : **at);
+	(*at)++;
+	return value;
+}
+
+/*
+ * Unescapes the column [start, end) in place and ends it with NUL (at most at *end, which is a
+ * separator). Sets *out to NULL for \N. False for a NUL byte or a lone backslash.
+ */
+static bool
+unescape(char *start, char *end, const char **out)
+{
+	const char *at = start;
+	char *to = start;
+	int value;
+
+	*out = NULL;
+	if (end - start == 2 && start[0] == '\\' && start[1] == 'N')
+		return true;
+	while (at < end) {
+		value = (unsigned char)*at++;
+		if (value == '\\')
+			value = unescape_one(&at, end);
+		if (value <= 0)
+			return false;
+		*to++ = (char)value;
+	}
+	*to = '\0';
+	*out = start;
+	return true;
+}
+
+/* line[length] must be writable: the last column's NUL goes there. */
+static bool
+split(char *line, size_t length, const char *columns[COLUMNS], const char **error)
+{
+	char *start = line, *end, *stop = line + length;
+	size_t count = 0;
+
+	for (;;) {
+		end = memchr(start, '\t', (size_t)(stop - start));
+		if (end == NULL)
+			end = stop;
+		if (count == COLUMNS) {
+			*error = "too many columns";
+			return false;
+		}
+		if (!unescape(start, end, &columns[count++])) {
+			*error = "a NUL byte or a broken escape";
+			return false;
+		}
+		if (end == stop)
+			break;
+		start = end + 1;
+	}
+	*error = count < COLUMNS ? "too few columns" : NULL;
+	return count == COLUMNS;
+}
+
+/* Copies a text without control characters; NULL is the empty text. */
+static bool
+copy_text(char *out, size_t size, const char *text)
+{
+	size_t i;
+
+	if (text == NULL)
+		text = "";
+	for (i = 0; text[i] != '\0'; i++) {
+		if (i + 1 >= size || (unsigned char)text[i] < ' ' || text[i] == 0x7f)
+			return false;
+		out[i] = text[i];
+	}
+	out[i] = '\0';
+	return true;
+}
+
+/* A decimal number from 0 to `most`; NULL is 0 (inherit). */
+static bool
+copy_number(uint64_t *out, uint64_t most, const char *text)
+{
+	char *end;
+	unsigned long long value;
+
+	*out = 0;
+	if (text == NULL)
+		return true;
+	if (text[0] < '0' || text[0] > '9')
+		return false;
+	errno = 0;
+	value = strtoull(text, &end, 10);
+	if (errno != 0 || *end != '\0' || value > most)
+		return false;
+	*out = value;
+	return true;
+}
+
+/* Of two flags that exclude each other: 0 for neither, 1 for the first, 2 for the second. */
+static int
+choice(uint64_t flags, enum flag first, enum flag second)
+{
+	return (flags & first) != 0 ? 1 : (flags & second) != 0 ? 2 : 0;
+}
+
+static bool
+flags_agree(uint64_t flags)
+{
+	static const uint64_t pairs[] = {FLAG_OVERSIZE_REJECT | FLAG_OVERSIZE_DEFER,
+	    FLAG_PRIMARY_ACCEPT | FLAG_PRIMARY_DEFER, FLAG_MX_ON | FLAG_MX_OFF};
+	size_t i;
+
+	for (i = 0; i < sizeof pairs / sizeof pairs[0]; i++)
+		if ((flags & pairs[i]) == pairs[i])
+			return false;
+	return true;
+}
+
+static bool
+read_flags(const char *columns[COLUMNS], uint64_t *flags, const char **error)
+{
+	*error = "flags are no number, contradict each other, or hold one that is not known here";
+	return copy_number(flags, FLAG_ALL, columns[COLUMN_FLAGS]) && flags_agree(*flags);
+}
+
+static bool
+read_limits(const char *columns[COLUMNS], uint64_t flags, struct limits *out, const char **error)
+{
+	uint64_t retention;
+
+	*error = "a limit is no number or out of bounds";
+	if (!copy_number(&out->size_limit, INT64_MAX, columns[COLUMN_SIZE_LIMIT]) ||
+	    !copy_number(&out->quota_messages, INT64_MAX, columns[COLUMN_QUOTA_MESSAGES]) ||
+	    !copy_number(&out->quota_bytes, INT64_MAX, columns[COLUMN_QUOTA_BYTES]) ||
+	    !copy_number(&retention, UINT32_MAX, columns[COLUMN_RETENTION]))
+		return false;
+	out->retention = (uint32_t)retention;
+	out->oversize = (enum oversize)choice(flags, FLAG_OVERSIZE_REJECT, FLAG_OVERSIZE_DEFER);
+	out->when_primary_up =
+	    (enum primary_up)choice(flags, FLAG_PRIMARY_ACCEPT, FLAG_PRIMARY_DEFER);
+	out->mx_check = (enum mx_check)choice(flags, FLAG_MX_ON, FLAG_MX_OFF);
+	return true;
+}
+
+static bool
+read_domain(const char *columns[COLUMNS], struct domain_record *out, const char **error)
+{
+	uint64_t flags;
+
+	*out = (struct domain_record){.retired_at = 0};
+	if (!read_flags(columns, &flags, error) ||
+	    !read_limits(columns, flags, &out->limits, error))
+		return false;
+	out->include_subdomains = (flags & FLAG_SUBDOMAINS) != 0;
+	out->suspended = (flags & FLAG_SUSPENDED) != 0;
+	out->hops_withheld = (flags & FLAG_HOPS_WITHHELD) != 0;
+	out->tls_required = (flags & FLAG_TLS) != 0;
+	*error = "customer, regions or next hops are missing or too long";
+	return columns[COLUMN_CUSTOMER] != NULL && columns[COLUMN_CUSTOMER][0] != '\0' &&
+	       copy_text(out->customer, sizeof out->customer, columns[COLUMN_CUSTOMER]) &&
+	       copy_text(out->regions, sizeof out->regions, columns[COLUMN_REGIONS]) &&
+	       copy_text(out->next_hops, sizeof out->next_hops, columns[COLUMN_NEXT_HOPS]);
+}
+
+static bool
+read_customer(const char *columns[COLUMNS], struct customer_record *out, const char **error)
+{
+	uint64_t flags;
+
+	*out = (struct customer_record){.retired_at = 0};
+	if (!read_flags(columns, &flags, error) ||
+	    !read_limits(columns, flags, &out->limits, error))
+		return false;
+	out->suspended = (flags & FLAG_SUSPENDED) != 0;
+	*error = "regions are too long";
+	return copy_text(out->regions, sizeof out->regions, columns[COLUMN_REGIONS]);
+}
+
+static bool
+read_relay(const char *columns[COLUMNS], struct relay_record *out, const char **error)
+{
+	*out = (struct relay_record){.region = ""};
+	*error = "region, names or addresses are missing or too long";
+	return columns[COLUMN_REGIONS] != NULL && columns[COLUMN_REGIONS][0] != '\0' &&
+	       copy_text(out->region, sizeof out->region, columns[COLUMN_REGIONS]) &&
+	       copy_text(out->names, sizeof out->names, columns[COLUMN_NAMES]) &&
+	       copy_text(out->addresses, sizeof out->addresses, columns[COLUMN_ADDRESSES]);
+}
+
+static bool
+read_kind(const char *text, enum row_kind *out)
+{
+	size_t i;
+
+	for (i = 0; text != NULL && i < sizeof kind_names / sizeof kind_names[0]; i++) {
+		if (strcmp(text, kind_names[i]) == 0) {
+			*out = (enum row_kind)i;
+			return true;
+		}
+	}
+	return false;
+}
+
+/* A customer's key must fit where domains name it; a domain's key must be in normal form. */
+static bool
+read_key(enum row_kind kind, const char *text, char out[DOMAIN_SIZE])
+{
+	char normal[DOMAIN_SIZE];
+	size_t size = kind == ROW_CUSTOMER ? CUSTOMER_SIZE : DOMAIN_SIZE;
+
+	if (text == NULL || text[0] == '\0' || !copy_text(out, size, text))
+		return false;
+	if (kind != ROW_DOMAIN)
+		return true;
+	return domain_normalise(text, strlen(text), normal) && strcmp(text, normal) == 0;
+}
+
+static bool
+read_head(const char *columns[COLUMNS], struct row *out, const char **error)
+{
+	const char *present = columns[COLUMN_PRESENT];
+
+	*error = "kind is not relay, customer or domain";
+	if (!read_kind(columns[COLUMN_KIND], &out->kind))
+		return false;
+	*error = "key is missing, too long, or not in normal form";
+	if (!read_key(out->kind, columns[COLUMN_KEY], out->key))
+		return false;
+	*error = "present is neither t nor f";
+	if (present == NULL || (strcmp(present, "t") != 0 && strcmp(present, "f") != 0))
+		return false;
+	out->present = present[0] == 't';
+	return true;
+}
+
+bool
+row_parse(char *line, size_t length, struct row *out, const char **error)
+{
+	const char *columns[COLUMNS];
+	bool good;
+
+	*error = "the line is empty, too long or without its newline";
+	if (length < 2 || length > ROW_LINE_MAX || line[length - 1] != '\n')
+		return false;
+	if (!split(line, length - 1, columns, error) || !read_head(columns, out, error))
+		return false;
+	if (!out->present)
+		return true;
+	switch (out->kind) {
+	case ROW_RELAY: good = read_relay(columns, &out->record.relay, error); break;
+	case ROW_CUSTOMER: good = read_customer(columns, &out->record.customer, error); break;
+	default: good = read_domain(columns, &out->record.domain, error); break;
+	}
+	return good;
+}

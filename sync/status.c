@@ -1,0 +1,112 @@
+/*
+ * status: see status.h. Texts from the server may hold anything: what is not printable ASCII is
+ * shown as '?'.
+ */
+#include "sync/status.h"
+
+#include <jansson.h>
+#include <stdio.h>
+#include <string.h>
+
+static const char *const state_names[] = {
+    [STATUS_STARTING] = "starting",
+    [STATUS_NO_STORE] = "no-store",
+    [STATUS_UNREACHABLE] = "unreachable",
+    [STATUS_LOADING] = "loading",
+    [STATUS_CURRENT] = "current",
+    [STATUS_HELD] = "held",
+    [STATUS_UNHEARD] = "unheard",
+};
+
+const char *
+status_state_name(enum status_state state)
+{
+	return state_names[state];
+}
+
+/* NULL and "" become null. */
+static json_t *
+text(const char *value)
+{
+	char plain[600];
+	size_t i;
+
+	if (value == NULL || value[0] == '\0')
+		return json_null();
+	for (i = 0; value[i] != '\0' && i < sizeof plain - 1; i++)
+		plain[i] = value[i] >= ' ' && value[i] <= '~' ? value[i] : '?';
+	plain[i] = '\0';
+	return json_string(plain);
+}
+
+static json_t *
+number(uint64_t value)
+{
+	return json_integer((json_int_t)value);
+}
+
+/* A time, or null for "never". */
+static json_t *
+moment(int64_t at)
+{
+	return at > 0 ? json_integer(at) : json_null();
+}
+
+static json_t *
+verification(const struct status *status)
+{
+	if (status->verified.at == 0)
+		return json_null();
+	return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "at", moment(status->verified.at),
+	    "result", text(status->verified.result), "domains",
+	    number(status->verified.census.domains), "retired",
+	    number(status->verified.census.retired), "customers",
+	    number(status->verified.census.customers), "relays",
+	    number(status->verified.census.relays), "damaged",
+	    number(status->verified.census.damaged));
+}
+
+static json_t *
+load(const struct status *status)
+{
+	if (status->load.at == 0)
+		return json_null();
+	return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o}", "at", moment(status->load.at), "reason",
+	    text(status->load.reason), "rows", number(status->load.rows), "differing",
+	    number(status->load.differing), "carried", number(status->load.carried), "took_ms",
+	    number((uint64_t)status->load.took_ms));
+}
+
+static bool
+add_snapshot(json_t *object, const struct status *status)
+{
+	const struct snapshot_meta *meta = &status->meta;
+
+	if (!status->usable)
+		return json_object_set_new(object, "snapshot", json_null()) == 0;
+	return json_object_set_new(object, "snapshot",
+		   json_pack("{s:o, s:o, s:o, s:o, s:o}", "epoch", text(meta->epoch), "version",
+		       number(meta->version), "domains", number(status->domains), "confirmation",
+		       number(meta->confirmation), "loaded_at", moment(meta->loaded_at))) == 0;
+}
+
+char *
+status_json(const struct status *status, int64_t boot_ms)
+{
+	json_t *object;
+	char *line = NULL;
+
+	object = json_pack("{s:s, s:o, s:o, s:o, s:b, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}",
+	    "state", status_state_name(status->state), "relay", text(status->relay), "region",
+	    text(status->region), "contact_age_ms",
+	    status->contact_ms >= 0 ? json_integer(boot_ms - status->contact_ms) : json_null(),
+	    "listening", (int)status->listening, "reason", text(status->reason), "cure",
+	    text(status->cure), "last_error", text(status->error), "last_error_at",
+	    moment(status->error_at), "report_error", text(status->report_error), "loading_rows",
+	    number(status->loading), "last_load", load(status), "verification",
+	    verification(status));
+	if (object != NULL && add_snapshot(object, status))
+		line = json_dumps(object, JSON_COMPACT);
+	json_decref(object);
+	return line;
+}
