@@ -1,0 +1,124 @@
+#!/bin/sh
+# mxhold-sync against a healthy authority: full load, every kind of change, latency, retired rows, control socket,
+# reload of the configuration, one instance, a quick end.
+set -eu
+cd "$(dirname "$0")/../.."
+. tests/sync/lib.sh
+
+sync_setup
+pg_sql -c "insert into mxhold.domain (name, customer, next_hops) values ('one.example', 'acme', null),
+	('two.example', 'acme', '[203.0.113.5]:25')"
+
+# --- coming up
+try 'a good configuration passes -n' "$sync_bin" -n -c "$work/mxhold.conf"
+sed 's/^conninfo = .*/conninfo = host=x password=sec ret/' "$work/mxhold.conf" >"$work/bad.conf"
+status=0
+output=$("$sync_bin" -n -c "$work/bad.conf" 2>&1) || status=$?
+is "$status" 78 'a connection string that libpq refuses: exit 78'
+case $output in *ret* | *sec*) ok 1 'and no part of it is shown' ;; *) ok 0 'and no part of it is shown' ;; esac
+
+daemon_start
+wait_for 10 state_is current || true
+is "$(status_of state)" current 'comes up and is current'
+is "$(domains)" "$(domains_by_sql)" 'the snapshot holds what the tables hold'
+is "$("$dump" "$work/state" a customers)" "$(customers_by_sql)" 'customers too'
+is "$("$dump" "$work/state" a fleet a.mx.backup.example b.mx.backup.example x.example | tr '\n' ' ')" \
+	'a.mx.backup.example self b.mx.backup.example other x.example not ' 'and the fleet'
+is "$(ps -o uid=,gid= -p "$daemon_pid" | xargs)" '64101 64100' 'it has dropped root'
+is "$(stat -c '%u %g %a' "$work/state/control")" '64101 64100 660' 'the control socket is the group'"'"'s'
+is "$(stat -c '%g %a' "$work/state/snapshot/data.mdb")" '64100 640' 'the snapshot is readable for the group only'
+status=0
+timeout 20 "$sync_bin" -f -c "$work/mxhold.conf" >"$work/second.log" 2>&1 || status=$?
+is "$status" 75 'a second instance is refused'
+is "$(status_of listening)" true 'it listens for notices'
+wait_for 5 sh -c "psql -XAtqc \"select state from mxhold.relay_heartbeat where relay = 'a'\" | grep -q ok" || true
+is "$(pg_sql -c "select state || ' ' || (version = mxhold.version()) || ' ' || domains from mxhold.relay_heartbeat where relay = 'a'")" \
+	'ok true 2' 'the heartbeat tells what was applied'
+
+# --- every kind of change
+change() {
+	pg_sql -c "$2"
+	if wait_for 3 sh -c ". tests/sync/same.sh"; then ok 0 "$1"; else
+		ok 1 "$1"
+		note "snapshot: $(domains)"
+		note "tables:   $(domains_by_sql)"
+	fi
+}
+export work dump
+change 'a domain is added' "insert into mxhold.domain (name, customer) values ('three.example', 'acme')"
+change 'limits and flags' "update mxhold.domain set size_limit = 5000000, oversize = 'defer', retention = '2 days',
+	quota_messages = 7, quota_bytes = 8000, mx_check = false, when_primary_up = 'defer', include_subdomains = true,
+	tls_required = true where name = 'three.example'"
+change 'a domain is suspended' "update mxhold.domain set suspended = true where name = 'one.example'"
+change 'a domain is narrowed to another region' "insert into mxhold.domain_region (domain, region) values ('three.example', 'asia')"
+change 'a customer changes' "update mxhold.customer set suspended = true, size_limit = 77777 where name = 'acme'"
+change 'a customer gains a region' "insert into mxhold.customer_region (customer, region) values ('acme', 'america')"
+change 'a domain is renamed' "update mxhold.domain set name = 'uno.example' where name = 'one.example'"
+like "$("$dump" "$work/state" a all)" '^one\.example\|.*\|retired$' 'its old name is retired'
+change 'a domain is deleted' "delete from mxhold.domain where name = 'two.example'"
+like "$("$dump" "$work/state" a all)" '^two\.example\|acme\|.*\|\[203\.0\.113\.5\]:25\|retired$' 'and stays as retired, with its next hops'
+change 'it comes back' "insert into mxhold.domain (name, customer) values ('two.example', 'acme')"
+change 'many rows in one transaction' "insert into mxhold.domain (name, customer) select 'd' || i || '.example', 'acme' from generate_series(1, 30000) i"
+pg_sql -c "insert into mxhold.customer (name) values ('gone'); insert into mxhold.domain (name, customer) values ('gone.example', 'gone')"
+wait_for 3 has gone.example || true
+change 'a customer with his domains is deleted' "begin; delete from mxhold.domain where customer = 'gone'; delete from mxhold.customer where name = 'gone'; commit"
+pg_sql -c "delete from mxhold.relay where name = 'b'"
+gone() { [ "$("$dump" "$work/state" a fleet b.mx.backup.example)" = 'b.mx.backup.example not' ]; }
+try 'a relay that is deleted leaves the fleet' wait_for 3 gone
+
+# --- latency
+i=0
+while [ $i -lt 20 ]; do
+	i=$((i + 1))
+	pg_sql -c "insert into mxhold.domain (name, customer) values ('latency$i.example', 'acme')"
+	began=$(now_ms)
+	until "$dump" "$work/state" a domains | grep -q "^latency$i\.example|"; do
+		[ $(($(now_ms) - began)) -lt 5000 ] || break
+	done
+	echo $(($(now_ms) - began)) >>"$work/latency"
+done
+median=$(sort -n "$work/latency" | sed -n 10p)
+note "commit to snapshot, 20 times, including the look into it: median $median ms, worst $(sort -n "$work/latency" | tail -1) ms"
+ok $((median >= 1000)) 'the median of commit to snapshot is below a second'
+
+# --- control socket
+like "$("$ask" "$work/state/control" verify)" '"ok":true' 'verify on demand'
+reload=$("$ask" "$work/state/control" reload)
+like "$reload" '"ok":true,"detail":"[0-9]+ rows, 0 differing' 'reload on demand: nothing differs'
+like "$reload" '"reason":"asked"' 'and the status says why it was loaded'
+is "$(domains)" "$(domains_by_sql)" 'the same rows after it'
+like "$("$dump" "$work/state" a all)" '^one\.example\|.*\|retired$' 'the retired ones are carried over'
+like "$("$ask" "$work/state/control" bogus)" '"error":"not a request' 'another word is refused'
+like "$(head -c 100000 /dev/urandom | "$ask" "$work/state/control" - 4)" '^$|"error"' 'garbage is refused'
+i=0
+slow=
+while [ $i -lt 40 ]; do
+	i=$((i + 1))
+	sleep 8 | "$ask" "$work/state/control" - 8 >/dev/null 2>&1 &
+	slow="$slow $!"
+done
+like "$(timeout 12 "$ask" "$work/state/control" status 11)" '"state":"current"' 'forty silent clients: the next one is still served'
+# shellcheck disable=SC2086
+kill $slow 2>/dev/null || true
+
+# --- configuration
+cp "$work/mxhold.conf" "$work/good.conf"
+echo 'nonsense' >>"$work/mxhold.conf"
+kill -HUP "$daemon_pid"
+try 'a bad configuration is refused at SIGHUP' wait_for 3 log_has 'event=configuration-refused'
+cp "$work/good.conf" "$work/mxhold.conf"
+sed -i 's/application_name=x//; s/^conninfo = .*/& application_name=renamed/' "$work/mxhold.conf"
+kill -HUP "$daemon_pid"
+try 'a good one is used at once' wait_for 3 sh -c "psql -XAtqc \"select 1 from pg_stat_activity where application_name = 'renamed'\" | grep -q 1"
+
+# --- the end
+began=$(now_ms)
+status=0
+daemon_stop || status=$?
+is "$status" 0 'SIGTERM ends it with 0'
+took=$(($(now_ms) - began))
+ok $((took >= 1000)) "within a second ($took ms)"
+[ ! -e "$work/state/control" ]
+ok $? 'and its socket is gone'
+is "$(domains)" "$(domains_by_sql)" 'the snapshot stays'
+tap_done

@@ -1,0 +1,152 @@
+#!/bin/sh
+# Everything that can happen to PostgreSQL, or on the way to it: each fault leaves the decisions as they were, and heals.
+set -eu
+cd "$(dirname "$0")/../.."
+. tests/sync/lib.sh
+
+port=$((20000 + $$ % 20000))
+proxy=$((port + 1))
+sync_setup "port=$port" host_auth=scram-sha-256
+pg_sql -c "alter role relay_a password 'right-one'; alter role relay_b password 'x'" \
+	-c "insert into mxhold.domain (name, customer) select 'd' || i || '.example', 'acme' from generate_series(1, 200) i"
+echo pass >"$work/mode"
+"$BUILD/tests/tools/tcp_proxy" "$proxy" "$port" "$work/mode" &
+others="$others $!"
+direct="host=127.0.0.1 port=$port user=relay_a password=right-one dbname=postgres"
+through="host=localhost port=$proxy user=relay_a password=right-one dbname=postgres"
+
+use() {
+	write_conf "$@"
+	kill -HUP "$daemon_pid"
+}
+
+# --- away at the start, with nothing in hand
+pg_stop "$work/pg" fast
+write_conf "$direct"
+daemon_start
+try 'PostgreSQL away at the start: unreachable' wait_for 10 state_is unreachable
+status=0
+domains >/dev/null 2>&1 || status=$?
+is "$status" 75 'and without a snapshot nothing is answered'
+pg_up "$work/pg"
+if took=$(follows 15); then ok 0 "it comes: loaded in $took ms"; else ok 1 'it comes: loaded'; fi
+is "$(domains)" "$(domains_by_sql)" 'with what the tables hold'
+
+# --- down, stopped
+down() { pg_stop "$work/pg" immediate; }
+up() { pg_up "$work/pg"; }
+fault 'PostgreSQL down' unreachable down up
+
+everyone() {
+	main=$(pg_pid "$work/pg")
+	echo "$main $(pgrep -P "$main" | tr '\n' ' ')"
+}
+freeze() {
+	frozen=$(everyone)
+	for pid in $frozen; do kill -STOP "$pid"; done
+}
+thaw() {
+	for pid in $frozen; do kill -CONT "$pid" 2>/dev/null || true; done
+}
+fault 'SIGSTOP of all of PostgreSQL' unreachable freeze thaw
+
+# --- rights and objects
+lock_out() {
+	pg_sql -c "alter role relay_a password 'another'" -c "select pg_terminate_backend(pid) from pg_stat_activity where usename = 'relay_a'" >/dev/null
+}
+let_in() { pg_sql -c "alter role relay_a password 'right-one'"; }
+fault 'wrong password' unreachable lock_out let_in
+if grep -q 'right-one' "$work/sync.log"; then ok 1 'no password in the log'; else ok 0 'no password in the log'; fi
+
+drop_function() { pg_sql -c 'alter function mxhold.feed_state(bigint, text) rename to feed_state_away'; }
+put_function() { pg_sql -c 'alter function mxhold.feed_state_away(bigint, text) rename to feed_state'; }
+fault 'dropped function' unreachable drop_function put_function
+
+drop_table() { pg_sql -c 'alter table mxhold.commit_log rename to commit_log_away'; }
+put_table() { pg_sql -c 'alter table mxhold.commit_log_away rename to commit_log'; }
+fault 'dropped table' unreachable drop_table put_table
+
+revoke() { pg_sql -c 'revoke execute on function mxhold.feed_state(bigint, text) from mxhold_relay'; }
+grant() { pg_sql -c 'grant execute on function mxhold.feed_state(bigint, text) to mxhold_relay'; }
+fault 'revoked grant' unreachable revoke grant
+
+# --- somebody else on the port; nobody who answers
+use "$through"
+pass() { echo pass >"$work/mode"; }
+reset_sessions() { pg_sql -c "select pg_terminate_backend(pid) from pg_stat_activity where usename = 'relay_a'" >/dev/null; }
+noise() {
+	echo garbage >"$work/mode"
+	reset_sessions
+}
+follows >/dev/null
+fault 'a garbage server on the port' unreachable noise pass
+mute() {
+	echo mute >"$work/mode"
+	reset_sessions
+}
+fault 'a listener that says nothing' unreachable mute pass
+
+# --- in the midst of a load
+pg_sql -c "insert into mxhold.domain (name, customer) select 'load' || i || '.example', 'acme' from generate_series(1, 50000) i"
+wait_for 10 has load50000.example || true
+before=$(domains)
+cut_load() {
+	echo "$1" >"$work/mode"
+	reset_sessions
+	"$ask" "$work/state/control" reload 40 >"$work/reload" || true
+}
+cut_load 'cut 700000'
+like "$(cat "$work/reload")" '"ok":false' 'a load that is cut off in the midst of COPY fails'
+is "$(domains)" "$before" 'and the old set stays active'
+pass
+if took=$(follows 20); then ok 0 "then it follows again ($took ms)"; else ok 1 'then it follows again'; fi
+before=$(domains)
+cut_load 'stall 700000'
+like "$(cat "$work/reload")" '"ok":false.*no answer in time' 'a load that falls silent ends at its deadline'
+is "$(domains)" "$before" 'and the old set stays active'
+pass
+if took=$(follows 20); then ok 0 "then it follows again ($took ms)"; else ok 1 'then it follows again'; fi
+before=$(domains)
+echo 'slow 400000' >"$work/mode"
+"$ask" "$work/state/control" reload 60 >"$work/reload" &
+waiter=$!
+loading() { state_is loading; }
+try 'a slow server: the status answers in the midst of the load' wait_for 10 loading
+is "$(domains)" "$before" 'the old set is active meanwhile'
+began=$(now_ms)
+status=0
+daemon_stop || status=$?
+took=$(($(now_ms) - began))
+wait "$waiter" || true
+ok $((took >= 1000 || status != 0)) "SIGTERM in the midst of it ends it within a second ($took ms, status $status)"
+is "$(domains)" "$before" 'with the old set active'
+pass
+daemon_start
+wait_for 10 state_is current || true
+
+# --- a report database that hangs does not delay the feed
+hang=$((port + 2))
+echo mute >"$work/mode-report"
+"$BUILD/tests/tools/tcp_proxy" "$hang" "$port" "$work/mode-report" &
+others="$others $!"
+sleep 0.3
+use "$direct" "host=127.0.0.1 port=$hang user=relay_a password=right-one dbname=postgres"
+sleep 1
+took=$(follows 5) || took=5000
+ok $((took >= 1000)) "a hanging report database delays nothing ($took ms)"
+fresh() { [ "$("$dump" "$work/state" a contact)" -lt 2000 ]; }
+sleep 2
+try 'and the contact stays fresh' fresh
+echo pass >"$work/mode-report"
+reported() { [ "$(pg_sql -c "select version = mxhold.version() from mxhold.relay_heartbeat where relay = 'a'")" = t ]; }
+try 'when it answers again, the heartbeat arrives' wait_for 15 reported
+
+# --- a row lock on the heartbeat: nor does that
+psql -XAtq -c "begin; select 1 from mxhold.relay_heartbeat for update; select pg_sleep(4)" >/dev/null 2>&1 &
+others="$others $!"
+sleep 0.5
+took=$(follows 5) || took=5000
+ok $((took >= 1000)) "a locked heartbeat row delays nothing ($took ms)"
+
+daemon_stop || true
+tap_done
