@@ -3,7 +3,7 @@
 .PHONY: help deps unit check demo bench fuzz soak lint install clean
 
 help:
-	@sed -n 's/^## //p' make/targets.mk
+	@sed -n 's/^## //p' $(filter make/%,$(MAKEFILE_LIST))
 
 ## make deps      installs the Debian packages that building and testing need (as root)
 deps:
@@ -16,6 +16,8 @@ unit: $(UNIT)
 ## make lint      cppcheck, clang-tidy, shellcheck, clang-format
 lint:
 	$(Q)sh make/lint.sh
+
+include make/fuzz.mk
 
 ## make clean     removes what was built
 clean:

@@ -5,6 +5,8 @@
  */
 #include "core/snapshot_value.h"
 
+#include "tests/fuzz/fuzz.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -13,10 +15,6 @@
 
 #define KEY_MAX 511
 #define CHECKSUM_SIZE 8u
-
-size_t fuzz_accepted, fuzz_refused; /* for the replay driver */
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 union record {
 	struct domain_record domain;
@@ -49,49 +47,60 @@ encode(unsigned kind, const char *key, const union record *record, uint8_t *out)
 	}
 }
 
-static void
+static bool
 try_one(unsigned kind, const char *key, const uint8_t *value, size_t length)
 {
 	static uint8_t again[SNAPSHOT_VALUE_MAX];
 	union record record;
 
 	memset(&record, 0x55, sizeof(record));
-	if (!decode(kind, key, value, length, &record)) {
-		fuzz_refused++;
-		return;
-	}
-	fuzz_accepted++;
-	if (encode(kind, key, &record, again) != length || memcmp(again, value, length) != 0)
-		abort();
+	if (!decode(kind, key, value, length, &record))
+		return false;
+	FUZZ_HOLDS(encode(kind, key, &record, again) == length);
+	FUZZ_HOLDS(memcmp(again, value, length) == 0);
+	return true;
 }
 
-int
-LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+/* Is the value taken, as it is or with the checksum that fits it? */
+static bool
+try_both(unsigned kind, const char *key, size_t key_length, uint8_t *value, size_t length)
+{
+	bool as_it_is = try_one(kind, key, value, length);
+
+	if (length < CHECKSUM_SIZE)
+		return as_it_is;
+	const uint64_t fits = XXH3_64bits_withSeed(value + CHECKSUM_SIZE, length - CHECKSUM_SIZE,
+	    XXH3_64bits_withSeed(key, key_length, kind + 1));
+	for (size_t i = 0; i < CHECKSUM_SIZE; i++)
+		value[i] = (uint8_t)(fits >> (8 * i));
+	return try_one(kind, key, value, length) || as_it_is;
+}
+
+static bool
+take_input(const uint8_t *data, size_t size)
 {
 	char key[KEY_MAX + 1];
 
 	if (size < 2 || size - 2 < data[1])
-		return 0;
+		return false;
 	const unsigned kind = data[0] % KINDS;
 	const size_t key_length = data[1];
 	memcpy(key, data + 2, key_length);
 	key[key_length] = '\0';
 	if (strlen(key) != key_length)
-		return 0;
+		return false;
 	const size_t length = size - 2 - key_length;
 	uint8_t *value = malloc(length > 0 ? length : 1); /* ends where it ends, for ASan */
-	if (value == NULL)
-		return 0;
+	FUZZ_HOLDS(value != NULL);
 	memcpy(value, data + 2 + key_length, length);
-	try_one(kind, key, value, length);
-	if (length >= CHECKSUM_SIZE) {
-		const uint64_t fits = XXH3_64bits_withSeed(value + CHECKSUM_SIZE,
-		    length - CHECKSUM_SIZE, XXH3_64bits_withSeed(key, key_length, kind + 1));
-
-		for (size_t i = 0; i < CHECKSUM_SIZE; i++)
-			value[i] = (uint8_t)(fits >> (8 * i));
-		try_one(kind, key, value, length);
-	}
+	bool taken = try_both(kind, key, key_length, value, length);
 	free(value);
+	return taken;
+}
+
+int
+LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	fuzz_outcome(take_input(data, size));
 	return 0;
 }

@@ -1,0 +1,30 @@
+# Fuzzing. A target tests/fuzz/fuzz_NAME.c is built twice: with clang and libFuzzer for `make fuzz`, and, in a build
+# with SAN=1, as replay_NAME, which feeds it its corpus (tests/fuzz/corpus/NAME/) in `make check`.
+
+FUZZ_SECONDS ?= 20
+FUZZ_NAMES := $(patsubst fuzz_%,%,$(FUZZERS))
+FUZZ_CFLAGS := -std=c11 $(filter-out -Werror,$(WARN)) -O1 -g -fno-omit-frame-pointer \
+	-fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all
+FUZZ_CORE := $(patsubst %.c,$(BUILD)/fuzz/obj/%.o,$(call sources,core))
+
+$(BUILD)/fuzz/obj/%.o: %.c
+	@mkdir -p $(@D)
+	$(call say,CLANG,$<)$(CLANG) $(CPPFLAGS) $(FUZZ_CFLAGS) -MMD -MP -c -o $@ $<
+
+$(BUILD)/fuzz/fuzz_%: $(BUILD)/fuzz/obj/tests/fuzz/fuzz_%.o $(BUILD)/fuzz/obj/tests/fuzz/fuzz.o $(FUZZ_CORE)
+	$(call say,LINK,$@)$(CLANG) -fsanitize=fuzzer,address,undefined -o $@ $^ $(LIBS_CORE)
+
+$(BUILD)/fuzz/replay_%: $(BUILD)/obj/tests/fuzz/fuzz_%.o $(BUILD)/obj/tests/fuzz/fuzz.o \
+		$(BUILD)/obj/tests/fuzz/replay_main.o $(CORE_LIB)
+	@mkdir -p $(@D)
+	$(call say,LINK,$@)$(CC) $(LDFLAGS) -o $@ $^ $(LIBS_CORE)
+
+-include $(shell find $(BUILD)/fuzz/obj -name '*.d' 2>/dev/null)
+
+ifdef SAN
+tests-build: $(patsubst %,$(BUILD)/fuzz/replay_%,$(FUZZ_NAMES))
+endif
+
+## make fuzz      runs each libFuzzer target for FUZZ_SECONDS (default 20)
+fuzz: $(patsubst %,$(BUILD)/fuzz/fuzz_%,$(FUZZ_NAMES))
+	$(Q)sh tests/fuzz/run.sh $(BUILD)/fuzz $(FUZZ_SECONDS) $(FUZZ_NAMES)
