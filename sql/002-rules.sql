@@ -94,8 +94,7 @@ begin
 		end;
 	else
 		host := mxhold.name_normal(host);
-		if octet_length(host) > 253 or host ~ '\.[0-9]+$'
-			or host !~ '^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$' then
+		if not mxhold.is_full_name(host) then
 			raise exception 'next hop % is not the name of a host', quote_literal(hop) using errcode = 'check_violation';
 		end if;
 	end if;
@@ -186,7 +185,9 @@ language plpgsql
 set search_path = pg_catalog, mxhold, pg_temp
 as $$
 begin
-	new.name := mxhold.name_normal(new.name);
+	if new.name ~ '[^a-z0-9.-]|\.$' then
+		new.name := mxhold.name_normal(new.name);
+	end if;
 	if tg_op = 'UPDATE' then
 		new.created_at := old.created_at;
 		new.created_by := old.created_by;
@@ -252,8 +253,7 @@ begin
 	new.names := array(select mxhold.name_normal(u.name) from unnest(new.names) with ordinality u (name, n)
 		group by 1 order by min(u.n));
 	foreach item in array new.names loop
-		if item is null or octet_length(item) > 253 or item ~ '\.[0-9]+$'
-			or item !~ '^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$' then
+		if mxhold.is_full_name(item) is not true then
 			raise exception '% is not the name of a host', quote_nullable(item) using errcode = 'check_violation';
 		end if;
 	end loop;
@@ -346,7 +346,7 @@ end
 $$;
 comment on function mxhold.refuse_fleet(text, text) is 'Error: a domain that is, or includes, a relay''s published name';
 
--- Planned without sequential scans: a single row must not cost a scan of millions because statistics are old.
+-- Planned as lookups in indexes (OFFSET 0), whatever the statistics say: a single row must not cost a scan of millions.
 create function mxhold.rules_domain() returns trigger
 language plpgsql security definer
 set search_path = pg_catalog, mxhold, pg_temp
@@ -360,15 +360,18 @@ begin
 	if exists (select from mxhold.domain d where d.include_subdomains) then
 		select n.name, n.customer, p.name as above, p.customer as above_customer into hit
 		from new_rows n cross join lateral unnest(mxhold.parents(n.name)) a (name)
-		join mxhold.domain p on p.name = a.name collate "C" and p.include_subdomains and p.customer <> n.customer
+		cross join lateral (select w.name, w.customer from mxhold.domain w
+			where w.name = a.name collate "C" and w.include_subdomains and w.customer <> n.customer offset 0) p
 		limit 1;
 		if found then
 			perform mxhold.refuse_overlap(hit.name, hit.customer, hit.above, hit.above_customer);
 		end if;
 		select d.name, d.customer, n.name as above, n.customer as above_customer into hit
-		from new_rows n join mxhold.domain d on reverse(d.name) >= reverse(n.name) || '.'
-			and reverse(d.name) < reverse(n.name) || '/' and d.customer <> n.customer
-		where n.include_subdomains limit 1;
+		from new_rows n cross join lateral (
+			select w.name, w.customer from mxhold.domain w
+			where reverse(w.name) >= reverse(n.name) || '.' and reverse(w.name) < reverse(n.name) || '/'
+				and w.customer <> n.customer offset 0
+		) d where n.include_subdomains limit 1;
 		if found then
 			perform mxhold.refuse_overlap(hit.name, hit.customer, hit.above, hit.above_customer);
 		end if;
@@ -411,13 +414,15 @@ declare
 begin
 	select d.name, n.name as relay into hit
 	from new_rows n cross join lateral unnest(n.names) u (name)
-	join mxhold.domain d on d.name = u.name collate "C" limit 1;
+	cross join lateral (select w.name from mxhold.domain w where w.name = u.name collate "C" offset 0) d limit 1;
 	if found then
 		perform mxhold.refuse_fleet(hit.name, hit.relay);
 	end if;
 	select d.name, n.name as relay into hit
-	from new_rows n cross join lateral unnest(n.names) u (name) cross join lateral unnest(mxhold.parents(u.name)) a (name)
-	join mxhold.domain d on d.name = a.name collate "C" and d.include_subdomains limit 1;
+	from new_rows n cross join lateral unnest(n.names) u (name)
+	cross join lateral unnest(mxhold.parents(u.name)) a (name)
+	cross join lateral (select w.name from mxhold.domain w
+		where w.name = a.name collate "C" and w.include_subdomains offset 0) d limit 1;
 	if found then
 		perform mxhold.refuse_fleet(hit.name, hit.relay);
 	end if;

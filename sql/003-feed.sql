@@ -239,11 +239,14 @@ begin
 		select i.name, i.customer from mxhold.domain i where i.tx = own and i.include_subdomains
 		union all
 		select i.name, i.customer from mxhold.commit_log c
-			join mxhold.domain i on i.tx = c.tx and i.include_subdomains
-			where c.claim is not null and c.version > first
-	) p join mxhold.domain d on reverse(d.name) >= reverse(p.name) || '.' and reverse(d.name) < reverse(p.name) || '/'
-		and d.customer <> p.customer
-	limit 1;
+		cross join lateral (select w.name, w.customer from mxhold.domain w
+			where w.tx = c.tx and w.include_subdomains offset 0) i
+		where c.claim is not null and c.version > first
+	) p cross join lateral (
+		select w.name, w.customer from mxhold.domain w
+		where reverse(w.name) >= reverse(p.name) || '.' and reverse(w.name) < reverse(p.name) || '/'
+			and w.customer <> p.customer offset 0
+	) d limit 1;
 	if found then
 		perform mxhold.refuse_overlap(hit.name, hit.customer, hit.above, hit.above_customer);
 	end if;
@@ -251,11 +254,13 @@ begin
 	from (
 		select i.name as relay, i.names from mxhold.relay i where i.tx = own
 		union all
-		select i.name, i.names from mxhold.commit_log c join mxhold.relay i on i.tx = c.tx
-			where c.claim is not null and c.version > first
+		select i.name, i.names from mxhold.commit_log c
+		cross join lateral (select w.name, w.names from mxhold.relay w where w.tx = c.tx offset 0) i
+		where c.claim is not null and c.version > first
 	) r cross join lateral unnest(r.names) u (name)
 	cross join lateral unnest(u.name || mxhold.parents(u.name)) a (name)
-	join mxhold.domain d on d.name = a.name collate "C" and (d.include_subdomains or a.name = u.name)
+	cross join lateral (select w.name from mxhold.domain w
+		where w.name = a.name collate "C" and (w.include_subdomains or a.name = u.name) offset 0) d
 	limit 1;
 	if found then
 		perform mxhold.refuse_fleet(hit.name, hit.relay);
@@ -369,6 +374,7 @@ select 'customer'::text collate "C" as kind, c.name as key, true as present, nul
 	null::text as next_hops, null::text as names, null::text as addresses
 from mxhold.customer c;
 
+-- Each `exists` compares one column, so that the planner may look it up (a few rows) or hash it (all of them).
 create view mxhold.feed_domain as
 select 'domain'::text collate "C" as kind, d.name as key, true as present, d.customer,
 	case when d.narrowed then (select string_agg(r.region, ' ' order by r.region) from mxhold.domain_region r
@@ -386,11 +392,11 @@ from (
 	select t.*,
 		exists (select from mxhold.domain_region r where r.domain = t.name) as narrowed,
 		case when t.next_hops is null then false else exists (
-			select from mxhold.customer_region c
-			join mxhold.relay own on own.region = c.region and own.login = session_user
-			where c.customer = t.customer
+				select from mxhold.customer_region c where c.customer = t.customer
+				and c.region = (select own.region from mxhold.relay own where own.login = session_user))
 			and (not exists (select from mxhold.domain_region r where r.domain = t.name)
-				or exists (select from mxhold.domain_region r where r.domain = t.name and r.region = c.region)))
+				or exists (select from mxhold.domain_region r where r.domain = t.name
+					and r.region = (select own.region from mxhold.relay own where own.login = session_user)))
 		end as permitted
 	from mxhold.domain t
 ) d;
@@ -408,16 +414,22 @@ as $$
 $$;
 comment on function mxhold.feed_full(text) is 'All keys of a kind (relay, customer, domain), by name. Inlined by the planner, so that it streams';
 
--- Planned as index scans and nested loops whatever the statistics say: a few changes among 10 million rows must cost
--- little also on the morning after a bulk load.
+-- Planned as nested loops over indexes, row by row (OFFSET 0), whatever the statistics say: a few changes among 10 million
+-- rows must cost little also on the morning after a bulk load.
 create function mxhold.feed_since(since bigint) returns setof mxhold.feed_row
 language plpgsql stable security definer rows 1000
 set search_path = pg_catalog, mxhold, pg_temp
 set enable_seqscan = off
 set enable_hashjoin = off
 set enable_mergejoin = off
+set max_parallel_workers_per_gather = 0
 set jit = off
 as $$
+declare
+	-- May next hops be told now, or be withheld, because the relay that asks is in another region?
+	moved boolean := exists (
+		select from mxhold.commit_log c join mxhold.relay own on own.tx = c.tx and own.login = session_user
+		where c.version > since);
 begin
 	if since < (select m.floor from mxhold.feed_meta m) then
 		raise exception 'the feed no longer tells changes since version %', since
@@ -427,41 +439,47 @@ begin
 	select 'relay'::text collate "C", k.key, r.present is not null, r.customer, r.regions, r.flags, r.size_limit,
 		r.retention, r.quota_messages, r.quota_bytes, r.next_hops, r.names, r.addresses
 	from (
-		select t.name as key from mxhold.commit_log c join mxhold.relay t on t.tx = c.tx where c.version > since
+		select t.name as key from mxhold.commit_log c
+		cross join lateral (select w.name from mxhold.relay w where w.tx = c.tx offset 0) t
+		where c.version > since
 		union
-		select t.key from mxhold.commit_log c join mxhold.touched t on t.tx = c.tx and t.kind = 'relay'
-			where c.version > since
-	) k left join mxhold.feed_relay r on r.key = k.key order by k.key;
+		select t.key from mxhold.commit_log c
+		cross join lateral (select w.key from mxhold.touched w where w.tx = c.tx and w.kind = 'relay' offset 0) t
+		where c.version > since
+	) k left join lateral (select f.* from mxhold.feed_relay f where f.key = k.key offset 0) r on true order by k.key;
 	return query
 	select 'customer'::text collate "C", k.key, r.present is not null, r.customer, r.regions, r.flags, r.size_limit,
 		r.retention, r.quota_messages, r.quota_bytes, r.next_hops, r.names, r.addresses
 	from (
-		select t.name as key from mxhold.commit_log c join mxhold.customer t on t.tx = c.tx where c.version > since
+		select t.name as key from mxhold.commit_log c
+		cross join lateral (select w.name from mxhold.customer w where w.tx = c.tx offset 0) t
+		where c.version > since
 		union
-		select t.key from mxhold.commit_log c join mxhold.touched t on t.tx = c.tx and t.kind = 'customer'
-			where c.version > since
-	) k left join mxhold.feed_customer r on r.key = k.key order by k.key;
+		select t.key from mxhold.commit_log c
+		cross join lateral (select w.key from mxhold.touched w where w.tx = c.tx and w.kind = 'customer' offset 0) t
+		where c.version > since
+	) k left join lateral (select f.* from mxhold.feed_customer f where f.key = k.key offset 0) r on true order by k.key;
 	return query
 	select 'domain'::text collate "C", k.key, r.present is not null, r.customer, r.regions, r.flags, r.size_limit,
 		r.retention, r.quota_messages, r.quota_bytes, r.next_hops, r.names, r.addresses
 	from (
-		select t.name as key from mxhold.commit_log c join mxhold.domain t on t.tx = c.tx where c.version > since
+		select t.name as key from mxhold.commit_log c
+		cross join lateral (select w.name from mxhold.domain w where w.tx = c.tx offset 0) t
+		where c.version > since
 		union
-		select t.key from mxhold.commit_log c join mxhold.touched t on t.tx = c.tx and t.kind = 'domain'
-			where c.version > since
+		select t.key from mxhold.commit_log c
+		cross join lateral (select w.key from mxhold.touched w where w.tx = c.tx and w.kind = 'domain' offset 0) t
+		where c.version > since
 		union
 		-- A customer's regions may have changed: next hops may be told now, or be withheld.
 		select d.name from mxhold.commit_log c
-			join mxhold.touched t on t.tx = c.tx and t.kind = 'customer'
-			join mxhold.domain d on d.customer = t.key and d.next_hops is not null
-			where c.version > since
+		cross join lateral (select w.key from mxhold.touched w where w.tx = c.tx and w.kind = 'customer' offset 0) t
+		cross join lateral (select w.name from mxhold.domain w
+			where w.customer = t.key and w.next_hops is not null offset 0) d
+		where c.version > since
 		union
-		-- So may the region of the relay that asks.
-		select d.name from mxhold.domain d
-			where d.next_hops is not null and exists (
-				select from mxhold.commit_log c join mxhold.relay own on own.tx = c.tx and own.login = session_user
-				where c.version > since)
-	) k left join mxhold.feed_domain r on r.key = k.key order by k.key;
+		select d.name from mxhold.domain d where moved and d.next_hops is not null
+	) k left join lateral (select f.* from mxhold.feed_domain f where f.key = k.key offset 0) r on true order by k.key;
 end
 $$;
 comment on function mxhold.feed_since(bigint) is 'Present state of every key that changed after a version, in the order relay, customer, domain';

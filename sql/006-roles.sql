@@ -29,7 +29,7 @@ grant select, insert, update, delete on mxhold.region, mxhold.customer, mxhold.c
 grant select, insert on mxhold.feed_confirmation to mxhold_soc;
 grant select on mxhold.audit, mxhold.migration, mxhold.relay_heartbeat, mxhold.domain_status, mxhold.relay_status
 	to mxhold_soc;
-grant execute on function mxhold.customer_set_regions(text, text[]), mxhold.name_normal(text), mxhold.parents(text),
+grant execute on function mxhold.customer_set_regions(text, text[]), mxhold.is_full_name(text), mxhold.name_normal(text), mxhold.parents(text),
 	mxhold.address_class(inet), mxhold.address_parse(text), mxhold.next_hop_normal(text), mxhold.next_hop_host(text),
 	mxhold.next_hops_normal(text), mxhold.next_hops_check(text), mxhold.epoch(), mxhold.version() to mxhold_soc;
 
