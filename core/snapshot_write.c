@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -24,6 +25,7 @@
  * its pages for truncated. One transaction seldom grows the file by more.
  */
 #define TAIL_BYTES ((uint64_t)32 << 20)
+#define ROOM_LEAST 65536u /* bytes; less is a full disk */
 
 /* --- problems in words ---------------------------------------------------------------- */
 
@@ -269,11 +271,24 @@ snapshot_abort(struct snapshot_writer *writer)
 	writer->mode = WRITER_IDLE;
 }
 
+/* LMDB calls a write that the disk had only half the room for an input/output error. */
+static int
+explain_write(struct snapshot_writer *writer, int code)
+{
+	struct statvfs room;
+	int data;
+
+	if (code == EIO && mdb_env_get_fd(writer->env, &data) == 0 && fstatvfs(data, &room) == 0 &&
+	    room.f_bavail * room.f_frsize < ROOM_LEAST)
+		return ENOSPC;
+	return code;
+}
+
 /* Commits what there is. The transaction is over in any case. */
 static enum snapshot_result
 commit(struct snapshot_writer *writer)
 {
-	const int code = mdb_txn_commit(writer->txn);
+	const int code = explain_write(writer, mdb_txn_commit(writer->txn));
 
 	writer->txn = NULL;
 	writer->mode = WRITER_IDLE;
@@ -586,7 +601,7 @@ snapshot_verify(struct snapshot_writer *writer, struct snapshot_census *census)
 	snapshot_inspect_safely(writer->state_dir, true, &found);
 	*census = found.census;
 	if (found.opened == SNAPSHOT_NOT_FOUND)
-		return SNAPSHOT_NOT_FOUND;
+		return snapshot_writer_fail(writer, SNAPSHOT_NOT_FOUND, "%s", found.problem);
 	if (found.opened != SNAPSHOT_OK)
 		return snapshot_writer_fail(writer, SNAPSHOT_UNUSABLE, "%s", found.problem);
 	if (found.rows == SNAPSHOT_UNUSABLE)
