@@ -642,7 +642,7 @@ main(void)
 	tcase_add_test(tests, test_truncated_while_open);
 	tcase_add_test(tests, test_tail_is_a_hole);
 	tcase_add_test(tests, test_writer_of_truncated);
-	tcase_add_loop_test(tests, test_overwritten_page, 0, 4);
+	tcase_add_loop_test(tests, test_overwritten_page, 0, 3);
 	tcase_add_test(tests, test_damaged_values);
 	tcase_add_test(tests, test_damaged_state);
 	tcase_add_test(tests, test_other_format);
