@@ -29,11 +29,11 @@ struct conf_key {
 	const char *section;
 	const char *name;
 	enum conf_type type;
+	bool required;
 	size_t offset;       /* of its member in struct conf */
 	size_t count_offset; /* lists: of the member that counts */
 	const char *preset;  /* the default, as one would type it; NULL: none */
 	int64_t min, max;    /* numbers and durations; paths: max is the longest */
-	bool required;
 };
 
 #define AT(member) .offset = offsetof(struct conf, member)
@@ -42,7 +42,7 @@ struct conf_key {
 /* A socket's path must fit sockaddr_un (108 bytes), with a name and a temporary suffix. */
 #define SOCKET_DIR_MAX 80
 #define PATH_LENGTH_MAX 1000
-#define DAY 86400
+#define DAY INT64_C(86400)
 
 static const struct conf_key keys[] = {
     {"relay", "name", CONF_NAME, AT(relay.name), .required = true},
@@ -129,7 +129,7 @@ struct shown {
 static struct shown
 show(const char *bytes, size_t length)
 {
-	struct shown shown;
+	struct shown shown = {.text = ""};
 
 	log_escape(shown.text, sizeof(shown.text), bytes, length);
 	return shown;

@@ -104,11 +104,29 @@ parse_mailbox(const char *text, struct conf_value *out)
 	return parse_string(text, out);
 }
 
-/* 1 to 65535, nothing before or after it. */
+/* Up to 12 digits, so that no multiplication by a unit overflows. Returns what follows, or NULL. */
+static const char *
+parse_digits(const char *text, int64_t *out)
+{
+	size_t digits = strspn(text, DIGITS);
+	int64_t value = 0;
+
+	if (digits == 0 || digits > 12)
+		return NULL;
+	for (size_t i = 0; i < digits; i++)
+		value = value * 10 + (text[i] - '0');
+	*out = value;
+	return text + digits;
+}
+
+/* 1 to 65535, without a leading zero, and nothing behind it. */
 static bool
 is_port(const char *text)
 {
-	return only_of(text, DIGITS, 5) && text[0] != '0' && atol(text) <= 65535;
+	int64_t port;
+	const char *rest = parse_digits(text, &port);
+
+	return rest != NULL && *rest == '\0' && text[0] != '0' && port <= 65535;
 }
 
 static const char *
@@ -127,21 +145,6 @@ parse_listen(const char *text, struct conf_value *out)
 	    bracketed != (address.family == 6))
 		return wanted;
 	return parse_string(text, out);
-}
-
-/* Up to 12 digits, so that no multiplication by a unit overflows. Returns what follows, or NULL. */
-static const char *
-parse_digits(const char *text, int64_t *out)
-{
-	size_t digits = strspn(text, DIGITS);
-	int64_t value = 0;
-
-	if (digits == 0 || digits > 12)
-		return NULL;
-	for (size_t i = 0; i < digits; i++)
-		value = value * 10 + (text[i] - '0');
-	*out = value;
-	return text + digits;
 }
 
 static const char *

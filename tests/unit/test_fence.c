@@ -127,6 +127,28 @@ START_TEST(test_fleet_refuses_what_it_cannot_read)
 }
 END_TEST
 
+/* A name or address that is shared is this relay's own, whoever comes first in the feed. */
+START_TEST(test_fleet_shared)
+{
+	struct fleet *shared = fleet_new("b");
+	struct ip ip;
+
+	ck_assert(fleet_add(shared, "a", "one.example two.example", "192.0.2.1 192.0.2.2"));
+	ck_assert(fleet_add(shared, "b", "one.example three.example", "192.0.2.1 192.0.2.3"));
+	ck_assert(fleet_add(shared, "c", "one.example three.example", "192.0.2.1 192.0.2.3"));
+	ck_assert_int_eq(fleet_name(shared, "one.example"), FLEET_SELF);
+	ck_assert_int_eq(fleet_name(shared, "two.example"), FLEET_OTHER);
+	ck_assert_int_eq(fleet_name(shared, "three.example"), FLEET_SELF);
+	ck_assert(ip_parse("192.0.2.1", &ip));
+	ck_assert_int_eq(fleet_address(shared, &ip), FLEET_SELF);
+	ck_assert(ip_parse("192.0.2.2", &ip));
+	ck_assert_int_eq(fleet_address(shared, &ip), FLEET_OTHER);
+	ck_assert(ip_parse("192.0.2.3", &ip));
+	ck_assert_int_eq(fleet_address(shared, &ip), FLEET_SELF);
+	fleet_free(shared);
+}
+END_TEST
+
 /* A large fleet, added in an order that is neither ascending nor descending. */
 START_TEST(test_fleet_large)
 {
@@ -167,6 +189,7 @@ main(void)
 	tcase_add_test(tests, test_allow_never_opens_the_fleet);
 	tcase_add_test(tests, test_fleet_members);
 	tcase_add_test(tests, test_fleet_refuses_what_it_cannot_read);
+	tcase_add_test(tests, test_fleet_shared);
 	tcase_add_test(tests, test_fleet_large);
 	suite_add_tcase(suite, tests);
 	int status = table_run(suite);
