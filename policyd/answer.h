@@ -12,6 +12,7 @@
 #include "core/fence.h"
 #include "core/judge.h"
 #include "core/log.h"
+#include "core/policy_request.h"
 
 #define ANSWER_MAX 4096         /* bytes of the longest reply, with its frame */
 #define ANSWER_MAP_KEY_MAX 8192 /* bytes of a map request that we read */
@@ -32,14 +33,16 @@ struct answer_view { /* one batch of requests sees one state of the world */
 
 /*
  * A line for the log. Fields point into the request and into this struct: it is logged before the
- * request's bytes go, and never copied.
+ * request's bytes go, and never copied. `describe` adds fields only if the line is written at all.
  */
 struct answer_note {
 	const char *event; /* NULL: nothing to log */
 	int priority;
+	void (*describe)(struct answer_note *note); /* NULL: the fields are there */
 	struct log_field fields[ANSWER_NOTE_FIELDS + 1];
 	size_t count;
 	struct judgement judgement;
+	struct policy_request request;
 	char text[ANSWER_NOTE_TEXT]; /* for a value that would not live long enough */
 };
 
@@ -55,7 +58,7 @@ size_t answer_map(const struct answer_view *view, const char *data, size_t lengt
     struct answer_note *note, char *out, size_t size) __attribute__((warn_unused_result));
 
 /* Writes a note to the log. */
-void answer_note_log(const struct answer_note *note);
+void answer_note_log(struct answer_note *note);
 /* For the two files that make notes. */
 void answer_note_begin(struct answer_note *note, int priority, const char *event);
 void answer_note_add(struct answer_note *note, struct log_field field);

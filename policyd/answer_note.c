@@ -9,6 +9,7 @@ answer_note_begin(struct answer_note *note, int priority, const char *event)
 {
 	note->event = event;
 	note->priority = priority;
+	note->describe = NULL;
 	note->count = 0;
 	note->fields[0] = (struct log_field){.key = NULL};
 }
@@ -23,8 +24,12 @@ answer_note_add(struct answer_note *note, struct log_field field)
 }
 
 void
-answer_note_log(const struct answer_note *note)
+answer_note_log(struct answer_note *note)
 {
-	if (note->event != NULL)
-		log_fields(note->priority, note->event, note->fields);
+	if (note->event == NULL)
+		return;
+	if (note->describe != NULL)
+		note->describe(note);
+	note->describe = NULL;
+	log_fields(note->priority, note->event, note->fields);
 }

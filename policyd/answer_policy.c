@@ -7,45 +7,64 @@
  */
 #include "policyd/answer.h"
 
-#include "core/policy_request.h"
-
 #include <stdio.h>
 #include <string.h>
 
-/* "action=TEXT" and the empty line. 0 when it does not fit. */
-static size_t
-render_action(char *out, size_t size, const char *action)
-{
-	int length = snprintf(out, size, "action=%s\n\n", action);
+#define ACTION_BEGIN "action="
+#define ACTION_END "\n\n"
 
-	return length > 0 && (size_t)length < size ? (size_t)length : 0;
+/* Appends to out[0..used), if it fits with what ends an action. 0: it does not, or did not. */
+static size_t
+append(char *out, size_t size, size_t used, const char *text)
+{
+	size_t length = strlen(text);
+
+	if (used == 0 || size - used < length + sizeof(ACTION_END))
+		return 0;
+	memcpy(out + used, text, length);
+	return used + length;
+}
+
+/* "action=" and the texts, with blanks between them, and the empty line. 0: it does not fit. */
+static size_t
+render(char *out, size_t size, const char *const texts[3])
+{
+	size_t used = sizeof(ACTION_BEGIN) - 1, i;
+
+	if (size < sizeof(ACTION_BEGIN) + sizeof(ACTION_END))
+		return 0;
+	memcpy(out, ACTION_BEGIN, used);
+	for (i = 0; i < 3 && texts[i] != NULL; i++) {
+		if (i > 0)
+			used = append(out, size, used, " ");
+		used = append(out, size, used, texts[i]);
+	}
+	return used == 0 ? 0 : append(out, size, used, ACTION_END);
 }
 
 static size_t
 render_verdict(const struct verdict *verdict, bool usable, char *out, size_t size)
 {
-	char action[512];
+	char code[16];
 
 	switch (verdict->kind) {
-	case VERDICT_PERMIT: return render_action(out, size, "defer_unauth_destination");
-	case VERDICT_NOT_OURS: return render_action(out, size, "DUNNO");
+	case VERDICT_PERMIT:
+		return render(out, size, (const char *[3]){"defer_unauth_destination"});
+	case VERDICT_NOT_OURS: return render(out, size, (const char *[3]){"DUNNO"});
 	case VERDICT_CANNOT_TELL:
 		/*
 		 * Rules 2 and 3 leave room for the host's other domains. A damaged record is of a
 		 * domain that we have: nothing but "later" will do.
 		 */
-		if (verdict->rule == RULE_UNKNOWN_STALE || !usable) {
-			(void)snprintf(action, sizeof(action), "DEFER_IF_REJECT %s %s",
-			    verdict->enhanced, verdict->text);
-			return render_action(out, size, action);
-		}
+		if (verdict->rule == RULE_UNKNOWN_STALE || !usable)
+			return render(out, size,
+			    (const char *[3]){"DEFER_IF_REJECT", verdict->enhanced, verdict->text});
 		break;
 	case VERDICT_DEFER:
 	case VERDICT_REJECT: break;
 	}
-	(void)snprintf(
-	    action, sizeof(action), "%u %s %s", verdict->code, verdict->enhanced, verdict->text);
-	return render_action(out, size, action);
+	(void)snprintf(code, sizeof(code), "%u", verdict->code);
+	return render(out, size, (const char *[3]){code, verdict->enhanced, verdict->text});
 }
 
 static size_t
@@ -58,12 +77,12 @@ policy_refuse(struct answer_note *note, const char *error)
 }
 
 static void
-policy_note(struct answer_note *note, const struct policy_request *request)
+policy_describe(struct answer_note *note)
 {
+	const struct policy_request *request = &note->request;
 	const struct judgement *judgement = &note->judgement;
 	const struct verdict *verdict = &judgement->verdict;
 
-	answer_note_begin(note, verdict->code == 0 ? LOG_INFO : LOG_NOTICE, "decision");
 	answer_note_add(note, kv("verdict", decide_kind_name(verdict->kind)));
 	answer_note_add(note, kv_number("rule", verdict->rule));
 	answer_note_add(note, kv("name", decide_rule_name(verdict->rule)));
@@ -86,25 +105,27 @@ size_t
 answer_policy(const struct answer_view *view, char *data, size_t length, struct answer_note *note,
     char *out, size_t size)
 {
-	struct policy_request request;
+	struct policy_request *request = &note->request;
+	const struct verdict *verdict = &note->judgement.verdict;
 	struct judge_request question;
 	const char *error;
 
 	note->event = NULL;
-	if (!policy_request_parse(data, length, &request, &error))
+	if (!policy_request_parse(data, length, request, &error))
 		return policy_refuse(note, error);
-	if (strcmp(request.request, "smtpd_access_policy") != 0)
+	if (strcmp(request->request, "smtpd_access_policy") != 0)
 		return policy_refuse(note, "not a request for an access decision");
-	if (strcmp(request.protocol_state, "RCPT") != 0)
-		return render_action(out, size, "DUNNO");
+	if (strcmp(request->protocol_state, "RCPT") != 0)
+		return render(out, size, (const char *[3]){"DUNNO"});
 	question = (struct judge_request){
-	    .recipient = request.recipient,
-	    .recipient_length = strlen(request.recipient),
-	    .client_address = request.client_address,
-	    .declared_size = request.size,
+	    .recipient = request->recipient,
+	    .recipient_length = strlen(request->recipient),
+	    .client_address = request->client_address,
+	    .declared_size = request->size,
 	};
 	note->judgement = judge_recipient(
 	    view->snapshot, view->begun, &view->relay->judge, view->now, &question, NULL);
-	policy_note(note, &request);
-	return render_verdict(&note->judgement.verdict, view->begun == SNAPSHOT_OK, out, size);
+	answer_note_begin(note, verdict->code == 0 ? LOG_INFO : LOG_NOTICE, "decision");
+	note->describe = policy_describe;
+	return render_verdict(verdict, view->begun == SNAPSHOT_OK, out, size);
 }

@@ -37,7 +37,8 @@ struct client {
 	int64_t since;     /* when it came to its state (milliseconds, monotonic) */
 	enum client_state state;
 	int fd;
-	bool ended; /* it will send no more */
+	short watched; /* what the event waits for: EV_READ, EV_WRITE, 0 */
+	bool ended;    /* it will send no more */
 };
 
 struct clients {

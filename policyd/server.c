@@ -68,7 +68,7 @@ server_wake(struct server *server)
 /* --- log --------------------------------------------------------------------------- */
 
 void
-server_log(struct server *server, const struct answer_note *note)
+server_log(struct server *server, struct answer_note *note)
 {
 	bool info = note->priority >= LOG_INFO;
 
@@ -134,8 +134,7 @@ server_close_view(struct server *server)
 void
 server_drop(struct server *server, struct client *client)
 {
-	if (event_initialized(&client->event))
-		(void)event_del(&client->event);
+	(void)turn_watch(client, 0);
 	client_free(&server->clients, client);
 }
 
@@ -269,9 +268,7 @@ server_welcome(struct server *server, int fd, const struct protocol *protocol)
 	}
 	client->server = server;
 	client->protocol = protocol;
-	if (event_assign(
-		&client->event, server->base, fd, EV_READ | EV_PERSIST, turn_event, client) != 0 ||
-	    event_add(&client->event, NULL) != 0)
+	if (!turn_watch(client, EV_READ))
 		server_drop(server, client);
 }
 

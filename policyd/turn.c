@@ -24,21 +24,24 @@ struct turn {
 	size_t answered;
 };
 
-/* Waits for the client to be readable, or writable. */
-static bool
+bool
 turn_watch(struct client *client, short what)
 {
 	struct server *server = client->server;
 
-	if (event_initialized(&client->event) &&
-	    event_get_events(&client->event) == (what | EV_PERSIST) &&
-	    event_pending(&client->event, what, NULL))
+	if (client->watched == what)
 		return true;
-	if (event_initialized(&client->event))
+	if (client->watched != 0)
 		(void)event_del(&client->event);
-	return event_assign(&client->event, server->base, client->fd, what | EV_PERSIST, turn_event,
-		   client) == 0 &&
-	       event_add(&client->event, NULL) == 0;
+	client->watched = 0;
+	if (what == 0)
+		return true;
+	if (event_assign(&client->event, server->base, client->fd, what | EV_PERSIST, turn_event,
+		client) != 0 ||
+	    event_add(&client->event, NULL) != 0)
+		return false;
+	client->watched = what;
+	return true;
 }
 
 /* Reads once into server->in, behind what the client had left over. False: the client is gone. */
@@ -158,10 +161,8 @@ turn_set_state(struct turn *turn, enum turn_end end)
 		turn_finish(client);
 	if (state == CLIENT_WRITING)
 		return turn_watch(client, EV_WRITE);
-	if (state == CLIENT_BEHIND || client->ended) {
-		(void)event_del(&client->event);
-		return true;
-	}
+	if (state == CLIENT_BEHIND || client->ended)
+		return turn_watch(client, 0);
 	return turn_watch(client, EV_READ);
 }
 

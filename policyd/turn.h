@@ -48,10 +48,12 @@ struct server {
 void server_wake(struct server *server);
 /* The state of the world for this pass of the loop; a transaction begins where there is none. */
 const struct answer_view *server_view(struct server *server);
-void server_log(struct server *server, const struct answer_note *note);
+void server_log(struct server *server, struct answer_note *note);
 /* Ends a client for good. */
 void server_drop(struct server *server, struct client *client);
 
+/* What to wait for: EV_READ, EV_WRITE, or 0 for nothing. False: libevent refuses. */
+bool turn_watch(struct client *client, short what);
 /* libevent's callback for a client: it can be read from, or (while WRITING) written to. */
 void turn_event(evutil_socket_t fd, short what, void *client);
 /* Gives a client that is BEHIND its next turn. */
