@@ -1,0 +1,21 @@
+/*
+ * postfix_tables: looks into the tables of an instance: catch-alls, names of domains, and actions
+ * that would lead mail elsewhere.
+ *
+ * A table is asked by postmap(1), as Postfix would; tables that can be walked are read whole (up to
+ * 64 MB of them), the text of checks is read from its file. Databases behind a network are asked
+ * for one random name only.
+ */
+#ifndef MXHOLD_CTL_POSTFIX_TABLES_H
+#define MXHOLD_CTL_POSTFIX_TABLES_H
+
+#include "ctl/postfix_facts.h"
+
+/* Adds probes, other_domains and table_actions to the facts, and every name of a domain in lists
+ * and tables that decide about recipients to `candidates`. */
+void tables_gather(struct pf_facts *facts, struct facts_hits *candidates, bool verbose);
+
+/* The action of one line of a table of checks ("FILTER", "OK"; "" for none). Pure. */
+void tables_action(const char *line, bool is_pattern, char *out, size_t size);
+
+#endif
