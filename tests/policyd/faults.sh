@@ -1,0 +1,229 @@
+#!/bin/sh
+# policyd under faults: child and parent killed and stopped, snapshot truncated, overwritten, removed, sockets
+# removed, reload and restart under load. No answer may ever be wrong; connections must not be refused.
+set -eu
+
+cd "$(dirname "$0")/../.."
+. tests/lib/tap.sh
+. tests/policyd/lib.sh
+
+policyd_set_up
+start_policyd "$base/log"
+
+ms() {
+	echo $(($(date +%s%N) / 1000000))
+}
+
+# load SECONDS [OPTIONS]: a client that connects in a loop; its result is in $base/load.out after `loaded`.
+load() {
+	"$asker" loop "$base/sock/map" "$@" >"$base/load.out" &
+	load_pid=$!
+	remember "$load_pid"
+}
+
+# loaded TEXT: waits for it. Sets $line.
+loaded() {
+	wait "$load_pid" || true
+	line=$(cat "$base/load.out")
+	note "$1: $line"
+	is "$(field wrong "$line") $(field refused "$line")" '0 0' "$1: no wrong answer, no refused connection"
+}
+
+none_lost() {
+	is "$(field lost "$line") $(field temp "$line")" '0 0' "$1: no lost answer"
+}
+
+# --- the child ---------------------------------------------------------------------------------
+
+child=$(child_of "$parent")
+load 3
+sleep 0.5
+kill -KILL "$child"
+loaded 'child killed under load'
+[ "$(field lost "$line")" -le 2 ]
+ok $? 'child killed under load: at most the requests that it had taken are lost'
+try 'child killed: there is a new one' new_child "$parent" "$child"
+
+child=$(child_of "$parent")
+load 4
+sleep 0.5
+before=$(ms)
+kill -STOP "$child"
+wait_for 10 new_child "$parent" "$child"
+wait_for 10 answers_right
+took=$(($(ms) - before))
+[ "$took" -lt 5000 ]
+ok $? "child stopped: healed after $took ms"
+try 'child stopped: it is gone' wait_for 2 gone "$child"
+loaded 'child stopped under load'
+
+# A child that is alive and does not answer: ptrace stops are not told to the parent.
+child=$(child_of "$parent")
+load 8
+before=$(ms)
+timeout 20 strace -qq -o /dev/null -p "$child" -e trace=epoll_wait -e inject=epoll_wait:delay_enter=15000000 &
+tracer=$!
+remember "$tracer"
+wait_for 10 new_child "$parent" "$child"
+took=$(($(ms) - before))
+[ "$took" -lt 6000 ]
+ok $? "child hung: replaced after $took ms"
+loaded 'child hung under load'
+kill "$tracer" 2>/dev/null || true
+like "$(cat "$base/log")" 'event=child-killed .*reason="no answer"' 'child hung: the log says why'
+
+load 6
+count=0
+while [ "$count" -lt 20 ]; do
+	count=$((count + 1))
+	kill -KILL "$(child_of "$parent")" 2>/dev/null || true
+	sleep 0.1
+done
+loaded 'child killed 20 times in 2 s'
+try 'child killed 20 times: it answers' wait_for 3 answers_right
+
+# --- reload, restart ------------------------------------------------------------------------------
+
+load 4
+"$asker" loop "$base/sock/policy" 4 >"$base/policy.out" &
+policy_pid=$!
+remember "$policy_pid"
+"$asker" loop "$base/sock/map" 4 -k >"$base/kept.out" &
+kept_pid=$!
+remember "$kept_pid"
+child=$(child_of "$parent")
+count=0
+while [ "$count" -lt 10 ]; do
+	count=$((count + 1))
+	sleep 0.3
+	kill -HUP "$parent"
+done
+loaded '10 reloads under load'
+none_lost '10 reloads under load'
+wait "$policy_pid"
+wait "$kept_pid"
+for result in policy kept; do
+	line=$(cat "$base/$result.out")
+	note "$result: $line"
+	is "$(field wrong "$line") $(field lost "$line") $(field refused "$line") $(field temp "$line")" '0 0 0 0' \
+		"10 reloads under load, client \`$result\`: nothing wrong, lost, refused"
+done
+try 'reload: old children are gone' wait_for 3 gone "$child"
+
+sed 's/^region = eu$/region = us/' "$base/conf" >"$base/conf.new"
+mv "$base/conf.new" "$base/conf"
+kill -HUP "$parent"
+ask_rcpt() {
+	printf 'request=smtpd_access_policy\nprotocol_state=RCPT\nrecipient=u@customer.example\nsize=0\n\n' |
+		"$asker" raw "$base/sock/policy" -s
+}
+in_wrong_region() {
+	ask_rcpt | grep -q '^action=450 4.7.1 '
+}
+try 'reload: the new region counts' wait_for 3 in_wrong_region
+echo 'nonsense' >>"$base/conf"
+kill -HUP "$parent"
+try 'reload: a bad configuration is refused' wait_for 3 grep -q 'event=reload-refused' "$base/log"
+try 'and the old one stays' in_wrong_region
+sed -i -e '/^nonsense$/d' -e 's/^region = us$/region = eu/' "$base/conf"
+kill -HUP "$parent"
+in_right_region() {
+	ask_rcpt | grep -q '^action=defer_unauth_destination'
+}
+try 'reload: and back' wait_for 3 in_right_region
+
+load 6
+"$asker" loop "$base/sock/policy" 6 >"$base/policy.out" &
+policy_pid=$!
+remember "$policy_pid"
+count=0
+while [ "$count" -lt 4 ]; do
+	count=$((count + 1))
+	sleep 1
+	older=$parent
+	start_policyd "$base/log.$count"
+	try "restart $count: the older instance ends" wait_for 5 gone "$older"
+done
+loaded '4 restarts under load'
+none_lost '4 restarts under load'
+wait "$policy_pid"
+line=$(cat "$base/policy.out")
+is "$(field wrong "$line") $(field lost "$line") $(field refused "$line") $(field temp "$line")" '0 0 0 0' \
+	'4 restarts under load, policy: nothing wrong, lost, refused'
+cat "$base"/log.* >>"$base/log"
+
+# --- the parent -------------------------------------------------------------------------------------
+
+child=$(child_of "$parent")
+kill -KILL "$parent"
+try 'parent killed: the child ends too' wait_for 3 gone "$child"
+[ -S "$base/sock/map" ]
+ok $? 'parent killed: its socket file is left'
+start_policyd "$base/log.new"
+try 'parent killed: a new one starts over it' answers_right
+
+rm -f "$base/sock/map"
+try 'socket file removed: it comes back' wait_for 4 answers_right
+rm -rf "$base/sock"
+try 'socket directory removed: it comes back' wait_for 4 answers_right
+is "$(tr -d '\n' <"$base/sock/policyd.pid")" "$parent" 'socket directory removed: so does the pid file'
+
+# --- the snapshot -----------------------------------------------------------------------------------
+
+# right_or_later TEXT: after `loaded`
+data=$base/state/snapshot/data.mdb
+cp -p "$data" "$base/data.good"
+
+restore() {
+	rm -rf "$base/state/snapshot"
+	build_snapshot
+	try "$1: healed with a new snapshot" wait_for 5 answers_right
+}
+asks_later() {
+	map 'relay_domains customer.example' | grep -q '^TEMP ' &&
+		map 'transport u@customer.example' | grep -q '^TEMP ' &&
+		map 'dns_reply customer.example. 5 IN MX 100 us.mx.backup.example.' | grep -q '^TEMP '
+}
+policy_later() {
+	ask_rcpt | grep -Eq '^action=(DEFER_IF_REJECT 4.3.0|450 4.3.0) '
+}
+
+# Several connections are kept, so that requests meet the fault in mid-flight.
+load 4
+sleep 0.3
+: >"$data"
+try 'snapshot truncated to nothing: maps say TEMP' wait_for 4 asks_later
+try 'snapshot truncated to nothing: policy says later' policy_later
+loaded 'snapshot truncated under load'
+restore 'snapshot truncated to nothing'
+
+load 4
+sleep 0.3
+truncate -s 20480 "$data"
+try 'snapshot cut short: maps say TEMP' wait_for 4 asks_later
+loaded 'snapshot cut short under load'
+restore 'snapshot cut short'
+
+load 4
+sleep 0.3
+size=$(stat -c %s "$data")
+head -c "$size" /dev/urandom | dd of="$data" conv=notrunc status=none
+try 'snapshot overwritten with noise: maps say TEMP' wait_for 6 asks_later
+try 'snapshot overwritten with noise: policy says later' wait_for 4 policy_later
+loaded 'snapshot overwritten under load'
+restore 'snapshot overwritten with noise'
+
+load 3
+sleep 0.3
+rm -rf "$base/state/snapshot"
+try 'snapshot removed: maps say TEMP' wait_for 4 asks_later
+loaded 'snapshot removed under load'
+restore 'snapshot removed'
+
+# --- the end ------------------------------------------------------------------------------------------
+
+kill -TERM "$parent"
+try 'SIGTERM: it ends' wait_for 5 gone "$parent"
+is "$(find "$base/sock" -mindepth 1)" '' 'SIGTERM: nothing is left'
+if grep -hE 'runtime error|AddressSanitizer' "$base"/log*; then ok 1 'sanitizers are quiet'; else ok 0 'sanitizers are quiet'; fi
+tap_done
