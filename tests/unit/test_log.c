@@ -23,6 +23,7 @@ capture(void)
 	ck_assert_int_ge(fd, 0);
 	unlink(path);
 	ck_assert_int_eq(dup2(fd, STDERR_FILENO), STDERR_FILENO);
+	log_open("mxhold-test", true);
 	return fd;
 }
 
@@ -36,9 +37,9 @@ captured_text(int fd)
 	return captured;
 }
 
-/* The line behind "time ident[pid]: ", which is checked. */
+/* The line behind "time mxhold-test[pid]: ", which is checked. */
 static const char *
-captured_event(int fd, const char *ident)
+captured_event(int fd)
 {
 	const char *text = captured_text(fd);
 	char prefix[100];
@@ -48,7 +49,7 @@ captured_event(int fd, const char *ident)
 			     &minute, &second, &milli, &at),
 	    7);
 	ck_assert_int_eq(at, 25);
-	snprintf(prefix, sizeof(prefix), "%s[%ld]: ", ident, (long)getpid());
+	snprintf(prefix, sizeof(prefix), "mxhold-test[%ld]: ", (long)getpid());
 	ck_assert_msg(strncmp(text + at, prefix, strlen(prefix)) == 0, "%s", text);
 	return text + at + strlen(prefix);
 }
@@ -120,10 +121,9 @@ START_TEST(test_line)
 {
 	int fd = capture();
 
-	log_open("mxhold-test", true);
 	log_event(LOG_INFO, "decision", kv("domain", "example.com"), kv_number("rule", -5),
 	    kv("client", NULL), kv_bytes("raw", "a b\nevent=x", 11));
-	ck_assert_str_eq(captured_event(fd, "mxhold-test"),
+	ck_assert_str_eq(captured_event(fd),
 	    "event=decision domain=example.com rule=-5 client=\"\" raw=\"a b\\x0aevent=x\"\n");
 }
 END_TEST
@@ -133,7 +133,7 @@ START_TEST(test_event_alone)
 	int fd = capture();
 
 	log_event(LOG_INFO, "ready");
-	ck_assert_str_eq(captured_event(fd, "mxhold"), "event=ready\n");
+	ck_assert_str_eq(captured_event(fd), "event=ready\n");
 }
 END_TEST
 
@@ -143,8 +143,8 @@ START_TEST(test_extreme_numbers)
 
 	log_event(LOG_INFO, "x", kv_number("a", 9223372036854775807LL),
 	    kv_number("b", -9223372036854775807LL - 1), kv_number("c", 0));
-	ck_assert_str_eq(captured_event(fd, "mxhold"),
-	    "event=x a=9223372036854775807 b=-9223372036854775808 c=0\n");
+	ck_assert_str_eq(
+	    captured_event(fd), "event=x a=9223372036854775807 b=-9223372036854775808 c=0\n");
 }
 END_TEST
 
@@ -157,7 +157,7 @@ START_TEST(test_cut)
 	memset(value, _i % 2 == 0 ? 'v' : '\n', sizeof(value));
 	log_event(LOG_INFO, "x", kv_bytes("value", value, (size_t)_i), kv("after", "z"),
 	    kv_number("n", 1));
-	const char *line = captured_event(fd, "mxhold");
+	const char *line = captured_event(fd);
 	size_t length = strlen(line) - 1;
 	ck_assert_uint_le(length, LINE_LIMIT);
 	ck_assert_msg(strchr(line, '\n') == line + length, "one line");
