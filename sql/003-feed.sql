@@ -416,6 +416,26 @@ from (
 	from mxhold.domain t
 ) d;
 
+do $$
+declare
+	v text;
+	c record;
+begin
+	foreach v in array array['feed_relay', 'feed_customer', 'feed_domain'] loop
+		execute format('comment on view mxhold.%I is %L', v, 'Rows of the feed (docs/feed.md), as the login that asks may see them');
+		for c in select * from (values ('kind', 'relay, customer or domain'), ('key', 'Its name'), ('present', 'Always true here'),
+			('customer', 'domain: whose'), ('regions', 'Blank-separated: where mail may be held; domain: narrowing; relay: its region'),
+			('flags', '1 include_subdomains, 2 suspended, 4 next hops withheld, 8 TLS required, 16/32 oversize reject/defer, 64/128 when_primary_up accept/defer, 256/512 MX check on/off'),
+			('size_limit', 'Bytes; null: inherit'), ('retention', 'Seconds; null: inherit'), ('quota_messages', 'Null: inherit'),
+			('quota_bytes', 'Null: inherit'), ('next_hops', 'Told only to relays of a region in which the domain is permitted'),
+			('names', 'relay: published names, blank-separated'), ('addresses', 'relay: published addresses, blank-separated')) t (name, says)
+		loop
+			execute format('comment on column mxhold.%I.%I is %L', v, c.name, c.says);
+		end loop;
+	end loop;
+end
+$$;
+
 create function mxhold.feed_full(kind text) returns setof mxhold.feed_row
 language sql stable
 as $$

@@ -118,7 +118,7 @@ comment on column mxhold.domain_status.mx_records is 'MX records for the custome
 
 -- --- acts on many rows ------------------------------------------------------------------------------------------
 
-create function mxhold.customer_set_regions(customer text, variadic regions text[]) returns void
+create function mxhold.customer_set_regions(customer text, regions text[]) returns void
 language sql volatile
 set search_path = pg_catalog, mxhold, pg_temp
 as $$
@@ -126,7 +126,7 @@ as $$
 	insert into mxhold.customer_region (customer, region) select distinct $1, u.region from unnest($2) u (region)
 	on conflict do nothing;
 $$;
-comment on function mxhold.customer_set_regions(text, text[]) is 'Permits exactly these regions to a customer: select mxhold.customer_set_regions(''acme'', ''europe'', ''asia'')';
+comment on function mxhold.customer_set_regions(text, text[]) is 'Permits exactly these regions to a customer: select mxhold.customer_set_regions(''acme'', ''{europe,asia}'')';
 
 insert into mxhold.migration (name) values ('005-views');
 
