@@ -376,9 +376,11 @@ listen_first(struct round *round)
 	bool listening = false;
 
 	result = feed_listen(round->feed, &listening);
-	if (result == FEED_OK && !listening && round->status->state != STATUS_CURRENT)
+	if (result == FEED_OK && !listening && !round->silent)
 		log_event(LOG_NOTICE, "not-listening", kv("error", feed_problem(round->feed)),
 		    kv("effect", "changes are found by polling"));
+	if (result == FEED_OK)
+		round->silent = !listening;
 	round->status->listening = listening;
 	return result;
 }

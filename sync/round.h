@@ -34,6 +34,7 @@ struct round {
 	int64_t compare_next;    /* when the nightly comparison is due, seconds since the epoch */
 	unsigned failures;       /* rounds in a row that were neither good nor held */
 	int64_t said_at;         /* when the lasting fault or hold was last logged */
+	bool silent;             /* the log knows that no notices come */
 	struct feed_state state; /* of the last round that read one */
 };
 

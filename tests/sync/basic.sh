@@ -20,8 +20,8 @@ case $output in *ret* | *sec*) ok 1 'and no part of it is shown' ;; *) ok 0 'and
 daemon_start
 wait_for 10 state_is current || true
 is "$(status_of state)" current 'comes up and is current'
-is "$(domains)" "$(domains_by_sql)" 'the snapshot holds what the tables hold'
-is "$("$dump" "$work/state" a customers)" "$(customers_by_sql)" 'customers too'
+same "$(domains)" "$(domains_by_sql)" 'the snapshot holds what the tables hold'
+same "$("$dump" "$work/state" a customers)" "$(customers_by_sql)" 'customers too'
 is "$("$dump" "$work/state" a fleet a.mx.backup.example b.mx.backup.example x.example | tr '\n' ' ')" \
 	'a.mx.backup.example self b.mx.backup.example other x.example not ' 'and the fleet'
 is "$(ps -o uid=,gid= -p "$daemon_pid" | xargs)" '64101 64100' 'it has dropped root'
@@ -86,7 +86,7 @@ like "$("$ask" "$work/state/control" verify)" '"ok":true' 'verify on demand'
 reload=$("$ask" "$work/state/control" reload)
 like "$reload" '"ok":true,"detail":"[0-9]+ rows, 0 differing' 'reload on demand: nothing differs'
 like "$reload" '"reason":"asked"' 'and the status says why it was loaded'
-is "$(domains)" "$(domains_by_sql)" 'the same rows after it'
+same "$(domains)" "$(domains_by_sql)" 'the same rows after it'
 like "$("$dump" "$work/state" a all)" '^one\.example\|.*\|retired$' 'the retired ones are carried over'
 like "$("$ask" "$work/state/control" bogus)" '"error":"not a request' 'another word is refused'
 like "$(head -c 100000 /dev/urandom | "$ask" "$work/state/control" - 4)" '^$|"error"' 'garbage is refused'
@@ -120,5 +120,5 @@ took=$(($(now_ms) - began))
 ok $((took >= 1000)) "within a second ($took ms)"
 [ ! -e "$work/state/control" ]
 ok $? 'and its socket is gone'
-is "$(domains)" "$(domains_by_sql)" 'the snapshot stays'
+same "$(domains)" "$(domains_by_sql)" 'the snapshot stays'
 tap_done

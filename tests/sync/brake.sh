@@ -9,7 +9,7 @@ sync_setup 'conf=wal_level = replica' 'conf=max_wal_senders = 5'
 pg_sql -c "insert into mxhold.domain (name, customer) select 'd' || i || '.example', 'acme' from generate_series(1, 50) i"
 daemon_start
 wait_for 10 state_is current || true
-is "$(domains)" "$(domains_by_sql)" 'followed'
+same "$(domains)" "$(domains_by_sql)" 'followed'
 primary="host=$work/pg user=relay_a dbname=postgres"
 
 use() {
@@ -52,7 +52,7 @@ before=$(domains)
 older
 try 'failover to an older copy: held' wait_for 10 state_is held
 like "$(status_of reason)" 'version-backwards|other-history' 'and why'
-is "$(domains)" "$before" 'what is authorised stays so'
+same "$(domains)" "$before" 'what is authorised stays so'
 ok "$(log_has 'event=feed-held.*feed_confirmation' && echo 0 || echo 1)" 'the log names the cure'
 reported() { [ "$(pg_sql -h "$work/pg3" -c "select state from mxhold.relay_heartbeat where relay = 'a'")" = held ]; }
 try 'the heartbeat says held' wait_for 5 reported
@@ -62,10 +62,10 @@ pg_sql -h "$work/pg3" -c "insert into mxhold.domain (name, customer) values ('h1
 	-c "insert into mxhold.domain (name, customer) values ('h3.example', 'acme')"
 other_history() { [ "$(status_of reason)" = other-history ]; }
 try 'and goes on being held when its version has passed ours' wait_for 5 other_history
-is "$(domains)" "$before" 'still unchanged'
+same "$(domains)" "$before" 'still unchanged'
 pg_sql -h "$work/pg3" -c "insert into mxhold.feed_confirmation (note) values ('the copy is the authority now')"
 try 'one row confirms' wait_for 10 state_is current
-is "$(domains)" "$(domains_by_sql -h "$work/pg3")" 'then the copy is followed'
+same "$(domains)" "$(domains_by_sql -h "$work/pg3")" 'then the copy is followed'
 like "$("$dump" "$work/state" a all | grep -c '|retired$')" '^[1-9]' 'and what it lacks is retired'
 pg_stop "$work/pg3"
 pg_stop "$work/pg2"
@@ -98,12 +98,12 @@ pg_sql -c 'update mxhold.feed_meta set seed = gen_random_uuid()'
 wait_for 10 state_is held || true
 confirm
 try 'another epoch, confirmed: loaded' wait_for 10 state_is current
-is "$(domains)" "$(domains_by_sql)" 'with what the tables hold'
+same "$(domains)" "$(domains_by_sql)" 'with what the tables hold'
 empty
 try 'emptied again: an old confirmation does not count' wait_for 10 state_is held
 confirm
 try 'a new one does' wait_for 10 state_is current
-is "$(domains)" '' 'then no domain is live'
+same "$(domains)" '' 'then no domain is live'
 like "$("$dump" "$work/state" a all | grep -vc '|retired$')" '^0$' 'and every one is retired'
 refill
 follows >/dev/null
@@ -142,7 +142,7 @@ pg_sql -c "insert into mxhold.domain (name, customer) values ('floor.example', '
 pg_sql -c "insert into mxhold.domain (name, customer) values ('above.example', 'acme')" -c "select mxhold.feed_prune('0')" >/dev/null
 kill -CONT "$daemon_pid"
 try 'below the floor: loaded in full' wait_for 10 log_has 'event=loaded reason=below-floor'
-is "$(domains)" "$(domains_by_sql)" 'with what the tables hold'
+same "$(domains)" "$(domains_by_sql)" 'with what the tables hold'
 
 # --- a transaction pooler
 cat >"$work/pgbouncer.ini" <<INI
@@ -171,7 +171,7 @@ sleep 1
 took=$(follows 10) || took=none
 ok "$([ "$took" != none ] && echo 0 || echo 1)" "a transaction pooler is followed ($took ms)"
 like "$("$ask" "$work/state/control" reload)" '"ok":true' 'a full load through it, too'
-is "$(domains)" "$(domains_by_sql)" 'with what the tables hold'
+same "$(domains)" "$(domains_by_sql)" 'with what the tables hold'
 
 daemon_stop || true
 tap_done

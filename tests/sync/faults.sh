@@ -30,7 +30,7 @@ domains >/dev/null 2>&1 || status=$?
 is "$status" 75 'and without a snapshot nothing is answered'
 pg_up "$work/pg"
 if took=$(follows 15); then ok 0 "it comes: loaded in $took ms"; else ok 1 'it comes: loaded'; fi
-is "$(domains)" "$(domains_by_sql)" 'with what the tables hold'
+same "$(domains)" "$(domains_by_sql)" 'with what the tables hold'
 
 # --- down, stopped
 down() { pg_stop "$work/pg" immediate; }
@@ -97,13 +97,13 @@ cut_load() {
 }
 cut_load 'cut 700000'
 like "$(cat "$work/reload")" '"ok":false' 'a load that is cut off in the midst of COPY fails'
-is "$(domains)" "$before" 'and the old set stays active'
+same "$(domains)" "$before" 'and the old set stays active'
 pass
 if took=$(follows 20); then ok 0 "then it follows again ($took ms)"; else ok 1 'then it follows again'; fi
 before=$(domains)
 cut_load 'stall 700000'
 like "$(cat "$work/reload")" '"ok":false.*no answer in time' 'a load that falls silent ends at its deadline'
-is "$(domains)" "$before" 'and the old set stays active'
+same "$(domains)" "$before" 'and the old set stays active'
 pass
 if took=$(follows 20); then ok 0 "then it follows again ($took ms)"; else ok 1 'then it follows again'; fi
 before=$(domains)
@@ -112,14 +112,14 @@ echo 'slow 400000' >"$work/mode"
 waiter=$!
 loading() { state_is loading; }
 try 'a slow server: the status answers in the midst of the load' wait_for 10 loading
-is "$(domains)" "$before" 'the old set is active meanwhile'
+same "$(domains)" "$before" 'the old set is active meanwhile'
 began=$(now_ms)
 status=0
 daemon_stop || status=$?
 took=$(($(now_ms) - began))
 wait "$waiter" || true
 ok $((took >= 1000 || status != 0)) "SIGTERM in the midst of it ends it within a second ($took ms, status $status)"
-is "$(domains)" "$before" 'with the old set active'
+same "$(domains)" "$before" 'with the old set active'
 pass
 daemon_start
 wait_for 10 state_is current || true

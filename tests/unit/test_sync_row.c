@@ -1,0 +1,171 @@
+/*
+ * test_sync_row: lines of the feed as PostgreSQL's COPY writes them, good and bad.
+ */
+#include "sync/row.h"
+#include "tests/unit/table.h"
+
+static struct row row;
+static const char *error;
+
+static bool
+parse(const char *text)
+{
+	char *copy = malloc(strlen(text) + 1);
+	bool good;
+
+	memcpy(copy, text, strlen(text)); /* no NUL: reading past the end is for the sanitizer */
+	good = row_parse(copy, strlen(text), &row, &error);
+	free(copy);
+	return good;
+}
+
+START_TEST(test_domain)
+{
+	ck_assert(parse("domain\tfoo.example\tt\tacme\teurope asia\t683\t5000000\t172800\t7\t8000\t"
+			"[203.0.113.5]:25, mx.example\t\\N\t\\N\n"));
+	const struct domain_record *domain = &row.record.domain;
+	ck_assert_int_eq(row.kind, ROW_DOMAIN);
+	ck_assert(row.present);
+	ck_assert_str_eq(row.key, "foo.example");
+	ck_assert_str_eq(domain->customer, "acme");
+	ck_assert_str_eq(domain->regions, "europe asia");
+	ck_assert_str_eq(domain->next_hops, "[203.0.113.5]:25, mx.example");
+	ck_assert(domain->include_subdomains && domain->suspended && domain->tls_required);
+	ck_assert(!domain->hops_withheld);
+	ck_assert_int_eq(domain->limits.oversize, OVERSIZE_DEFER);
+	ck_assert_int_eq(domain->limits.when_primary_up, PRIMARY_UP_DEFER);
+	ck_assert_int_eq(domain->limits.mx_check, MX_CHECK_OFF);
+	ck_assert_uint_eq(domain->limits.size_limit, 5000000);
+	ck_assert_uint_eq(domain->limits.retention, 172800);
+	ck_assert_uint_eq(domain->limits.quota_messages, 7);
+	ck_assert_uint_eq(domain->limits.quota_bytes, 8000);
+	ck_assert_int_eq(domain->retired_at, 0);
+}
+END_TEST
+
+START_TEST(test_other_kinds)
+{
+	ck_assert(parse("customer\tacme\tt\t\\N\teurope\t82\t\\N\t\\N\t\\N\t\\N\t\\N\t\\N\t\\N\n"));
+	ck_assert_int_eq(row.kind, ROW_CUSTOMER);
+	ck_assert(row.record.customer.suspended);
+	ck_assert_str_eq(row.record.customer.regions, "europe");
+	ck_assert_int_eq(row.record.customer.limits.oversize, OVERSIZE_REJECT);
+	ck_assert_int_eq(row.record.customer.limits.when_primary_up, PRIMARY_UP_ACCEPT);
+	ck_assert_uint_eq(row.record.customer.limits.size_limit, 0);
+	ck_assert(parse("relay\ta\tt\t\\N\teurope\t0\t\\N\t\\N\t\\N\t\\N\t\\N\ta.example "
+			"b.example\t192.0.2.1 2001:db8::1\n"));
+	ck_assert_int_eq(row.kind, ROW_RELAY);
+	ck_assert_str_eq(row.record.relay.region, "europe");
+	ck_assert_str_eq(row.record.relay.names, "a.example b.example");
+	ck_assert_str_eq(row.record.relay.addresses, "192.0.2.1 2001:db8::1");
+	ck_assert(parse("domain\tgone.example\tf\t\\N\t\\N\t\\N\t\\N\t\\N\t\\N\t\\N\t\\N\t\\N\t"
+			"\\N\n"));
+	ck_assert(!row.present);
+	ck_assert_str_eq(row.key, "gone.example");
+}
+END_TEST
+
+#define REST "\\N\t\\N\t\\N\t\\N\t\\N\t\\N\t\\N\n"
+
+START_TEST(test_escapes)
+{
+	ck_assert(parse("domain\tfoo\\056exam\\x70le\tt\tac\\me\t\t0\t" REST));
+	ck_assert_str_eq(row.key, "foo.example");
+	ck_assert_str_eq(row.record.domain.customer, "acme");
+	ck_assert(parse("domain\tfoo.example\tt\ta\\\\b\t\t0\t" REST));
+	ck_assert_str_eq(row.record.domain.customer, "a\\b");
+}
+END_TEST
+
+static const char *const bad[] = {
+    "",
+    "\n",
+    "domain\tfoo.example\tt\tacme\t\t0\t\\N\t\\N\t\\N\t\\N\t\\N\t\\N\t\\N",        /* no newline */
+    "domain\tfoo.example\tt\tacme\t\t0\t\\N\t\\N\t\\N\t\\N\t\\N\t\\N\n",           /* 12 columns */
+    "domain\tfoo.example\tt\tacme\t\t0\t\\N\t\\N\t\\N\t\\N\t\\N\t\\N\t\\N\t\\N\n", /* 14 */
+    "planet\tfoo.example\tt\tacme\t\t0\t" REST,
+    "\\N\tfoo.example\tt\tacme\t\t0\t" REST,
+    "domain\t\\N\tt\tacme\t\t0\t" REST,
+    "domain\t\tt\tacme\t\t0\t" REST,
+    "domain\tFoo.example\tt\tacme\t\t0\t" REST,  /* not in normal form */
+    "domain\tfoo.example.\tt\tacme\t\t0\t" REST, /* the same */
+    "domain\tfoo\tt\tacme\t\t0\t" REST,
+    "domain\tfoo.example\t\\N\tacme\t\t0\t" REST,
+    "domain\tfoo.example\ttrue\tacme\t\t0\t" REST,
+    "domain\tfoo.example\tt\t\\N\t\t0\t" REST, /* nobody's */
+    "domain\tfoo.example\tt\t\t\t0\t" REST,
+    "domain\tfoo.example\tt\tacme\t\t-1\t" REST,
+    "domain\tfoo.example\tt\tacme\t\t1024\t" REST, /* a flag that is not known */
+    "domain\tfoo.example\tt\tacme\t\t48\t" REST,   /* reject and defer */
+    "domain\tfoo.example\tt\tacme\t\t192\t" REST,
+    "domain\tfoo.example\tt\tacme\t\t768\t" REST,
+    "domain\tfoo.example\tt\tacme\t\t0x1\t" REST,
+    "domain\tfoo.example\tt\tacme\t\t\t" REST, /* no number */
+    "domain\tfoo.example\tt\tacme\t\t0\t-5\t\\N\t\\N\t\\N\t\\N\t\\N\t\\N\n",
+    "domain\tfoo.example\tt\tacme\t\t0\t9223372036854775808\t\\N\t\\N\t\\N\t\\N\t\\N\t\\N\n",
+    "domain\tfoo.example\tt\tacme\t\t0\t\\N\t4294967296\t\\N\t\\N\t\\N\t\\N\t\\N\n",
+    "domain\tfoo.example\tt\tacme\t\t0\t\\N\t\\N\t1 \t\\N\t\\N\t\\N\t\\N\n",
+    "domain\tfoo.example\tt\tac\\nme\t\t0\t" REST, /* a control character */
+    "domain\tfoo.example\tt\tac\\000me\t\t0\t" REST,
+    "domain\tfoo.example\tt\tac\\\t\t0\t" REST, /* a lone backslash */
+    "relay\ta\tt\t\\N\t\\N\t0\t" REST,          /* without a region */
+    "\\.\n",
+};
+
+START_TEST(test_bad)
+{
+	ck_assert_msg(!parse(bad[_i]), "taken: %s", bad[_i]);
+	ck_assert_ptr_nonnull(error);
+}
+END_TEST
+
+/* A good row but for a field of `length` bytes between two texts. */
+static bool
+parse_long(const char *before, size_t length, const char *after)
+{
+	static char field[ROW_LINE_MAX + 1], line[2 * ROW_LINE_MAX];
+
+	memset(field, 'x', length);
+	field[length] = '\0';
+	snprintf(line, sizeof(line), "%s%s%s", before, field, after);
+	return parse(line);
+}
+
+START_TEST(test_borders)
+{
+	static const char domain[] = "domain\tfoo.example\tt\t", relay[] = "relay\ta\tt\t\\N\t";
+	static const char acme[] = "domain\tfoo.example\tt\tacme\t";
+
+	ck_assert(parse_long(domain, CUSTOMER_SIZE - 1, "\t\t0\t" REST));
+	ck_assert(!parse_long(domain, CUSTOMER_SIZE, "\t\t0\t" REST));
+	ck_assert(parse_long(acme, REGIONS_SIZE - 1, "\t0\t" REST));
+	ck_assert(!parse_long(acme, REGIONS_SIZE, "\t0\t" REST));
+	ck_assert(!parse_long(acme, ROW_LINE_MAX, "\t0\t" REST));
+	ck_assert(parse_long(relay, REGION_SIZE - 1, "\t0\t" REST));
+	ck_assert(!parse_long(relay, REGION_SIZE, "\t0\t" REST));
+}
+END_TEST
+
+START_TEST(test_nul)
+{
+	char line[] = "domain\tfoo.example\tt\tac\0me\t\t0\t" REST;
+
+	ck_assert(!row_parse(line, sizeof(line) - 1, &row, &error));
+}
+END_TEST
+
+int
+main(void)
+{
+	Suite *suite = suite_create("sync-row");
+	TCase *tcase = tcase_create("parse");
+
+	tcase_add_test(tcase, test_domain);
+	tcase_add_test(tcase, test_other_kinds);
+	tcase_add_test(tcase, test_escapes);
+	tcase_add_loop_test(tcase, test_bad, 0, (int)(sizeof(bad) / sizeof(bad[0])));
+	tcase_add_test(tcase, test_borders);
+	tcase_add_test(tcase, test_nul);
+	suite_add_tcase(suite, tcase);
+	return table_run(suite);
+}
