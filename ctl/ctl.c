@@ -67,7 +67,7 @@ print_help(const struct ctl_usage *usage)
 		print_option(name, o->argument, o->help);
 	}
 	print_option("-c, --config", "FILE", "configuration, default " CONF_DEFAULT_PATH);
-	print_option("-d, --database", "CONNINFO", "the authority, default [authority] conninfo");
+	print_option("-d, --database", "CONNINFO", "the authority, as the SOC");
 	print_option("-v, --verbose", NULL, "show what is run");
 	print_option("    --json", NULL, "one JSON object a line on stdout");
 	print_option("-h, --help", NULL, "this text");

@@ -25,7 +25,7 @@ enum ctl_exit {
 
 struct ctl {
 	const char *config;   /* -c, --config; default CONF_DEFAULT_PATH */
-	const char *conninfo; /* -d, --database; NULL: [authority] conninfo */
+	const char *conninfo; /* -d, --database; NULL: $MXHOLD_DB, else libpq's defaults */
 	bool verbose;         /* -v: show what is run */
 	bool json;            /* --json */
 	struct conf *conf;    /* after ctl_need_conf; owned by main */
@@ -63,6 +63,9 @@ int ctl_wrong(const struct ctl_usage *usage, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
 /* The verbs. argv[0] is the verb itself; they return a ctl_exit. */
+int ctl_verb_domain(struct ctl *ctl, int argc, char **argv);
+int ctl_verb_sync(struct ctl *ctl, int argc, char **argv);
 int ctl_verb_postfix(struct ctl *ctl, int argc, char **argv);
+int ctl_verb_db(struct ctl *ctl, int argc, char **argv);
 
 #endif

@@ -14,7 +14,10 @@ static const struct {
 	const char *purpose;
 	int (*run)(struct ctl *ctl, int argc, char **argv);
 } verbs[] = {
+    {"domain", "authorise domains, look at them, ask what this relay answers", ctl_verb_domain},
+    {"sync", "mxhold-sync of this relay; confirm what the brake holds", ctl_verb_sync},
     {"postfix", "put the overlay into a Postfix instance, or take it back", ctl_verb_postfix},
+    {"db", "the authority's schema", ctl_verb_db},
 };
 
 #define VERB_COUNT (sizeof(verbs) / sizeof(verbs[0]))
@@ -27,7 +30,7 @@ print_verbs(FILE *to)
 		fprintf(to, "  %-10s %s\n", verbs[i].name, verbs[i].purpose);
 	fputs("\n`mxholdctl VERB --help` tells more.\n\n"
 	      "  -c, --config FILE        configuration, default " CONF_DEFAULT_PATH "\n"
-	      "  -d, --database CONNINFO  the authority, default [authority] conninfo\n"
+	      "  -d, --database CONNINFO  the authority, as the SOC; default $MXHOLD_DB, else libpq's\n"
 	      "  -v, --verbose            show what is run\n"
 	      "      --json               one JSON object a line on stdout\n"
 	      "  -h, --help               this text\n"
