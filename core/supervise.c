@@ -28,6 +28,7 @@
 #define LIVED_MS 5000     /* a child that lived so long did not die at once */
 #define PAUSE_FIRST_MS 20 /* before the second restart in a row; doubled from there */
 #define PAUSE_MAX_MS 1000
+#define KILL_AGAIN_MS 60000 /* what a killed child that is still there gets again */
 #define WAIT_MAX_MS 60000   /* the loop looks at its clock at least so often */
 #define CONNECT_PAUSE_MS 10 /* a full backlog is tried again so often */
 
@@ -52,6 +53,7 @@ struct parent {
 	bool fresh_wanted; /* a new child is to replace the one that serves */
 	bool announced;    /* a child of ours has answered */
 	bool stopping;
+	int64_t give_up; /* stopping: when to end even if children do not */
 };
 
 static int ready_pipe = -1; /* in a child: the pipe to its parent */
@@ -117,13 +119,33 @@ child_set_state(struct parent *parent, struct child *child, enum child_state sta
 	child->state = state;
 }
 
+/* Growing pauses for a child that dies at once, none for one that has lived. */
+static void
+parent_plan_start(struct parent *parent, int64_t lived_ms)
+{
+	if (lived_ms >= LIVED_MS)
+		parent->pause_ms = 0;
+	parent->next_start = clock_ms() + parent->pause_ms;
+	parent->pause_ms = parent->pause_ms == 0 ? PAUSE_FIRST_MS : parent->pause_ms * 2;
+	if (parent->pause_ms > PAUSE_MAX_MS)
+		parent->pause_ms = PAUSE_MAX_MS;
+}
+
+/*
+ * SIGKILL works at once, or never (a process that waits for a dead disk, or is traced): nobody
+ * waits for it before the next child is started.
+ */
 static void
 child_kill(struct parent *parent, struct child *child, const char *why)
 {
 	log_event(LOG_WARNING, "child-killed", kv("daemon", parent->how->name),
 	    kv_number("pid", child->pid), kv("reason", why));
 	(void)kill(child->pid, SIGKILL);
-	child->deadline = clock_ms() + parent->how->hang_ms;
+	if (child->state != CHILD_ENDING) {
+		parent_plan_start(parent, clock_ms() - child->since);
+		child_set_state(parent, child, CHILD_ENDING);
+	}
+	child->deadline = clock_ms() + KILL_AGAIN_MS;
 }
 
 /* In the new process. Does not return. */
@@ -175,18 +197,6 @@ child_fork(struct parent *parent, struct child *child)
 	child->ready_fd = ends[0];
 	child_set_state(parent, child, CHILD_STARTING);
 	return true;
-}
-
-/* Growing pauses for a child that dies at once, none for one that has lived. */
-static void
-parent_plan_start(struct parent *parent, int64_t lived_ms)
-{
-	if (lived_ms >= LIVED_MS)
-		parent->pause_ms = 0;
-	parent->next_start = clock_ms() + parent->pause_ms;
-	parent->pause_ms = parent->pause_ms == 0 ? PAUSE_FIRST_MS : parent->pause_ms * 2;
-	if (parent->pause_ms > PAUSE_MAX_MS)
-		parent->pause_ms = PAUSE_MAX_MS;
 }
 
 static void
@@ -294,6 +304,7 @@ parent_stop(struct parent *parent)
 	if (parent->stopping)
 		return;
 	parent->stopping = true;
+	parent->give_up = clock_ms() + how->drain_ms + 2 * (int64_t)how->hang_ms;
 	daemon_notify("STOPPING=1");
 	log_event(LOG_INFO, "stopping", kv("daemon", how->name));
 	if (how->pid_path != NULL)
@@ -417,6 +428,8 @@ parent_wait_ms(struct parent *parent)
 		    child->deadline < next)
 			next = child->deadline;
 	}
+	if (parent->stopping && parent->give_up < next)
+		next = parent->give_up;
 	if (!parent->stopping && !starting) {
 		if ((!serving || parent->fresh_wanted) && parent->next_start < next)
 			next = parent->next_start;
@@ -431,11 +444,13 @@ parent_ended(const struct parent *parent)
 {
 	size_t i;
 
+	if (!parent->stopping)
+		return false;
 	for (i = 0; i < CHILDREN; i++) {
 		if (parent->child[i].state != CHILD_NONE)
-			return false;
+			return clock_ms() >= parent->give_up;
 	}
-	return parent->stopping;
+	return true;
 }
 
 static void

@@ -11,7 +11,7 @@ mksnapshot=$BUILD/tests/tools/mksnapshot
 base=
 started=
 
-# pids_started: what we started in the background and did not wait for.
+# remember PID: it is ended with us, at the latest.
 remember() {
 	started="$started $1"
 }
@@ -97,8 +97,9 @@ field() {
 	printf '%s\n' "$2" | tr ' ' '\n' | sed -n "s/^$1=//p"
 }
 
+# gone PID: it has ended (whoever started it may not have asked for its status yet).
 gone() {
-	! kill -0 "$1" 2>/dev/null
+	! kill -0 "$1" 2>/dev/null || grep -q '^State:.Z' "/proc/$1/status" 2>/dev/null
 }
 
 # new_child PARENT OLD: the parent has a child that is not OLD.

@@ -10,6 +10,9 @@
  *   asker pipeline SOCKET COUNT             sends COUNT requests before it reads anything
  *   asker hold SOCKET COUNT MS [TEXT]       opens COUNT connections, sends TEXT on each, waits
  *
+ *   asker freeze PID MS                     stops the process as a debugger does, which its parent
+ *                                           is not told of
+ *
  * The last part of SOCKET names the protocol: `policy` or `map`. Questions alternate between
  * customer.example, which is known, and nobody.example, which is not; every answer is compared with
  * what belongs to its question. Results are printed as key=value:
@@ -27,6 +30,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/ptrace.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -425,6 +429,20 @@ run_hold(int argc, char **argv)
 	return 0;
 }
 
+/* --- freeze --------------------------------------------------------------------------------- */
+
+static int
+run_freeze(char **argv)
+{
+	pid_t pid = (pid_t)strtol(argv[0], NULL, 10);
+
+	if (ptrace(PTRACE_SEIZE, pid, NULL, NULL) != 0 ||
+	    ptrace(PTRACE_INTERRUPT, pid, NULL, NULL) != 0)
+		die("ptrace");
+	pause_ms((unsigned)strtoul(argv[1], NULL, 10));
+	return 0;
+}
+
 int
 main(int argc, char **argv)
 {
@@ -452,5 +470,7 @@ main(int argc, char **argv)
 		return run_pipeline(argv + 3);
 	if (strcmp(argv[1], "hold") == 0 && argc >= 5)
 		return run_hold(argc - 3, argv + 3);
+	if (strcmp(argv[1], "freeze") == 0 && argc == 4)
+		return run_freeze(argv + 2);
 	return 64;
 }
