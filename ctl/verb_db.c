@@ -269,7 +269,7 @@ apply(struct migrations *all, struct migration *one)
 {
 	const bool verbose = all->db.verbose;
 
-	ctl_say("%s: applying", one->name);
+	ctl_say(all->db.dry ? "%s: would be applied" : "%s: applying", one->name);
 	if (all->db.dry)
 		return true;
 	all->db.verbose = false; /* its name says enough */

@@ -159,7 +159,8 @@ insert_domain(struct request *request)
 	if (result != NULL)
 		ctl_say("%s: authorised for customer %s", request->name, request->customer);
 	else if (strcmp(request->db.constraint, "domain_belongs_to_one_customer") == 0) {
-		PQclear(db_ask(&request->db, "rollback"));
+		if (PQtransactionStatus(request->db.connection) == PQTRANS_INERROR)
+			PQclear(db_ask(&request->db, "rollback"));
 		request->db.code = CTL_DATA;
 		say_owner(request);
 	}
