@@ -1,0 +1,131 @@
+#!/bin/sh
+# The life of mxhold-milter: children that die, stop and hang are replaced while nobody who connects is turned away; reload,
+# restart and stop; and a snapshot that is not there.
+set -eu
+
+cd "$(dirname "$0")/../.."
+. tests/lib/tap.sh
+. tests/milter/lib.sh
+
+milter_dir
+milter_start
+
+replaced() { # OLD: another child serves
+	now=$(child)
+	[ -n "$now" ] && [ "$now" != "$1" ] && answers
+}
+
+gone() { # PID: ended, waited for or not
+	case $(ps -o stat= -p "$1") in '' | Z*) return 0 ;; *) return 1 ;; esac
+}
+
+# asked_until FILE: one negotiation after the other, each on a connection of its own, until FILE is there; how each ended.
+asked_until() {
+	while [ ! -e "$1" ]; do
+		printf '%s\n' negotiate quit | timeout 9 "$client" "$socket" script 2>&1 | cut -d' ' -f1
+		sleep 0.02
+	done
+}
+
+# --- privileges
+
+if [ "$(id -u)" -eq 0 ]; then
+	is "$(ps -o uid=,gid= -p "$(child)" | xargs)" '64103 64100' 'the child has a user of its own'
+	is "$(stat -c '%u:%g %a' "$socket")" '0:64101 660' 'the socket is for root and its group'
+fi
+
+# --- death, standstill
+
+old=$(child)
+kill -s KILL "$old"
+try 'a killed child is replaced' wait_for 3 replaced "$old"
+
+old=$(child)
+asked_until "$dir/enough" >"$dir/asked" &
+asking=$!
+kill -s STOP "$old"
+try 'a stopped child is replaced' wait_for 9 replaced "$old"
+: >"$dir/enough"
+wait "$asking"
+is "$(sort -u "$dir/asked")" options 'and meanwhile nobody was turned away: who connects waits'
+rm "$dir/enough"
+
+# --- reload and restart under load
+
+old=$(child)
+printf '%s\n' negotiate 'mail <a@b>' >"$dir/half"
+{
+	cat "$dir/half"
+	while [ ! -e "$dir/reloaded" ]; do sleep 0.1; done
+	printf '%s\n' 'macro R {rcpt_addr} u@ok.example {rcpt_mailer} mxhold' 'rcpt <u@ok.example>' 'body 10' eom quit closed
+} | timeout 30 "$client" "$socket" script >"$dir/session" 2>&1 &
+session=$!
+wait_for 5 grep -q continue "$dir/session"
+timeout 40 "$client" "$socket" load -n 30000 -c 8 -k 20 -r u@ok.example >"$dir/load" 2>&1 &
+loading=$!
+kill -s HUP "$milter"
+try 'SIGHUP: a new child' wait_for 5 replaced "$old"
+sleep 0.5
+: >"$dir/reloaded"
+wait "$session" || true
+is "$(tail -4 "$dir/session" | tr '\n' ' ')" 'continue continue continue closed ' 'a session that was under way ends with its old child'
+status=0
+wait "$loading" || status=$?
+note "$(cat "$dir/load")"
+is "$status" 0 'no message failed under load meanwhile'
+try 'the old child is gone' wait_for 8 gone "$old"
+
+printf 'broken\n' >>"$conf"
+kill -s HUP "$milter"
+try 'a broken configuration is refused at SIGHUP' wait_for 5 grep -q 'event=reload-refused' "$log"
+milter_conf
+status=0
+"$BUILD/bin/mxhold-milter" -n -c "$conf" || status=$?
+is "$status" 0 '-n: a good configuration'
+
+older=$milter
+timeout 40 "$client" "$socket" load -n 30000 -c 8 -k 20 -r u@ok.example >"$dir/load" 2>&1 &
+loading=$!
+milter_start
+try 'a second instance takes over, and the first ends' wait_for 10 gone "$older"
+status=0
+wait "$loading" || status=$?
+note "$(cat "$dir/load")"
+is "$status" 0 'no message failed under load meanwhile'
+wait "$older" 2>/dev/null || true
+try 'the first has not removed the socket of the second' answers
+
+rm "$socket"
+try 'a socket that somebody removed is made again' wait_for 10 answers
+
+# --- the end
+
+milter_stop || true
+is "$(ls "$dir/socket")" '' 'SIGTERM removes socket and pid file'
+
+# --- the snapshot
+
+milter_start
+recipient() {
+	say negotiate 'mail <a@b>' "macro R {rcpt_addr} $1 {rcpt_mailer} mxhold" "rcpt <$1>" | tail -1
+}
+is "$(recipient u@ok.example)" continue 'an authorised domain'
+echo 'domain ok.example acme suspended' | "$mksnapshot" -u "$dir/state" -
+like "$(recipient u@ok.example)" '^450 4\.7\.1 ' 'suspended now: the next recipient is refused'
+mv "$dir/state/snapshot" "$dir/state/away"
+sleep 1.1
+like "$(recipient u@ok.example)" '^450 4\.3\.0 ' 'no snapshot: 450'
+mv "$dir/state/away" "$dir/state/snapshot"
+sleep 1.1
+like "$(recipient u@big.example)" '^continue' 'and back'
+old=$(child)
+: >"$dir/state/snapshot/data.mdb"
+sleep 1.1
+like "$(recipient u@big.example)" '^(450 4\.3\.0 |closed)' 'a snapshot cut to nothing: no recipient passes'
+rm -rf "$dir/state/snapshot"
+milter_snapshot
+try 'a new snapshot serves' wait_for 5 sh -c "printf '%s\n' negotiate 'mail <a@b>' 'macro R {rcpt_addr} u@ok.example {rcpt_mailer} mxhold' 'rcpt <u@ok.example>' | $client $socket script | tail -1 | grep -q continue"
+status=0
+milter_stop || status=$?
+is "$status" 0 'and the daemon stops cleanly'
+tap_done
