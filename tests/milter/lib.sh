@@ -25,7 +25,7 @@ milter_cleanup() {
 }
 
 milter_snapshot() {
-	"$mksnapshot" -g 64100 "$@" "$dir/state" - <<-ROWS
+	"$mksnapshot" -g 64100 "$dir/state" - <<-ROWS
 		relay relay1 eu names=eu.mx.example addresses=198.51.100.1
 		relay relay2 us names=us.mx.example addresses=198.51.100.2
 		customer acme regions=eu
@@ -38,6 +38,7 @@ milter_snapshot() {
 	ROWS
 }
 
+# shellcheck disable=SC2120
 milter_conf() {
 	{
 		printf '[relay]\nname = relay1\nregion = eu\npostmaster = root@example.com\n'
@@ -61,6 +62,7 @@ milter_dir() {
 	socket=$dir/socket/milter
 	mkdir -p "$dir/state"
 	chmod 755 "$dir/state"
+	# shellcheck disable=SC2119
 	milter_conf
 	milter_snapshot
 }
@@ -85,9 +87,9 @@ milter_stop() {
 	wait "$milter" 2>/dev/null || return $?
 }
 
-# The newest child of a parent ($milter by default).
+# The newest child of the daemon.
 child() {
-	ps -o pid= --ppid "${1:-$milter}" | tail -1 | tr -d ' '
+	ps -o pid= --ppid "$milter" | tail -1 | tr -d ' '
 }
 
 say() {
