@@ -379,7 +379,7 @@ lab_postfix() {
 	pf_set "$LAB/$1" queue_run_delay=2s minimal_backoff_time=2s maximal_backoff_time=4s smtp_connect_timeout=3s \
 		smtp_helo_timeout=5s smtp_mail_timeout=5s smtp_rcpt_timeout=5s smtp_data_init_timeout=5s \
 		smtp_data_done_timeout=5s smtp_quit_timeout=1s smtpd_client_connection_count_limit=0 \
-		smtpd_error_sleep_time=0 mydestination= inet_protocols=all
+		smtpd_error_sleep_time=0
 	PF_EXEC=
 }
 
@@ -407,18 +407,24 @@ lab_pf() {
 	PF_EXEC=$(lab_words "$lab_host") "$lab_verb" "$LAB/$lab_host" "$@"
 }
 
-# lab_relay HOST [dedicated|shared]
+# lab_apply HOST [--shared]
+lab_apply() {
+	lab_ctl "$1" postfix apply --overlay "$lab_top/postfix-conf/overlay.conf" ${2:+"$2"}
+}
+
+# lab_relay HOST [dedicated|shared]; LAB_POSTFIX: settings NAME=VALUE that the operator has made before.
 lab_relay() {
 	lab_kind=${2:-dedicated}
 	lab_postfix "$1"
-	[ -z "${LAB_POSTFIX-}" ] || lab_relay_extra "$1"
+	# shellcheck disable=SC2086
+	[ -z "${LAB_POSTFIX-}" ] || lab_pf "$1" pf_set $LAB_POSTFIX
 	lab_relay_conf "$1" "$lab_kind"
 	lab_pf "$1" pf_start
 	lab_daemons "$1"
 	wait_for 20 lab_has_snapshot "$1" || die "the daemons of $1 do not get ready (logs: $LAB/log)"
 	lab_shared=
 	[ "$lab_kind" = dedicated ] || lab_shared=--shared
-	lab_ctl "$1" postfix apply $lab_shared --yes >"$LAB/log/$1.apply.log" 2>&1 || {
+	lab_apply "$1" $lab_shared >"$LAB/log/$1.apply.log" 2>&1 || {
 		cat "$LAB/log/$1.apply.log" >&2
 		die "mxholdctl postfix apply fails on $1"
 	}
