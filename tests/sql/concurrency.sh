@@ -15,7 +15,7 @@ trap 'exit 130' INT
 trap 'exit 143' TERM
 
 pg_start "$dir" 'conf=deadlock_timeout = 100ms'
-pg_migrate
+pg_migrate postgres
 pg_sql -f tests/sql/lib/setup.psql
 mkdir "$dir/s"
 
