@@ -23,7 +23,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define HANG_MS 300
+#define HANG_MS 1000
 #define PATH_SIZE 100
 
 static char directory[64];
