@@ -137,9 +137,9 @@ one_process() {
 	like "$(ask one y@late.example)" '^450 4.7.1' 'open session: suspended, the recipient taken before is deferred'
 	lab_soc_now "update mxhold.domain set suspended = false where name = 'late.example'"
 	like "$(ask one y@late.example)" '^250 ' 'open session: resumed'
-	lab_soc_now "select mxhold.customer_set_regions('acme', 'hk')"
+	lab_soc_now "select mxhold.customer_set_regions('acme', '{hk}')"
 	like "$(ask one y@late.example)" '^450 4.7.1' 'open session: the region is withdrawn'
-	lab_soc_now "select mxhold.customer_set_regions('acme', 'eu', 'hk')"
+	lab_soc_now "select mxhold.customer_set_regions('acme', '{eu,hk}')"
 	like "$(ask one y@late.example)" '^250 ' 'open session: the region is back'
 	lab_soc_now "delete from mxhold.domain where name = 'late.example'"
 	like "$(ask one y@late.example)" '^450 4.7.1' 'open session: the domain is removed'
