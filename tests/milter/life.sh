@@ -103,6 +103,25 @@ try 'a socket that somebody removed is made again' wait_for 10 answers
 milter_stop || true
 is "$(ls "$dir/socket")" '' 'SIGTERM removes socket and pid file'
 
+# --- descriptors: libmilter would spin in accept(2) for ever
+
+if [ "$(id -u)" -eq 0 ]; then
+	chown 64103:64100 "$dir/socket"
+	prlimit --nofile=200 setpriv --reuid 64103 --regid 64100 --clear-groups \
+		"$BUILD/bin/mxhold-milter" -f -c "$conf" 2>>"$log" &
+	milter=$!
+	at_exit "kill -s KILL $milter 2>/dev/null || true"
+	wait_for 5 answers
+	timeout 30 "$client" "$socket" idle -n 400 -t 6 >"$dir/idle" &
+	idle=$!
+	try 'more idle connections than descriptors: the child makes room' \
+		wait_for 6 grep -q 'event=draining reason="descriptors ran out"' "$log"
+	try 'and it answers while they last' wait_for 6 answers
+	wait "$idle"
+	milter_stop || true
+	chown 0:0 "$dir/socket"
+fi
+
 # --- the snapshot
 
 milter_start
