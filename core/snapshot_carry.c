@@ -6,6 +6,7 @@
  * In: the old rows and the new ones. Out: the new ones, and with them what is retired. A damaged
  * old row that the new set lacks is retired by its name alone.
  */
+#include "core/snapshot_link.h"
 #include "core/snapshot_value.h"
 #include "core/snapshot_writer.h"
 
@@ -75,18 +76,34 @@ order(const struct carry *carry)
 	return bytes != 0 ? bytes : (a > b) - (a < b);
 }
 
+/* The record that is stored, behind its link. */
+static bool
+decode(const MDB_val *key, const MDB_val *stored, struct domain_record *out)
+{
+	MDB_val value;
+	uint32_t link;
+
+	return snapshot_link_take(stored, &link, &value) &&
+	       snapshot_value_get_domain(
+		   key->mv_data, key->mv_size, value.mv_data, value.mv_size, out);
+}
+
+static MDB_val
+row_key(struct carry *carry)
+{
+	return (MDB_val){.mv_size = carry->name_length, .mv_data = carry->name};
+}
+
 static int
 put_new(struct carry *carry, const struct domain_record *record)
 {
 	uint8_t bytes[SNAPSHOT_VALUE_MAX];
-	MDB_val key = {.mv_size = carry->name_length, .mv_data = carry->name};
-	MDB_val value = {.mv_data = bytes};
+	const size_t length = snapshot_value_put_domain(carry->name, record, bytes);
 
-	value.mv_size = snapshot_value_put_domain(carry->name, record, bytes);
-	if (value.mv_size == 0)
+	if (length == 0)
 		return MDB_BAD_VALSIZE;
 	carry->written++;
-	return mdb_cursor_put(carry->new, &key, &value, 0);
+	return snapshot_link_put(carry->new, SNAPSHOT_DOMAIN, row_key(carry), bytes, length);
 }
 
 /* The customer that a retired domain names must stay too, or nothing could be told of it. */
@@ -113,13 +130,14 @@ carry_customer(struct carry *carry, const char *name)
 
 /* An old row that the new set lacks. */
 static int
-carry_vanished(struct carry *carry, const MDB_val *value)
+carry_vanished(struct carry *carry, const MDB_val *stored)
 {
 	struct domain_record record;
 	char normal[DOMAIN_SIZE];
 
-	if (!snapshot_value_get_domain(
-		carry->name, carry->name_length, value->mv_data, value->mv_size, &record)) {
+	const MDB_val key = row_key(carry);
+
+	if (!decode(&key, stored, &record)) {
 		if (!domain_normalise(carry->name, carry->name_length, normal) ||
 		    strcmp(normal, carry->name) != 0)
 			return 0; /* damage in the name: nobody's domain */
@@ -141,15 +159,15 @@ carry_vanished(struct carry *carry, const MDB_val *value)
 
 /* An old row that the new set has too. */
 static int
-carry_replaced(struct carry *carry, const MDB_val *value)
+carry_replaced(struct carry *carry, const MDB_val *stored)
 {
 	struct domain_record old, record;
 
-	if (!snapshot_value_get_domain(
-		carry->name, carry->name_length, value->mv_data, value->mv_size, &old))
+	const MDB_val key = row_key(carry);
+
+	if (!decode(&key, stored, &old))
 		return 0;
-	if (!snapshot_value_get_domain(carry->name, carry->name_length, carry->new_value.mv_data,
-		carry->new_value.mv_size, &record))
+	if (!decode(&key, &carry->new_value, &record))
 		return MDB_CORRUPTED;
 	if (!snapshot_inherit(&old, &record, carry->now))
 		return 0;
@@ -248,67 +266,92 @@ snapshot_load_carry_over(
 
 /* --- in a change ------------------------------------------------------------------------------ */
 
-/* Deletes the row that the cursor stands on if its time is over. */
+struct purge {
+	struct snapshot_writer *writer;
+	MDB_cursor *cursor;
+	int64_t now, queue_lifetime;
+	uint64_t purged;
+	char name[SNAPSHOT_KEY_MAX + 1]; /* of the row in hand */
+	MDB_val key;                     /* points to name */
+	MDB_val value;                   /* without its link */
+};
+
+static bool
+is_over(const struct purge *purge, int64_t retired_at)
+{
+	return expired(retired_at, purge->now, purge->queue_lifetime);
+}
+
 static int
-purge_domain(struct snapshot_writer *writer, MDB_cursor *cursor, MDB_val *key, MDB_val *value,
-    int64_t now, int64_t queue_lifetime, uint64_t *purged)
+purge_domain(struct purge *purge)
 {
 	struct domain_record record;
 	uint8_t bytes[SNAPSHOT_VALUE_MAX];
-	char name[SNAPSHOT_KEY_MAX + 1];
 
-	if (!snapshot_value_get_domain(
-		key->mv_data, key->mv_size, value->mv_data, value->mv_size, &record))
+	if (!snapshot_value_get_domain(purge->name, purge->key.mv_size, purge->value.mv_data,
+		purge->value.mv_size, &record))
 		return 0; /* verification and the next load see to it */
-	if (expired(record.retired_at, now, queue_lifetime)) {
-		++*purged;
-		writer->records_changed = true;
-		return mdb_cursor_del(cursor, 0);
+	if (is_over(purge, record.retired_at)) {
+		purge->purged++;
+		purge->writer->records_changed = true;
+		return snapshot_link_delete(purge->cursor, SNAPSHOT_DOMAIN, purge->key);
 	}
-	if (!expired(record.subdomains_retired_at, now, queue_lifetime))
+	if (!is_over(purge, record.subdomains_retired_at))
 		return 0;
-	memcpy(name, key->mv_data, key->mv_size);
-	name[key->mv_size] = '\0';
 	record.subdomains_retired_at = 0;
-	MDB_val same = snapshot_key(name);
-	MDB_val shorter = {
-	    .mv_size = snapshot_value_put_domain(name, &record, bytes), .mv_data = bytes};
-	writer->records_changed = true;
-	return mdb_cursor_put(cursor, &same, &shorter, 0);
+	purge->writer->records_changed = true;
+	return snapshot_link_put(purge->cursor, SNAPSHOT_DOMAIN, purge->key, bytes,
+	    snapshot_value_put_domain(purge->name, &record, bytes));
 }
 
 static int
-purge_customer(struct snapshot_writer *writer, MDB_cursor *cursor, MDB_val *key, MDB_val *value,
-    int64_t now, int64_t queue_lifetime, uint64_t *purged)
+purge_customer(struct purge *purge)
 {
 	struct customer_record record;
 
-	(void)purged;
-	if (!snapshot_value_get_customer(
-		key->mv_data, key->mv_size, value->mv_data, value->mv_size, &record) ||
-	    !expired(record.retired_at, now, queue_lifetime))
+	if (!snapshot_value_get_customer(purge->name, purge->key.mv_size, purge->value.mv_data,
+		purge->value.mv_size, &record) ||
+	    !is_over(purge, record.retired_at))
 		return 0;
-	writer->records_changed = true;
-	return mdb_cursor_del(cursor, 0);
+	purge->writer->records_changed = true;
+	return snapshot_link_delete(purge->cursor, SNAPSHOT_CUSTOMER, purge->key);
 }
 
+/* Takes the next row in hand, or returns MDB_NOTFOUND. */
 static int
-purge_kind(struct snapshot_writer *writer, enum snapshot_kind kind, int64_t now,
-    int64_t queue_lifetime, uint64_t *purged)
+purge_next(struct purge *purge)
 {
-	MDB_cursor *cursor;
-	MDB_val key, value;
-	int code = mdb_cursor_open(writer->txn, snapshot_writer_active_rows(writer, kind), &cursor);
+	MDB_val key, stored;
+	uint32_t link;
+	const int code = mdb_cursor_get(purge->cursor, &key, &stored, MDB_NEXT);
 
 	if (code != 0)
 		return code;
-	while ((code = mdb_cursor_get(cursor, &key, &value, MDB_NEXT)) == 0) {
-		code = (kind == SNAPSHOT_DOMAIN ? purge_domain : purge_customer)(
-		    writer, cursor, &key, &value, now, queue_lifetime, purged);
-		if (code != 0)
-			break;
+	if (key.mv_size > SNAPSHOT_KEY_MAX)
+		return MDB_CORRUPTED;
+	memcpy(purge->name, key.mv_data, key.mv_size);
+	purge->name[key.mv_size] = '\0';
+	purge->key = (MDB_val){.mv_size = key.mv_size, .mv_data = purge->name};
+	if (!snapshot_link_take(&stored, &link, &purge->value))
+		purge->value.mv_size = 0; /* which no record is */
+	return 0;
+}
+
+static int
+purge_kind(struct purge *purge, enum snapshot_kind kind)
+{
+	int code = mdb_cursor_open(
+	    purge->writer->txn, snapshot_writer_active_rows(purge->writer, kind), &purge->cursor);
+
+	if (code != 0)
+		return code;
+	while (code == 0) {
+		code = purge_next(purge);
+		if (code == 0)
+			code =
+			    kind == SNAPSHOT_DOMAIN ? purge_domain(purge) : purge_customer(purge);
 	}
-	mdb_cursor_close(cursor);
+	mdb_cursor_close(purge->cursor);
 	return code == MDB_NOTFOUND ? 0 : code;
 }
 
@@ -316,11 +359,14 @@ enum snapshot_result
 snapshot_purge_retired(
     struct snapshot_writer *writer, int64_t now, int64_t queue_lifetime, uint64_t *purged)
 {
+	struct purge purge = {.writer = writer, .now = now, .queue_lifetime = queue_lifetime};
+
 	*purged = 0;
 	if (writer->mode != WRITER_CHANGE)
 		return snapshot_writer_fail(writer, SNAPSHOT_UNUSABLE, "no change is open");
-	int code = purge_kind(writer, SNAPSHOT_DOMAIN, now, queue_lifetime, purged);
+	int code = purge_kind(&purge, SNAPSHOT_DOMAIN);
 	if (code == 0)
-		code = purge_kind(writer, SNAPSHOT_CUSTOMER, now, queue_lifetime, purged);
+		code = purge_kind(&purge, SNAPSHOT_CUSTOMER);
+	*purged = purge.purged;
 	return snapshot_writer_code(writer, "purging what is retired", code);
 }

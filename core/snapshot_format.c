@@ -59,8 +59,8 @@ take_text(struct cursor *cursor, char *out, size_t size)
 }
 
 #define STATE_BYTES                                                                                \
-	(4 + 8 + 4 + 8 * SNAPSHOT_KINDS + SNAPSHOT_EPOCH_SIZE + 8 + SNAPSHOT_STAMP_SIZE + 4 * 8 +  \
-	    DOMAIN_SIZE + REGION_SIZE)
+	(4 + 8 + 4 + (8 + 4) * SNAPSHOT_KINDS + SNAPSHOT_EPOCH_SIZE + 8 + SNAPSHOT_STAMP_SIZE +    \
+	    4 * 8 + DOMAIN_SIZE + REGION_SIZE)
 _Static_assert(STATE_BYTES <= SNAPSHOT_STATE_SIZE, "the record fits its buffer");
 
 size_t
@@ -72,6 +72,8 @@ snapshot_state_encode(const struct snapshot_state *state, uint8_t out[SNAPSHOT_S
 	put(&cursor, state->active, 4);
 	for (size_t kind = 0; kind < SNAPSHOT_KINDS; kind++)
 		put(&cursor, state->entries[kind], 8);
+	for (size_t kind = 0; kind < SNAPSHOT_KINDS; kind++)
+		put(&cursor, state->heads[kind], 4);
 	put_text(&cursor, meta->epoch, sizeof(meta->epoch));
 	put(&cursor, meta->version, 8);
 	put_text(&cursor, meta->stamp, sizeof(meta->stamp));
@@ -108,6 +110,8 @@ snapshot_state_decode(const void *bytes, size_t length, struct snapshot_state *o
 	out->active = (enum snapshot_set)active;
 	for (size_t kind = 0; kind < SNAPSHOT_KINDS; kind++)
 		out->entries[kind] = take(&cursor, 8);
+	for (size_t kind = 0; kind < SNAPSHOT_KINDS; kind++)
+		out->heads[kind] = (uint32_t)take(&cursor, 4);
 	take_text(&cursor, meta->epoch, sizeof(meta->epoch));
 	meta->version = take(&cursor, 8);
 	take_text(&cursor, meta->stamp, sizeof(meta->stamp));

@@ -38,6 +38,7 @@ struct snapshot_databases {
 struct snapshot_state {
 	enum snapshot_set active;
 	uint64_t entries[SNAPSHOT_KINDS]; /* rows of the active set: an emptied tree is noticed */
+	uint32_t heads[SNAPSHOT_KINDS];   /* links to the first rows (snapshot_link.h) */
 	struct snapshot_meta meta;
 };
 

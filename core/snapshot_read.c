@@ -7,7 +7,7 @@
  * that can be told. "Not found" is only said where the rows on both sides of the gap are sound and
  * in order, so that a damaged page becomes "cannot tell" and never "unknown".
  */
-#include "core/snapshot_format.h"
+#include "core/snapshot_link.h"
 #include "core/snapshot_value.h"
 
 #include <errno.h>
@@ -298,12 +298,27 @@ open_environment(struct snapshot *snapshot)
 	if (!file_is_whole(snapshot))
 		return fail_truncated(snapshot);
 	code = prepare_transaction(snapshot);
-	if (code == MDB_NOTFOUND)
-		return fail_not_loaded(snapshot);
+	if (code == MDB_NOTFOUND) /* of databases that are there, none goes missing */
+		return about.ms_entries == 0 ? fail_not_loaded(snapshot)
+					     : fail_lmdb(snapshot, MDB_CORRUPTED);
 	return code == 0 ? SNAPSHOT_OK : fail_lmdb(snapshot, code);
 }
 
 /* --- transactions ------------------------------------------------------------------ */
+
+/* No "state" is found. Before the first load there is none: at most "contact". */
+static enum snapshot_result
+no_state(struct snapshot *snapshot)
+{
+	struct snapshot_contact contact;
+	MDB_stat about;
+	const MDB_dbi meta = snapshot->databases.meta;
+	const size_t expected = snapshot_contact_get(snapshot->txn, meta, &contact) ? 1 : 0;
+
+	if (mdb_stat(snapshot->txn, meta, &about) == 0 && about.ms_entries == expected)
+		return fail_not_loaded(snapshot);
+	return fail_lmdb(snapshot, MDB_CORRUPTED);
+}
 
 /* Reads "state" and "contact", once for each new state of the file. */
 static enum snapshot_result
@@ -318,7 +333,7 @@ read_state(struct snapshot *snapshot)
 	switch (
 	    snapshot_state_get(snapshot->txn, snapshot->databases.meta, &snapshot->state, &code)) {
 	case SNAPSHOT_OK: break;
-	case SNAPSHOT_NOT_FOUND: return fail_not_loaded(snapshot);
+	case SNAPSHOT_NOT_FOUND: return no_state(snapshot);
 	case SNAPSHOT_DAMAGED:
 		return fail(snapshot, SNAPSHOT_DAMAGED, "%s: its state record is damaged",
 		    snapshot->data_path);
@@ -427,32 +442,28 @@ union record {
 	struct relay_record relay;
 };
 
+/* Decodes what is stored under `key`, behind its link. */
 static bool
-decode(enum snapshot_kind kind, const MDB_val *key, const MDB_val *value, union record *out)
+decode(enum snapshot_kind kind, const MDB_val *key, const MDB_val *stored, union record *out)
 {
+	MDB_val value;
+	uint32_t link;
+
+	if (!snapshot_link_take(stored, &link, &value))
+		return false;
 	switch (kind) {
 	case SNAPSHOT_DOMAIN:
 		return snapshot_value_get_domain(
-		    key->mv_data, key->mv_size, value->mv_data, value->mv_size, &out->domain);
+		    key->mv_data, key->mv_size, value.mv_data, value.mv_size, &out->domain);
 	case SNAPSHOT_CUSTOMER:
 		return snapshot_value_get_customer(
-		    key->mv_data, key->mv_size, value->mv_data, value->mv_size, &out->customer);
+		    key->mv_data, key->mv_size, value.mv_data, value.mv_size, &out->customer);
 	case SNAPSHOT_RELAY:
 		return snapshot_value_get_relay(
-		    key->mv_data, key->mv_size, value->mv_data, value->mv_size, &out->relay);
+		    key->mv_data, key->mv_size, value.mv_data, value.mv_size, &out->relay);
 	case SNAPSHOT_KINDS: break;
 	}
 	return false;
-}
-
-/* As LMDB sorts: bytewise, the shorter first. */
-static int
-compare(const MDB_val *a, const MDB_val *b)
-{
-	const size_t common = a->mv_size < b->mv_size ? a->mv_size : b->mv_size;
-	const int order = memcmp(a->mv_data, b->mv_data, common);
-
-	return order != 0 ? order : (a->mv_size > b->mv_size) - (a->mv_size < b->mv_size);
 }
 
 static enum snapshot_result
@@ -469,29 +480,39 @@ rows_of(const struct snapshot *snapshot, enum snapshot_kind kind)
 	return snapshot->databases.rows[snapshot->state.active][kind];
 }
 
+/* Does what is stored under `key` name `next` as its neighbour? */
+static bool
+links(enum snapshot_kind kind, const MDB_val *key, const MDB_val *stored, const MDB_val *next)
+{
+	MDB_val value;
+	uint32_t link;
+
+	return snapshot_link_take(stored, &link, &value) && link == snapshot_link(kind, key, next);
+}
+
 /*
- * `cursor` was sent to the first key not before `name`, with `code`, and did not find `name`
- * itself. NOT_FOUND only if the rows on both sides are sound and in their place.
+ * `cursor` was sent to the first key not before `name`, and did not find `name` itself but `next`
+ * (NULL: the end). NOT_FOUND only if the row before the gap names `next` as its neighbour.
  */
 static enum snapshot_result
 prove_absent(struct snapshot *snapshot, enum snapshot_kind kind, MDB_cursor *cursor,
-    const MDB_val *name, int code, const MDB_val *next, const MDB_val *next_value)
+    const MDB_val *name, const MDB_val *next)
 {
-	union record scratch;
-	MDB_val before, before_value;
+	MDB_val before, stored;
+	bool proven;
 
-	if (code == 0 && (compare(next, name) <= 0 || !decode(kind, next, next_value, &scratch)))
-		return SNAPSHOT_DAMAGED;
-	const bool none_after = code == MDB_NOTFOUND;
-	code = mdb_cursor_get(cursor, &before, &before_value, none_after ? MDB_LAST : MDB_PREV);
-	if (code == MDB_NOTFOUND)
-		return none_after && snapshot->state.entries[kind] != 0 ? SNAPSHOT_DAMAGED
-									: SNAPSHOT_NOT_FOUND;
-	if (code != 0)
+	const int code =
+	    mdb_cursor_get(cursor, &before, &stored, next != NULL ? MDB_PREV : MDB_LAST);
+	if (code != 0 && code != MDB_NOTFOUND)
 		return lmdb_failed(snapshot, code);
-	if (compare(&before, name) >= 0 || !decode(kind, &before, &before_value, &scratch))
-		return SNAPSHOT_DAMAGED;
-	return SNAPSHOT_NOT_FOUND;
+	if (code == MDB_NOTFOUND)
+		proven = snapshot->state.heads[kind] == snapshot_link(kind, NULL, next);
+	else
+		proven =
+		    snapshot_key_compare(&before, name) < 0 && links(kind, &before, &stored, next);
+	if (next != NULL && snapshot_key_compare(next, name) <= 0)
+		proven = false;
+	return proven ? SNAPSHOT_NOT_FOUND : SNAPSHOT_DAMAGED;
 }
 
 static enum snapshot_result
@@ -509,10 +530,10 @@ find(struct snapshot *snapshot, enum snapshot_kind kind, const char *name, union
 	code = mdb_cursor_get(cursor, &key, &value, MDB_SET_RANGE);
 	if (code != 0 && code != MDB_NOTFOUND)
 		result = lmdb_failed(snapshot, code);
-	else if (code == 0 && compare(&key, &wanted) == 0)
+	else if (code == 0 && snapshot_key_compare(&key, &wanted) == 0)
 		result = decode(kind, &key, &value, out) ? SNAPSHOT_OK : SNAPSHOT_DAMAGED;
 	else
-		result = prove_absent(snapshot, kind, cursor, &wanted, code, &key, &value);
+		result = prove_absent(snapshot, kind, cursor, &wanted, code == 0 ? &key : NULL);
 	mdb_cursor_close(cursor);
 	return result;
 }
@@ -588,43 +609,80 @@ struct walk {
 	uint64_t rows, damaged;
 };
 
+/* The key that was seen last, and the link that it left. */
+struct trail {
+	char bytes[SNAPSHOT_KEY_MAX];
+	MDB_val key; /* points to bytes; empty: the head */
+	uint32_t link;
+};
+
+/* Does `key` (NULL: the end) follow what was seen last, as that said? */
+static bool
+follows(enum snapshot_kind kind, const struct trail *trail, const MDB_val *key)
+{
+	const MDB_val *from = trail->key.mv_size != 0 ? &trail->key : NULL;
+
+	return (key == NULL || snapshot_key_compare(&trail->key, key) < 0) &&
+	       trail->link == snapshot_link(kind, from, key);
+}
+
+static void
+trail_on(struct trail *trail, const MDB_val *key, const MDB_val *stored)
+{
+	MDB_val value;
+
+	memcpy(trail->bytes, key->mv_data, key->mv_size);
+	trail->key.mv_size = key->mv_size;
+	if (!snapshot_link_take(stored, &trail->link, &value))
+		trail->link = 0;
+}
+
+/* One row. False: the walk ends here. */
+static bool
+walk_row(enum snapshot_kind kind, struct walk *walk, struct trail *trail, const MDB_val *key,
+    const MDB_val *stored)
+{
+	char name[SNAPSHOT_KEY_MAX + 1];
+	union record record;
+
+	walk->rows++;
+	if (key->mv_size == 0 || key->mv_size > SNAPSHOT_KEY_MAX ||
+	    snapshot_key_compare(&trail->key, key) >= 0) {
+		walk->damaged++; /* out of order: perhaps a loop */
+		return false;
+	}
+	const bool linked = follows(kind, trail, key);
+	const bool sound = decode(kind, key, stored, &record);
+	walk->damaged += !linked || !sound;
+	trail_on(trail, key, stored);
+	memcpy(name, key->mv_data, key->mv_size);
+	name[key->mv_size] = '\0';
+	return !sound || walk->visit == NULL || walk->visit(name, &record, walk->context);
+}
+
 /*
- * Visits every sound row of one tree in order. DAMAGED: some were not sound, or out of order (a
- * tree with a loop in it ends there).
+ * Visits every sound row of one tree in order. DAMAGED: some were not sound, missing, or out of
+ * order (a tree with a loop in it ends there).
  */
 static enum snapshot_result
 walk_rows(struct snapshot *snapshot, enum snapshot_kind kind, struct walk *walk)
 {
-	char name[SNAPSHOT_KEY_MAX + 1], last[SNAPSHOT_KEY_MAX + 1];
-	MDB_val key, value, before = {.mv_size = 0, .mv_data = last};
+	struct trail trail = {.link = snapshot->state.heads[kind]};
+	MDB_val key, stored;
 	MDB_cursor *cursor;
-	union record record;
+	bool more = true;
 	int code = mdb_cursor_open(snapshot->txn, rows_of(snapshot, kind), &cursor);
 
 	if (code != 0)
 		return lmdb_failed(snapshot, code);
-	for (;;) {
-		code = mdb_cursor_get(cursor, &key, &value, MDB_NEXT);
-		if (code != 0)
-			break;
-		walk->rows++;
-		if (key.mv_size == 0 || key.mv_size > SNAPSHOT_KEY_MAX ||
-		    compare(&before, &key) >= 0) {
-			walk->damaged++;
-			break;
-		}
-		before.mv_size = key.mv_size;
-		memcpy(last, key.mv_data, key.mv_size);
-		memcpy(name, key.mv_data, key.mv_size);
-		name[key.mv_size] = '\0';
-		if (!decode(kind, &key, &value, &record))
-			walk->damaged++;
-		else if (walk->visit != NULL && !walk->visit(name, &record, walk->context))
-			break;
-	}
+	trail.key.mv_data = trail.bytes;
+	while (more && (code = mdb_cursor_get(cursor, &key, &stored, MDB_NEXT)) == 0)
+		more = walk_row(kind, walk, &trail, &key, &stored);
 	mdb_cursor_close(cursor);
 	if (code != 0 && code != MDB_NOTFOUND)
 		return lmdb_failed(snapshot, code);
+	if (code == MDB_NOTFOUND && !follows(kind, &trail, NULL))
+		walk->damaged++;
 	return walk->damaged > 0 ? SNAPSHOT_DAMAGED : SNAPSHOT_OK;
 }
 
@@ -790,7 +848,7 @@ check_trees(struct snapshot *snapshot, struct snapshot_census *census)
 {
 	struct walk domains = {.visit = count_retired, .context = &census->retired};
 	struct walk customers = {0}, relays = {0};
-	enum snapshot_result result = check_free_list(snapshot);
+	enum snapshot_result result = SNAPSHOT_OK;
 
 	result = worse(result,
 	    check_kind(snapshot, SNAPSHOT_DOMAIN, &domains, &census->domains, &census->damaged));
@@ -812,6 +870,8 @@ snapshot_inspect(const char *state_dir, bool every_row, struct snapshot_inspecti
 	}
 	snapshot->makes_lock = true;
 	out->opened = begin(snapshot, snapshot_clock_boot_ms());
+	if (out->opened == SNAPSHOT_OK && check_free_list(snapshot) != SNAPSHOT_OK)
+		out->opened = SNAPSHOT_DAMAGED; /* readers may go on; no writer may */
 	if (out->opened == SNAPSHOT_OK && every_row)
 		out->rows = check_trees(snapshot, &out->census);
 	memcpy(out->problem, snapshot->problem, sizeof(out->problem));

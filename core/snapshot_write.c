@@ -6,6 +6,7 @@
  * last of them swaps the sets. Until then, and after every failure, the old snapshot stays as it
  * was. Nothing is written through the map: a full disk is an error code, not a signal.
  */
+#include "core/snapshot_link.h"
 #include "core/snapshot_value.h"
 #include "core/snapshot_writer.h"
 
@@ -332,19 +333,33 @@ snapshot_load_begin(struct snapshot_writer *writer)
 	return snapshot_load_checkpoint(writer); /* its pages can be used again from here on */
 }
 
-static enum snapshot_result
-count_entries(struct snapshot_writer *writer, struct snapshot_state *state)
+/* How many rows the set has, and where each tree begins: so that what is lost later is noticed. */
+static int
+take_stock_of(struct snapshot_writer *writer, struct snapshot_state *state, enum snapshot_kind kind)
 {
-	for (size_t kind = 0; kind < SNAPSHOT_KINDS; kind++) {
-		MDB_stat about;
-		const int code =
-		    mdb_stat(writer->txn, writer->databases.rows[state->active][kind], &about);
+	const MDB_dbi rows = writer->databases.rows[state->active][kind];
+	MDB_cursor *cursor;
+	MDB_stat about;
+	int code = mdb_stat(writer->txn, rows, &about);
 
-		if (code != 0)
-			return snapshot_writer_code(writer, "counting rows", code);
-		state->entries[kind] = about.ms_entries;
-	}
-	return SNAPSHOT_OK;
+	if (code == 0)
+		code = mdb_cursor_open(writer->txn, rows, &cursor);
+	if (code != 0)
+		return code;
+	state->entries[kind] = about.ms_entries;
+	code = snapshot_link_head(cursor, kind, &state->heads[kind]);
+	mdb_cursor_close(cursor);
+	return code;
+}
+
+static enum snapshot_result
+take_stock(struct snapshot_writer *writer, struct snapshot_state *state)
+{
+	int code = 0;
+
+	for (enum snapshot_kind kind = 0; kind < SNAPSHOT_KINDS && code == 0; kind++)
+		code = take_stock_of(writer, state, kind);
+	return snapshot_writer_code(writer, "counting rows", code);
 }
 
 static enum snapshot_result
@@ -357,7 +372,7 @@ commit_state(struct snapshot_writer *writer, struct snapshot_state *state)
 	state->meta.serial = writer->state.meta.serial + (load || writer->records_changed ? 1 : 0);
 	state->meta.fleet_serial =
 	    writer->state.meta.fleet_serial + (load || writer->fleet_changed ? 1 : 0);
-	const enum snapshot_result result = count_entries(writer, state);
+	const enum snapshot_result result = take_stock(writer, state);
 	if (result != SNAPSHOT_OK)
 		return result;
 	const int code = snapshot_state_put(writer->txn, writer->databases.meta, state);
@@ -447,58 +462,40 @@ row_ready(struct snapshot_writer *writer, const char *name)
 	return SNAPSHOT_OK;
 }
 
-static enum snapshot_result
-put_row(struct snapshot_writer *writer, enum snapshot_kind kind, const char *name, uint8_t *bytes,
+static int
+put_linked(struct snapshot_writer *writer, enum snapshot_kind kind, MDB_val key, const void *bytes,
     size_t length)
 {
+	MDB_cursor *cursor;
+	int code = mdb_cursor_open(writer->txn, snapshot_writer_rows(writer, kind), &cursor);
+
+	if (code != 0)
+		return code;
+	code = MDB_KEYEXIST;
+	if (writer->mode == WRITER_LOAD && writer->append[kind])
+		code = snapshot_link_append(cursor, kind, key, bytes, length);
+	if (code == MDB_KEYEXIST) { /* out of order, or no load */
+		writer->append[kind] = false;
+		code = snapshot_link_put(cursor, kind, key, bytes, length);
+	}
+	mdb_cursor_close(cursor);
+	return code;
+}
+
+static enum snapshot_result
+put_row(struct snapshot_writer *writer, enum snapshot_kind kind, const char *name,
+    const uint8_t *bytes, size_t length)
+{
 	const enum snapshot_result result = row_ready(writer, name);
-	MDB_val key = snapshot_key(name), value = {.mv_size = length, .mv_data = bytes};
-	int code = MDB_KEYEXIST;
 
 	if (result != SNAPSHOT_OK)
 		return result;
 	if (length == 0)
 		return snapshot_writer_fail(
 		    writer, SNAPSHOT_UNUSABLE, "%.180s: a field is out of its bounds", name);
-	const MDB_dbi rows = snapshot_writer_rows(writer, kind);
-	if (writer->mode == WRITER_LOAD && writer->append[kind])
-		code = mdb_put(writer->txn, rows, &key, &value, MDB_APPEND);
-	if (code == MDB_KEYEXIST) { /* out of order, or no load */
-		writer->append[kind] = false;
-		code = mdb_put(writer->txn, rows, &key, &value, 0);
-	}
 	mark_changed(writer, kind);
-	return snapshot_writer_code(writer, name, code);
-}
-
-static enum snapshot_result
-get_row(struct snapshot_writer *writer, enum snapshot_kind kind, bool from_active, const char *name,
-    MDB_val *value)
-{
-	const enum snapshot_result result = row_ready(writer, name);
-	MDB_val key = snapshot_key(name);
-
-	if (result != SNAPSHOT_OK)
-		return result;
-	return snapshot_writer_code(writer, name,
-	    mdb_get(writer->txn,
-		from_active ? snapshot_writer_active_rows(writer, kind)
-			    : snapshot_writer_rows(writer, kind),
-		&key, value));
-}
-
-static enum snapshot_result
-delete_row(struct snapshot_writer *writer, enum snapshot_kind kind, const char *name)
-{
-	const enum snapshot_result result = row_ready(writer, name);
-	MDB_val key = snapshot_key(name);
-
-	if (result != SNAPSHOT_OK)
-		return result;
-	const int code = mdb_del(writer->txn, snapshot_writer_rows(writer, kind), &key, NULL);
-	if (code == 0)
-		mark_changed(writer, kind);
-	return snapshot_writer_code(writer, name, code);
+	return snapshot_writer_code(
+	    writer, name, put_linked(writer, kind, snapshot_key(name), bytes, length));
 }
 
 static enum snapshot_result
@@ -506,6 +503,43 @@ damaged_row(struct snapshot_writer *writer, const char *name)
 {
 	return snapshot_writer_fail(
 	    writer, SNAPSHOT_DAMAGED, "%.180s: the record is damaged", name);
+}
+
+/* The value of a row, without its link. */
+static enum snapshot_result
+get_row(struct snapshot_writer *writer, enum snapshot_kind kind, bool from_active, const char *name,
+    MDB_val *value)
+{
+	const enum snapshot_result result = row_ready(writer, name);
+	MDB_val key = snapshot_key(name), stored;
+	uint32_t link;
+
+	if (result != SNAPSHOT_OK)
+		return result;
+	const MDB_dbi rows = from_active ? snapshot_writer_active_rows(writer, kind)
+					 : snapshot_writer_rows(writer, kind);
+	const int code = mdb_get(writer->txn, rows, &key, &stored);
+	if (code != 0)
+		return snapshot_writer_code(writer, name, code);
+	return snapshot_link_take(&stored, &link, value) ? SNAPSHOT_OK : damaged_row(writer, name);
+}
+
+static enum snapshot_result
+delete_row(struct snapshot_writer *writer, enum snapshot_kind kind, const char *name)
+{
+	const enum snapshot_result result = row_ready(writer, name);
+	MDB_cursor *cursor;
+
+	if (result != SNAPSHOT_OK)
+		return result;
+	int code = mdb_cursor_open(writer->txn, snapshot_writer_rows(writer, kind), &cursor);
+	if (code == 0) {
+		code = snapshot_link_delete(cursor, kind, snapshot_key(name));
+		mdb_cursor_close(cursor);
+	}
+	if (code == 0)
+		mark_changed(writer, kind);
+	return snapshot_writer_code(writer, name, code);
 }
 
 enum snapshot_result
