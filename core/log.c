@@ -1,6 +1,11 @@
 /*
  * log: see log.h. A line is put together on the stack and handed over in one call, so that lines of
- * several processes never mix; it goes to syslog(3), or with a time and the process to stderr.
+ * several processes never mix; it goes to the socket of syslogd (in the form of syslog(3)), or with
+ * a time and the process to stderr.
+ *
+ * syslog(3) itself would wait for ever for a syslogd that is stopped, and with it all mail: here
+ * whoever does not take a line within WAIT_MS gets none for MUTE_MS, and is then told how many were
+ * lost.
  *
  * It must never write a byte of a value that could end the line or begin another field, and a line
  * that was cut says so with ` cut=1`.
@@ -8,24 +13,42 @@
 #include "core/log.h"
 
 #include <errno.h>
+#include <poll.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
 
 #define LINE_MAX_BYTES 2000
 #define CUT_MARK " cut=1"
+#define WAIT_MS 20
+#define MUTE_MS 1000
 
 static const char *log_ident = "mxhold";
 static bool log_to_stderr = true;
+static const char *log_path = "/dev/log";
+
+static pthread_mutex_t sink_lock = PTHREAD_MUTEX_INITIALIZER;
+static struct {
+	int fd;              /* to syslogd; -1: not connected */
+	int64_t muted_until; /* milliseconds, monotonic */
+	long long lost;
+} sink = {.fd = -1};
 
 void
 log_open(const char *ident, bool to_stderr)
 {
 	log_ident = ident;
 	log_to_stderr = to_stderr;
-	if (!to_stderr)
-		openlog(ident, LOG_PID | LOG_NDELAY, LOG_MAIL);
+}
+
+void
+log_set_socket(const char *path)
+{
+	log_path = path;
 }
 
 struct log_field
@@ -169,14 +192,33 @@ line_add(struct line *line, const struct log_field *field)
 	line_add_value(line, field);
 }
 
-static void
+/* --- handing over ----------------------------------------------------------------- */
+
+static int64_t
+clock_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+static bool
+writable_soon(int fd)
+{
+	struct pollfd wait = {.fd = fd, .events = POLLOUT};
+
+	return poll(&wait, 1, WAIT_MS) > 0 && (wait.revents & POLLOUT) != 0;
+}
+
+/* A pipe with room takes a line of less than PIPE_BUF bytes without waiting. */
+static bool
 write_stderr(const char *text)
 {
 	char whole[LINE_MAX_BYTES + 200];
 	char stamp[40];
 	struct timespec now;
 	struct tm utc;
-	int keep = errno;
 
 	clock_gettime(CLOCK_REALTIME, &now);
 	gmtime_r(&now.tv_sec, &utc);
@@ -184,11 +226,91 @@ write_stderr(const char *text)
 	int n = snprintf(whole, sizeof(whole), "%s.%03ldZ %.100s[%ld]: %s\n", stamp,
 	    now.tv_nsec / 1000000, log_ident, (long)getpid(), text);
 	size_t length = (size_t)n < sizeof(whole) ? (size_t)n : sizeof(whole) - 1;
+	if (!writable_soon(STDERR_FILENO))
+		return false;
 	ssize_t written;
 	do
 		written = write(STDERR_FILENO, whole, length);
 	while (written < 0 && errno == EINTR);
-	errno = keep;
+	return true;
+}
+
+static bool
+syslog_connect(void)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+
+	if (strlen(log_path) >= sizeof(address.sun_path))
+		return false;
+	memcpy(address.sun_path, log_path, strlen(log_path));
+	sink.fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (sink.fd < 0)
+		return false;
+	if (connect(sink.fd, (struct sockaddr *)&address, sizeof(address)) == 0)
+		return true;
+	(void)close(sink.fd);
+	sink.fd = -1;
+	return false;
+}
+
+/* Sends one datagram; after a failure of the connection (syslogd was restarted), once more. */
+static bool
+syslog_send(const char *bytes, size_t length)
+{
+	for (unsigned attempt = 0; attempt < 2; attempt++) {
+		if (sink.fd < 0 && !syslog_connect())
+			return false;
+		if (send(sink.fd, bytes, length, MSG_NOSIGNAL) >= 0)
+			return true;
+		if (errno == EAGAIN || errno == ENOBUFS)
+			return writable_soon(sink.fd) &&
+			       send(sink.fd, bytes, length, MSG_NOSIGNAL) >= 0;
+		(void)close(sink.fd);
+		sink.fd = -1;
+	}
+	return false;
+}
+
+static bool
+write_syslog(int priority, const char *text)
+{
+	char whole[LINE_MAX_BYTES + 200];
+	char stamp[40];
+	time_t now = time(NULL);
+	struct tm local;
+
+	localtime_r(&now, &local);
+	strftime(stamp, sizeof(stamp), "%h %e %T", &local);
+	int n = snprintf(whole, sizeof(whole), "<%d>%s %.100s[%ld]: %s", LOG_MAIL | priority, stamp,
+	    log_ident, (long)getpid(), text);
+	return syslog_send(whole, (size_t)n < sizeof(whole) ? (size_t)n : sizeof(whole) - 1);
+}
+
+static bool
+write_line(int priority, const char *text)
+{
+	return log_to_stderr ? write_stderr(text) : write_syslog(priority, text);
+}
+
+/* With the lock held. */
+static void
+hand_over(int priority, const char *text)
+{
+	char lost[80];
+
+	if (sink.lost > 0 && clock_ms() < sink.muted_until) {
+		sink.lost++;
+		return;
+	}
+	if (sink.lost > 0) {
+		(void)snprintf(lost, sizeof(lost), "event=log-lost lines=%lld", sink.lost);
+		if (write_line(LOG_WARNING, lost))
+			sink.lost = 0;
+	}
+	if (sink.lost == 0 && write_line(priority, text))
+		return;
+	sink.lost++;
+	sink.muted_until = clock_ms() + MUTE_MS;
 }
 
 void
@@ -205,8 +327,9 @@ log_fields(int priority, const char *event, const struct log_field *fields)
 		line.used += strlen(CUT_MARK);
 	}
 	line.text[line.used] = '\0';
-	if (log_to_stderr)
-		write_stderr(line.text);
-	else
-		syslog(priority, "%s", line.text);
+	int keep = errno;
+	pthread_mutex_lock(&sink_lock);
+	hand_over(priority, line.text);
+	pthread_mutex_unlock(&sink_lock);
+	errno = keep;
 }

@@ -3,8 +3,9 @@
  *
  * In: typed fields. Out: a line such as `event=decision domain=example.com rule=5`. Text values
  * that hold blanks, quotes, control characters or bytes outside ASCII come out quoted and escaped,
- * so that no value can forge another field or line. Never blocks on anything but the log itself,
- * never allocates.
+ * so that no value can forge another field or line. Never allocates, and never waits
+ * for long: a log that takes no line within 20 ms gets none for a second, and then
+ * `event=log-lost lines=N`. Safe in threads.
  */
 #ifndef MXHOLD_CORE_LOG_H
 #define MXHOLD_CORE_LOG_H
@@ -23,6 +24,9 @@ struct log_field {
 
 /* `ident` is kept by reference and must live as long as the process. Before log_open: stderr. */
 void log_open(const char *ident, bool to_stderr);
+
+/* Another socket than /dev/log, kept by reference (tests). */
+void log_set_socket(const char *path);
 
 /* Priorities are syslog's (LOG_INFO ...). A line is cut at 2,000 bytes. */
 void log_fields(int priority, const char *event, const struct log_field *fields);
