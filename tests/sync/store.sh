@@ -1,0 +1,121 @@
+#!/bin/sh
+# What can happen to the snapshot and to the one who writes it: kill -9, a full disk, a file that is cut off or
+# overwritten under it, a crash in the midst of it.
+set -eu
+cd "$(dirname "$0")/../.."
+. tests/sync/lib.sh
+
+sync_setup
+pg_sql -c "insert into mxhold.domain (name, customer) select 'd' || i || '.example', 'acme' from generate_series(1, 10000) i"
+daemon_start
+wait_for 20 state_is current || true
+same "$(domains)" "$(domains_by_sql)" 'loaded'
+
+# --- kill -9 in the midst of loads and changes: never anything but a whole old or a whole new set
+i=0
+bad=0
+while [ $i -lt 15 ]; do
+	i=$((i + 1))
+	pg_sql -c "update mxhold.domain set size_limit = $i + 1000000"
+	expected=$(domains_by_sql | cut -d '|' -f 1)
+	[ $((i % 2)) -eq 0 ] || timeout 5 "$ask" "$work/state/control" reload 4 >/dev/null 2>&1 &
+	sleep "0.$((i * 7 % 10))"
+	daemon_stop KILL 2>/dev/null || true
+	[ "$(domains | cut -d '|' -f 1)" = "$expected" ] || bad=$((bad + 1))
+	daemon_start
+	wait_for 10 state_is current || bad=$((bad + 1))
+done
+is "$bad" 0 'fifteen times kill -9 in loads and changes: the snapshot is whole each time'
+try 'and what was changed meanwhile arrives' wait_for 10 sh -c '. tests/sync/same.sh'
+
+# --- a full disk under the snapshot
+daemon_stop || true
+mkdir -p "$work/small"
+mount -t tmpfs -o size=8m,mode=755 tmpfs "$work/small"
+state=$work/small/state
+export state
+write_conf "host=$work/pg user=relay_a dbname=postgres"
+daemon_start
+wait_for 20 state_is current || true
+same "$(domains)" "$(domains_by_sql)" 'on a small disk: loaded'
+full=$work/small/filler
+fill() { dd if=/dev/zero of="$full" bs=64k >/dev/null 2>&1 || true; }
+before=$(domains)
+fill
+pg_sql -c "insert into mxhold.domain (name, customer) select 'full' || i || '.example', 'acme' from generate_series(1, 40000) i"
+try 'disk full: no-store' wait_for 20 state_is no-store
+same "$(domains)" "$before" 'disk full: what is authorised stays so'
+ok "$(log_has 'event=snapshot-not-written' && echo 0 || echo 1)" 'disk full: the log says so'
+aged() { [ "$("$dump" "$state" a contact)" -gt 2000 ]; }
+try 'disk full: the contact ages' wait_for 8 aged
+rm -f "$full"
+pg_sql -c "delete from mxhold.domain where name like 'full%' and name > 'full2'"
+recovered() { state_is current && [ "$(domains)" = "$(domains_by_sql)" ]; }
+try 'room again: recovers by itself' wait_for 15 recovered
+daemon_stop || true
+umount "$work/small"
+state=$work/state
+write_conf "host=$work/pg user=relay_a dbname=postgres"
+daemon_start
+wait_for 20 state_is current || true
+
+# --- the file itself. Whatever is done to it, readers get "cannot tell" or what is right, never a wrong no.
+data=$state/snapshot/data.mdb
+heals() {
+	if wait_for 20 sh -c '. tests/sync/same.sh'; then ok 0 "$1: loaded anew, all is there"; else
+		ok 1 "$1: loaded anew, all is there"
+		note "$(status_line)"
+		note "$(tail -5 "$work/sync.log")"
+	fi
+	kill -0 "$daemon_pid" 2>/dev/null
+	ok $? "$1: and the process goes on"
+	took=$(follows 10) || took=none
+	ok "$([ "$took" != none ] && echo 0 || echo 1)" "$1: and follows ($took ms)"
+}
+truncate -s 100000 "$data"
+sleep 1.5
+heals 'truncated'
+truncate -s 0 "$data"
+sleep 1.5
+heals 'emptied'
+dd if=/dev/urandom of="$data" bs=4096 seek=2 count=600 conv=notrunc >/dev/null 2>&1
+sleep 1.5
+heals 'overwritten'
+dd if=/dev/zero of="$data" bs=4096 count=2 conv=notrunc >/dev/null 2>&1
+sleep 1.5
+heals 'meta pages wiped'
+rm -f "$data"
+sleep 1.5
+heals 'removed'
+ok "$(log_has 'event=snapshot-set-aside' && echo 0 || echo 1)" 'what was beyond use was set aside'
+
+# --- while the authority is away
+pg_stop "$work/pg"
+wait_for 15 state_is unreachable || true
+truncate -s 100000 "$data"
+unusable() { ! domains >/dev/null 2>&1; }
+try 'broken while the authority is away: no snapshot' wait_for 15 unusable
+pg_up "$work/pg"
+heals 'the authority comes back'
+
+# --- a crash: it starts anew by itself, under its old process id
+daemon_stop || true
+: >"$work/sync.log"
+daemon_start
+wait_for 10 state_is current || true
+crashes() { [ "$(grep -c 'event=crashed' "$work/sync.log")" -ge "$1" ]; }
+kill -BUS "$daemon_pid"
+try 'SIGBUS: starts anew' wait_for 10 crashes 1
+heals 'after SIGBUS'
+kill -SEGV "$daemon_pid"
+try 'a second crash: sets the snapshot aside without looking' wait_for 10 log_has 'event=crashed crashes=2 effect="the snapshot is set aside"'
+heals 'after the second crash'
+for n in 3 4 5; do
+	kill -ABRT "$daemon_pid"
+	wait_for 10 crashes "$n" || true
+	wait_for 10 state_is current || true
+done
+status=0
+daemon_stop SEGV 2>/dev/null || status=$?
+is "$status" 139 'it does not start anew for ever'
+tap_done
