@@ -4,8 +4,9 @@
  * In: STATE_DIR and keys. Out: records of one consistent moment, or the reason why there are none.
  * Nothing here writes to data.mdb; lock.mdb is written by LMDB (reader slots). The file is looked
  * at before its map is touched: whoever truncates it must find "unusable", not a SIGBUS, wherever
- * that can be told. "Not found" is only said where the rows on both sides of the gap are sound and
- * in order, so that a damaged page becomes "cannot tell" and never "unknown".
+ * that can be told. "Not found" is only said where the row before the gap names the one behind it
+ * as its neighbour (snapshot_link.h), so that a damaged page becomes "cannot tell", never
+ * "unknown".
  */
 #include "core/snapshot_link.h"
 #include "core/snapshot_value.h"
