@@ -1,3 +1,206 @@
 #!/bin/sh
-# demo: shows mxhold's main job with real mail, on private services (being written; built on tests/lab/lab.sh).
+# demo: shows mxhold's main job with real mail, on private services, in about a minute.
+#
+#   sh demo/demo.sh [run]     the demo; KEEP=1 leaves it running afterwards
+#   sh demo/demo.sh stop      ends each demo that was kept
+#   sh demo/demo.sh help      the commands for a demo that was kept
+#   sh demo/demo.sh can       can this machine do it? Says what is missing, with the cure
+#
+# In: BUILD (the build folder, with the programs in it), KEEP. Out: the narration on stdout; exit status 0 only if every step
+# did what it says. This file is the part outside: it makes the namespaces in which demo/inside.sh does the work, ends them, and
+# proves that nothing is left. The kernel removes all with the namespaces: processes, network, the tmpfs with all files.
+# What runs is noted in a directory of its own below /run, which only root can write.
 set -eu
+
+case ${KEEP-} in 0 | no) KEEP= ;; esac
+demo_top=$(cd "$(dirname "$0")/.." && pwd)
+BUILD=${BUILD:-build}
+case $BUILD in /*) ;; *) BUILD=$demo_top/$BUILD ;; esac
+LAB_TOP=$demo_top
+export BUILD LAB_TOP
+# shellcheck source=tests/lab/lab.sh
+. "$demo_top/tests/lab/lab.sh"
+
+die() {
+	printf 'demo: %s\n' "$1" >&2
+	shift
+	for demo_text in "$@"; do printf '      %s\n' "$demo_text" >&2; done
+	exit 1
+}
+
+# --- what the machine must allow ------------------------------------------------------------------------------------
+
+can() {
+	[ "$(id -u)" -eq 0 ] || die 'it needs root: Postfix, and hosts in network namespaces.' 'Cure: sudo make demo'
+	demo_words=$(unshare --mount --propagation private --net --pid --fork --mount-proc true 2>&1) ||
+		die "this machine does not allow new namespaces: $demo_words" \
+			'They keep the demo apart from the system, so there is no way around them.' \
+			'Cure: a virtual machine, or a container with more rights: docker run --privileged ...,' \
+			'or --cap-add SYS_ADMIN --cap-add NET_ADMIN --security-opt seccomp=unconfined' \
+			'--security-opt apparmor=unconfined; LXC/Incus: security.nesting=true, security.privileged=true.'
+	[ -w /run ] || die '/run cannot be written.' 'Cure: mount -t tmpfs -o mode=755 run /run'
+	command -v ip >/dev/null || return 0
+	demo_words=$(unshare --net sh -c 'ip link add bridge type bridge && ip link add v0 type veth peer name v1' 2>&1) ||
+		die "the kernel has no bridge or veth: $demo_words" 'Cure: modprobe bridge veth (on the host of a container)'
+}
+
+# --- the demo -------------------------------------------------------------------------------------------------------
+
+inside_words() {
+	# A demo that is to stay must outlive this script; any other ends with it, even when it is killed.
+	[ -n "${KEEP-}" ] || printf 'setpriv --pdeathsig KILL '
+	printf 'unshare --mount --propagation private --net --pid --fork --kill-child --mount-proc'
+}
+
+start() {
+	demo_dir=$(mktemp -d /run/mxhold-demo.XXXXXX)
+	trap leave EXIT
+	trap 'exit 129' HUP
+	trap 'exit 130' INT
+	trap 'exit 141' PIPE
+	trap 'exit 143' TERM
+	: >"$demo_dir/namespaces"
+	LAB=$(lab_place)
+	export LAB LAB_OUT="$demo_dir" KEEP="${KEEP-}" MXHOLD_DEMO="$demo_dir"
+	printf '%s\n' "$LAB" >"$demo_dir/place"
+	printf '%s\n' "$BUILD" >"$demo_dir/build"
+	# shellcheck disable=SC2046
+	setsid $(inside_words) sh "$demo_top/demo/inside.sh" run 3>&1 </dev/null >"$demo_dir/errors" 2>&1 &
+	printf '%s\n' "$!" >"$demo_dir/pid"
+}
+
+# Does the process that was noted still live, and is it that one?
+lives() {
+	demo_pid=$(cat "$1/pid" 2>/dev/null) && [ -n "$demo_pid" ] && tr '\0' '\n' 2>/dev/null <"/proc/$demo_pid/environ" |
+		grep -Fqx "MXHOLD_DEMO=$1"
+}
+
+# Ends a demo with all that is in its namespaces; says who is left. One that is just being started needs a moment until it
+# can be told from a stranger.
+end() {
+	demo_tries=20
+	while [ "$demo_tries" -gt 0 ] && kill -0 "$(cat "$1/pid")"; do
+		! lives "$1" || kill -s KILL "$demo_pid"
+		demo_tries=$((demo_tries - 1))
+		sleep 0.05
+	done 2>/dev/null
+	lab_leftovers "$1/namespaces"
+}
+
+leave() {
+	demo_status=$?
+	trap - EXIT
+	trap '' HUP INT TERM PIPE
+	set +e
+	if [ "$(cat "$demo_dir/result" 2>/dev/null)" = kept ] && [ "$demo_status" -eq 0 ]; then exit 0; fi
+	demo_left=$(end "$demo_dir")
+	rm -rf "$demo_dir"
+	case $demo_status in
+	129 | 130 | 143) echo "demo: interrupted" ;;
+	esac
+	if [ -n "$demo_left" ]; then
+		echo "demo: something is left: $demo_left" >&2
+		exit 1
+	fi
+	echo 'Nothing is left behind: no process, network, mount or file.'
+	exit "$demo_status"
+}
+
+run() {
+	can
+	[ -x "$BUILD/tests/tools/primary" ] ||
+		die "$BUILD holds no programs." "Cure: make demo, or: BUILD=$BUILD sh demo/build.sh"
+	start
+	demo_job=$!
+	while [ ! -s "$demo_dir/result" ] && kill -0 "$demo_job" 2>/dev/null; do sleep 0.2; done
+	case $(cat "$demo_dir/result" 2>/dev/null) in
+	kept) how "$demo_dir" ;;
+	passed) wait "$demo_job" || true ;;
+	*)
+		cat "$demo_dir/errors" >&2
+		exit 1
+		;;
+	esac
+}
+
+# --- a demo that was kept -------------------------------------------------------------------------------------------
+
+# The first process inside, as this machine numbers it.
+init_pid() {
+	ps -o pid= --ppid "$(cat "$1/pid")" | tr -d ' ' | head -n 1
+}
+
+how() {
+	demo_place=$(cat "$1/place")
+	demo_init=$(init_pid "$1")
+	cat <<-HOW
+
+		It is left running. From any shell, as root, in $demo_top:
+
+		  sh demo/demo.sh psql soc          SQL as the SOC (role mxhold_soc)
+		  sh demo/demo.sh psql owner        SQL as the owner (role mxhold_owner)
+		  sh demo/demo.sh mailq [hk]        the queue of a relay (eu, or hk)
+		  sh demo/demo.sh log [hk]          its log, as it grows
+		  sh demo/demo.sh mxholdctl domain check customer.example
+		                                    the operator's tool (-c $demo_place/eu/mxhold.conf); any of its verbs
+		  sh demo/demo.sh swaks --to bob@customer.example
+		                                    a message from the sender to the relay eu
+		  sh demo/demo.sh primary down      the customer's server: down, up, count; wrong in many ways:
+		  sh demo/demo.sh primary at rcpt reply "550 5.1.1 no such user"    (and: primary reset)
+		  sh demo/demo.sh in eu             a shell on a host: eu, hk, auth, primary, sender, dns
+
+		  sh demo/demo.sh stop              ends it, and leaves nothing behind
+
+		Files: /proc/$demo_init/root$demo_place  (eu/log/mail.log, eu/etc/main.cf, eu/mxhold.conf, log/eu.sync.log, ...)
+		By hand: nsenter -t $demo_init -m -p -n bash
+	HOW
+}
+
+# The newest demo that was kept and still runs.
+kept() {
+	demo_found=
+	for demo_dir in /run/mxhold-demo.*; do
+		[ "$(cat "$demo_dir/result" 2>/dev/null)" = kept ] || continue
+		lives "$demo_dir" || continue
+		[ -n "$demo_found" ] && [ -n "$(find "$demo_found/result" -newer "$demo_dir/result")" ] || demo_found=$demo_dir
+	done
+	[ -n "$demo_found" ]
+}
+
+# Is it one that was kept, or what kill -9 left of one?
+is_old() {
+	[ "$(cat "$1/result" 2>/dev/null)" != kept ] || return 0
+	[ -n "$(find "$1/pid" -mmin +1 2>/dev/null)" ] && ! lives "$1"
+}
+
+stop() {
+	demo_any=
+	for demo_dir in /run/mxhold-demo.*; do
+		[ -d "$demo_dir" ] || continue
+		is_old "$demo_dir" || continue
+		demo_any=yes
+		demo_left=$(end "$demo_dir")
+		rm -rf "$demo_dir"
+		[ -z "$demo_left" ] || die "something is left: $demo_left"
+		echo 'The demo is ended. Nothing is left behind: no process, network, mount or file.'
+	done
+	[ -n "$demo_any" ] || echo 'No demo was kept.'
+}
+
+verb() {
+	kept || die 'no demo runs that was kept.' 'Cure: make demo KEEP=1'
+	LAB=$(cat "$demo_found/place")
+	BUILD=$(cat "$demo_found/build")
+	export LAB BUILD
+	exec nsenter -t "$(init_pid "$demo_found")" -m -p -n -- sh "$demo_top/demo/inside.sh" "$@"
+}
+
+case ${1:-run} in
+run) run ;;
+can) can ;;
+stop) stop ;;
+help | -h | --help)
+	if kept; then how "$demo_found"; else sed -n 's/^#   //p' "$0"; fi
+	;;
+*) verb "$@" ;;
+esac

@@ -30,6 +30,13 @@ check:
 	$(Q)$(MAKE) --no-print-directory SAN=1 tests-build
 	$(Q)BUILD=$(BUILD) SAN_BUILD=build/san sh tests/run.sh $(SUITES)
 
+## make demo      shows the main job with real mail, on private services; KEEP=1 leaves them running
+demo:
+	$(Q)sh demo/demo.sh can
+	$(Q)sh make/deps.sh run
+	$(Q)BUILD=$(BUILD) sh demo/build.sh
+	$(Q)BUILD=$(BUILD) KEEP=$(KEEP) sh demo/demo.sh
+
 # Installation. The configuration itself is never written: the sample stands beside it.
 SBINDIR := $(DESTDIR)$(PREFIX)/sbin
 SHAREDIR := $(DESTDIR)$(PREFIX)/share/mxhold
