@@ -232,7 +232,7 @@ lab_keep() {
 			echo "(init: $lab_name ended)" >>"$LAB/log/$lab_name.log"
 			[ -e "$LAB/run/$lab_name.stop" ] || sleep 0.3
 		done
-	) &
+	) 2>>"$LAB/log/init.log" &
 	printf '%s\n' "$!" >"$LAB/run/$lab_name.init"
 }
 
@@ -240,8 +240,10 @@ lab_pid() {
 	cat "$LAB/run/$1.pid"
 }
 
+# A process that has ended may still wait for us to ask how: a zombie is gone too.
 lab_gone() {
-	! kill -0 "$1" 2>/dev/null
+	case $(sed -n 's/^State:[[:space:]]*//p' "/proc/$1/status" 2>/dev/null) in '' | Z*) return 0 ;; esac
+	return 1
 }
 
 # lab_unkeep NAME [SIGNAL]: ends it for good.

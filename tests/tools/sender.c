@@ -15,6 +15,8 @@
  *     -w MS     wait before trying again (1000)   -g S      goes on trying for (60)
  *     -t S      patience for one reply (30)       -h HELO   (sender.out.example)
  *
+ * SIGUSR1: no new messages from now on, `-g` counts from here. SIGTERM: ends at once.
+ *
  * RECIPIENTS: a line `LABEL ADDRESS` each, used in turn. The ledger has tab-separated lines
  * `time id <recipient> label attempt stage code text`; stage `final` has code 250, 5xx, or 0: never
  * answered for good. Exit status 0 says only that it ran; the ledger says the rest.
@@ -106,7 +108,6 @@ struct session {
 struct sender {
 	struct options options;
 	struct event_base *base;
-	struct event *tick;
 	struct target *targets;
 	size_t target_count;
 	struct label labels[LABELS_MAX];
@@ -511,6 +512,18 @@ sender_tick(evutil_socket_t fd, short what, void *context)
 	}
 }
 
+/* No new messages; what is under way comes to its end. */
+static void
+sender_enough(evutil_socket_t signal, short what, void *context)
+{
+	struct sender *sender = context;
+
+	(void)signal;
+	(void)what;
+	sender->options.messages = sender->made;
+	sender->last_made_ms = clock_ms(CLOCK_MONOTONIC);
+}
+
 static void
 sender_stop(evutil_socket_t signal, short what, void *context)
 {
@@ -521,25 +534,33 @@ sender_stop(evutil_socket_t signal, short what, void *context)
 	event_base_loopbreak(sender->base);
 }
 
+static struct event *
+sender_event(struct sender *sender, int number, short what, event_callback_fn run, int every_ms)
+{
+	const struct timeval every = {.tv_usec = every_ms * 1000};
+	struct event *event = event_new(sender->base, number, what | EV_PERSIST, run, sender);
+
+	if (event == NULL || event_add(event, every_ms > 0 ? &every : NULL) != 0)
+		errx(EX_OSERR, "event");
+	return event;
+}
+
 static void
 sender_run(struct sender *sender)
 {
-	const struct timeval tick = {.tv_usec = TICK_MS * 1000};
-	struct event *term;
+	struct event *events[3];
 
 	sender->base = event_base_new();
 	if (sender->base == NULL)
 		errx(EX_OSERR, "event_base_new");
 	sender->again_end = &sender->again;
 	sender->started_ms = clock_ms(CLOCK_MONOTONIC);
-	sender->tick = event_new(sender->base, -1, EV_PERSIST, sender_tick, sender);
-	term = evsignal_new(sender->base, SIGTERM, sender_stop, sender);
-	if (sender->tick == NULL || term == NULL || event_add(sender->tick, &tick) != 0 ||
-	    event_add(term, NULL) != 0)
-		errx(EX_OSERR, "event");
+	events[0] = sender_event(sender, -1, 0, sender_tick, TICK_MS);
+	events[1] = sender_event(sender, SIGTERM, EV_SIGNAL, sender_stop, 0);
+	events[2] = sender_event(sender, SIGUSR1, EV_SIGNAL, sender_enough, 0);
 	event_base_dispatch(sender->base);
-	event_free(sender->tick);
-	event_free(term);
+	for (size_t i = 0; i < sizeof events / sizeof events[0]; i++)
+		event_free(events[i]);
 }
 
 /* Whoever has no final answer by now is written down as such. */
