@@ -86,6 +86,17 @@ run_table() {
 	done
 }
 
+# A U-label by bytes: whatever is said, what is taken must reach the server.
+u_label() {
+	reply=$(lab_talk eu 'EHLO s.out.example' 'MAIL FROM:<sender@out.example>' \
+		'!send RCPT TO:<x@b\xc3\xbccher.example>\r\n' '!read' DATA '!send X-Ledger-Id: u-label\r\n\r\nhi\r\n.\r\n' '!read' QUIT)
+	note "$(printf '%s\n' "$reply" | sed -n 4p)"
+	case $(printf '%s\n' "$reply" | sed -n 4p) in
+	250*) try 'a U-label in UTF-8 is taken, and delivered' wait_for 10 lab_arrived u-label ;;
+	*) like "$(printf '%s\n' "$reply" | sed -n 4p)" '^[45]' 'a U-label in UTF-8 is not taken: the sender knows at once' ;;
+	esac
+}
+
 # --- sizes that nobody declares -----------------------------------------------------------------------------------------
 
 # send_bytes RECIPIENT BYTES DATA|BDAT: the last reply. BYTES is the whole content, headers and line ends included.
@@ -207,6 +218,7 @@ run_table <"$LAB/table"
 like "$(LAB_FROM=hk lab_rcpt eu x@customer.example)" '^450 4.7.1' '1: the client is another relay of the fleet'
 like "$(LAB_FROM=hk lab_rcpt eu x@nowhere.example)" '^(450|554) ' '1: another relay of the fleet, a foreign domain'
 like "$(LAB_FROM=eu lab_rcpt eu x@customer.example)" '^450 4.7.1' '1: the client is this relay itself, by its public address'
+u_label
 sizes
 one_process
 transaction_across
