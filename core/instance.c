@@ -32,7 +32,7 @@ instance_failed(const char *what, const char *path)
 int
 instance_lock(const char *path)
 {
-	const struct timespec pause = {.tv_nsec = 10 * 1000 * 1000};
+	const struct timespec pause = {.tv_nsec = 10000000};
 	const char *slash = strrchr(path, '/');
 	char directory[PATH_MAX];
 	int fd, tries;

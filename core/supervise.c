@@ -467,7 +467,7 @@ parent_loop(struct parent *parent)
 		    .events = POLLIN,
 		};
 		(void)poll(wait, 2, parent_wait_ms(parent));
-		if (wait[1].revents != 0)
+		if (starting != NULL && wait[1].revents != 0)
 			parent_read_ready(parent, starting);
 		parent_signals(parent);
 		parent_reap(parent);

@@ -10,36 +10,32 @@
 #include <stdio.h>
 #include <string.h>
 
-#define ACTION_BEGIN "action="
-#define ACTION_END "\n\n"
-
-/* Appends to out[0..used), if it fits with what ends an action. 0: it does not, or did not. */
-static size_t
-append(char *out, size_t size, size_t used, const char *text)
+static bool
+append(char *out, size_t size, size_t *used, const char *text)
 {
 	size_t length = strlen(text);
 
-	if (used == 0 || size - used < length + sizeof(ACTION_END))
-		return 0;
-	memcpy(out + used, text, length);
-	return used + length;
+	if (size - *used < length)
+		return false;
+	(void)mempcpy(out + *used, text, length);
+	*used += length;
+	return true;
 }
 
 /* "action=" and the texts, with blanks between them, and the empty line. 0: it does not fit. */
 static size_t
 render(char *out, size_t size, const char *const texts[3])
 {
-	size_t used = sizeof(ACTION_BEGIN) - 1, i;
+	size_t used = 0, i;
 
-	if (size < sizeof(ACTION_BEGIN) + sizeof(ACTION_END))
+	if (!append(out, size, &used, "action="))
 		return 0;
-	memcpy(out, ACTION_BEGIN, used);
 	for (i = 0; i < 3 && texts[i] != NULL; i++) {
-		if (i > 0)
-			used = append(out, size, used, " ");
-		used = append(out, size, used, texts[i]);
+		if ((i > 0 && !append(out, size, &used, " ")) ||
+		    !append(out, size, &used, texts[i]))
+			return 0;
 	}
-	return used == 0 ? 0 : append(out, size, used, ACTION_END);
+	return append(out, size, &used, "\n\n") ? used : 0;
 }
 
 static size_t

@@ -26,15 +26,10 @@
 struct policyd {
 	struct conf *conf;
 	const char *config;
-	char *socket_dir; /* as it was at the start: another one needs a restart */
+	char socket_dir[PATH_MAX]; /* as it was at the start: another one needs a restart */
 	struct daemon_identity identity;
-	struct listener listener[SERVER_SOCKETS];
-	char pid_path[PATH_MAX];
-};
-
-static const char *const socket_names[SERVER_SOCKETS] = {
-    [SERVER_POLICY] = "policy",
-    [SERVER_MAP] = "map",
+	struct listener listener[PROTOCOL_KINDS];
+	char pid_path[PATH_MAX + 16];
 };
 
 /* --- what the parent does for core/supervise --------------------------------------------- */
@@ -46,9 +41,9 @@ policyd_publish(void *context)
 	struct listener made;
 	size_t i;
 
-	for (i = 0; i < SERVER_SOCKETS; i++) {
-		if (!listener_open(
-			&made, policyd->socket_dir, socket_names[i], policyd->identity.socket_gid))
+	for (i = 0; i < PROTOCOL_KINDS; i++) {
+		if (!listener_open(&made, policyd->socket_dir, protocol_of(i)->name,
+			policyd->identity.socket_gid))
 			return false;
 		listener_close(&policyd->listener[i]);
 		policyd->listener[i] = made;
@@ -63,7 +58,7 @@ policyd_serve(void *context)
 	struct server_setup setup = {.conf = policyd->conf};
 	size_t i;
 
-	for (i = 0; i < SERVER_SOCKETS; i++)
+	for (i = 0; i < PROTOCOL_KINDS; i++)
 		setup.listen_fd[i] = policyd->listener[i].fd;
 	return server_run(&setup);
 }
@@ -92,11 +87,11 @@ judge_policy_reply(const char *reply, size_t length)
 	return length == whole ? SUPERVISE_REPLY_GOOD : SUPERVISE_REPLY_MORE;
 }
 
-static const struct supervise_question questions[SERVER_SOCKETS] = {
-    [SERVER_POLICY] = {.bytes = ASK_POLICY,
+static const struct supervise_question questions[PROTOCOL_KINDS] = {
+    [PROTOCOL_POLICY] = {.bytes = ASK_POLICY,
 	.length = sizeof(ASK_POLICY) - 1,
 	.judge = judge_policy_reply},
-    [SERVER_MAP] = {.bytes = ASK_MAP, .length = sizeof(ASK_MAP) - 1, .judge = judge_map_reply},
+    [PROTOCOL_MAP] = {.bytes = ASK_MAP, .length = sizeof(ASK_MAP) - 1, .judge = judge_map_reply},
 };
 
 static enum supervise_answer
@@ -107,7 +102,7 @@ policyd_probe(void *context, int hang_ms, int wake_fd)
 	enum supervise_answer answer;
 	size_t i;
 
-	for (i = 0; i < SERVER_SOCKETS; i++) {
+	for (i = 0; i < PROTOCOL_KINDS; i++) {
 		question = questions[i];
 		question.path = policyd->listener[i].path;
 		answer = supervise_ask(&question, hang_ms, wake_fd);
@@ -178,7 +173,7 @@ policyd_cleanup(void *context)
 	const struct policyd *policyd = context;
 	size_t i;
 
-	for (i = 0; i < SERVER_SOCKETS; i++)
+	for (i = 0; i < PROTOCOL_KINDS; i++)
 		listener_remove(&policyd->listener[i]);
 }
 
@@ -206,13 +201,12 @@ policyd_prepare(struct policyd *policyd)
 	const struct conf *conf = policyd->conf;
 	size_t i;
 
-	for (i = 0; i < SERVER_SOCKETS; i++)
+	for (i = 0; i < PROTOCOL_KINDS; i++)
 		policyd->listener[i].fd = -1;
 	if (!daemon_resolve(conf, conf->users.policyd, &policyd->identity))
 		return false;
-	policyd->socket_dir = strdup(conf->paths.socket_dir);
-	if (policyd->socket_dir == NULL)
-		return false;
+	(void)snprintf(
+	    policyd->socket_dir, sizeof(policyd->socket_dir), "%s", conf->paths.socket_dir);
 	(void)snprintf(
 	    policyd->pid_path, sizeof(policyd->pid_path), "%s/policyd.pid", policyd->socket_dir);
 	return listener_directory(policyd->socket_dir);
@@ -244,7 +238,6 @@ policyd_run(struct conf *conf, const char *config, bool foreground)
 		if (foreground || daemon_detach())
 			code = supervise_run(&supervise);
 	}
-	free(policyd.socket_dir);
 	conf_free(policyd.conf);
 	return code;
 }

@@ -53,14 +53,13 @@ map_answer_frame(const struct answer_view *view, const struct protocol_frame *re
 	return answer_map(view, request->payload, request->length, note, out, size);
 }
 
-const struct protocol protocol_policy = {
-    .name = "policy",
-    .frame = policy_frame,
-    .answer = policy_answer,
-};
+const struct protocol *
+protocol_of(enum protocol_kind kind)
+{
+	static const struct protocol protocols[PROTOCOL_KINDS] = {
+	    [PROTOCOL_POLICY] = {"policy", policy_frame, policy_answer},
+	    [PROTOCOL_MAP] = {"map", map_frame, map_answer_frame},
+	};
 
-const struct protocol protocol_map = {
-    .name = "map",
-    .frame = map_frame,
-    .answer = map_answer_frame,
-};
+	return &protocols[kind];
+}

@@ -27,8 +27,9 @@ struct protocol {
 	    struct answer_note *note, char *out, size_t size);
 };
 
-/* Constant tables. */
-extern const struct protocol protocol_policy;
-extern const struct protocol protocol_map;
+enum protocol_kind { PROTOCOL_POLICY, PROTOCOL_MAP, PROTOCOL_KINDS };
+
+/* A constant table. */
+const struct protocol *protocol_of(enum protocol_kind kind);
 
 #endif

@@ -19,7 +19,7 @@
 #include <unistd.h>
 
 #define CLIENTS_MAX 16384
-#define DESCRIPTORS_KEPT 64 /* for the snapshot, the log, and what libraries open */
+#define DESCRIPTORS_KEPT 64u /* for the snapshot, the log, and what libraries open */
 #define BUFFERED_MAX (32u << 20)
 #define ACCEPTS 64 /* at once, before clients get their turn */
 #define EVICTIONS 8
@@ -37,11 +37,6 @@
 #define LOG_RATE 200 /* lines a second */
 #define LOG_BURST 1000
 
-static const struct protocol *const protocols[SERVER_SOCKETS] = {
-    [SERVER_POLICY] = &protocol_policy,
-    [SERVER_MAP] = &protocol_map,
-};
-
 static int64_t
 clock_ms(void)
 {
@@ -52,7 +47,7 @@ clock_ms(void)
 }
 
 static struct timeval
-timeval_ms(int ms)
+timeval_ms(long ms)
 {
 	return (struct timeval){.tv_sec = ms / 1000, .tv_usec = ms % 1000 * 1000};
 }
@@ -236,7 +231,7 @@ server_pause(struct server *server, const char *why)
 
 	if (event_pending(&server->on_resume, EV_TIMEOUT, NULL))
 		return;
-	for (i = 0; i < SERVER_SOCKETS; i++)
+	for (i = 0; i < PROTOCOL_KINDS; i++)
 		(void)event_del(&server->listener[i]);
 	(void)event_add(&server->on_resume, &pause);
 	if (flood_allow(&server->flood[FLOOD_NOTICE], server->now))
@@ -253,7 +248,7 @@ server_resume(evutil_socket_t fd, short what, void *context)
 	(void)what;
 	if (server->draining)
 		return;
-	for (i = 0; i < SERVER_SOCKETS; i++)
+	for (i = 0; i < PROTOCOL_KINDS; i++)
 		(void)event_add(&server->listener[i], NULL);
 }
 
@@ -291,7 +286,7 @@ server_accept_failed(struct server *server, int error)
 }
 
 static void
-server_accept(struct server *server, int socket, int most)
+server_accept(struct server *server, enum protocol_kind socket, int most)
 {
 	int fd, tries;
 
@@ -302,7 +297,7 @@ server_accept(struct server *server, int socket, int most)
 		}
 		fd = accept4(server->listen_fd[socket], NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 		if (fd >= 0)
-			server_welcome(server, fd, protocols[socket]);
+			server_welcome(server, fd, protocol_of(socket));
 		else if (!server_accept_failed(server, errno))
 			return;
 	}
@@ -315,8 +310,8 @@ server_on_accept(evutil_socket_t fd, short what, void *context)
 
 	(void)what;
 	server_wake(server);
-	server_accept(
-	    server, fd == server->listen_fd[SERVER_POLICY] ? SERVER_POLICY : SERVER_MAP, ACCEPTS);
+	server_accept(server,
+	    fd == server->listen_fd[PROTOCOL_POLICY] ? PROTOCOL_POLICY : PROTOCOL_MAP, ACCEPTS);
 }
 
 /* --- time, and the end --------------------------------------------------------------------- */
@@ -335,7 +330,7 @@ server_on_term(evutil_socket_t fd, short what, void *context)
 		return;
 	server->draining = true;
 	server->draining_since = server->now;
-	for (i = 0; i < SERVER_SOCKETS; i++) {
+	for (i = 0; i < PROTOCOL_KINDS; i++) {
 		(void)event_del(&server->listener[i]);
 		server_accept(server, i, CLIENTS_MAX);
 	}
@@ -394,7 +389,7 @@ server_add_events(struct server *server)
 	struct timeval tick = timeval_ms(TICK_MS);
 	size_t i;
 
-	for (i = 0; i < SERVER_SOCKETS; i++) {
+	for (i = 0; i < PROTOCOL_KINDS; i++) {
 		if (event_assign(&server->listener[i], server->base, server->listen_fd[i],
 			EV_READ | EV_PERSIST, server_on_accept, server) != 0 ||
 		    event_add(&server->listener[i], NULL) != 0)

@@ -9,12 +9,11 @@
 #define MXHOLD_POLICYD_SERVER_H
 
 #include "core/conf.h"
-
-enum { SERVER_POLICY, SERVER_MAP, SERVER_SOCKETS };
+#include "policyd/protocol.h"
 
 struct server_setup {
 	const struct conf *conf;
-	int listen_fd[SERVER_SOCKETS];
+	int listen_fd[PROTOCOL_KINDS]; /* one for each protocol */
 };
 
 /* Returns the exit code of the process. */

@@ -28,8 +28,8 @@ struct server {
 	struct answer_relay relay;
 	struct answer_view view;
 	struct flood flood[SERVER_FLOODS];
-	struct event listener[SERVER_SOCKETS];
-	int listen_fd[SERVER_SOCKETS];
+	struct event listener[PROTOCOL_KINDS];
+	int listen_fd[PROTOCOL_KINDS];
 	struct event on_term;
 	struct event on_tick;   /* once a second, more often while draining */
 	struct event on_resume; /* pending: the listeners pause */

@@ -85,15 +85,19 @@ START_TEST(test_policy_frame)
 	size_t resume = 0, length;
 
 	for (length = 0; length < 15; length++)
-		ck_assert_int_eq(protocol_policy.frame(data, length, &resume, &frame), FRAME_MORE);
-	ck_assert_int_eq(protocol_policy.frame(data, 15, &resume, &frame), FRAME_WHOLE);
+		ck_assert_int_eq(
+		    protocol_of(PROTOCOL_POLICY)->frame(data, length, &resume, &frame), FRAME_MORE);
+	ck_assert_int_eq(
+	    protocol_of(PROTOCOL_POLICY)->frame(data, 15, &resume, &frame), FRAME_WHOLE);
 	ck_assert_uint_eq(frame.consumed, 15);
 	resume = 0;
 	ck_assert_int_eq(
-	    protocol_policy.frame(data, sizeof(data) - 1, &resume, &frame), FRAME_WHOLE);
+	    protocol_of(PROTOCOL_POLICY)->frame(data, sizeof(data) - 1, &resume, &frame),
+	    FRAME_WHOLE);
 	ck_assert_uint_eq(frame.consumed, 15);
 	resume = 0;
-	ck_assert_int_eq(protocol_policy.frame(data + 15, 11, &resume, &frame), FRAME_WHOLE);
+	ck_assert_int_eq(
+	    protocol_of(PROTOCOL_POLICY)->frame(data + 15, 11, &resume, &frame), FRAME_WHOLE);
 	ck_assert_uint_eq(frame.consumed, 11);
 }
 END_TEST
@@ -106,13 +110,16 @@ START_TEST(test_policy_frame_too_long)
 
 	memset(data, 'a', sizeof(data));
 	ck_assert_int_eq(
-	    protocol_policy.frame(data, POLICY_REQUEST_MAX - 1, &resume, &frame), FRAME_MORE);
+	    protocol_of(PROTOCOL_POLICY)->frame(data, POLICY_REQUEST_MAX - 1, &resume, &frame),
+	    FRAME_MORE);
 	ck_assert_int_eq(
-	    protocol_policy.frame(data, POLICY_REQUEST_MAX, &resume, &frame), FRAME_BAD);
+	    protocol_of(PROTOCOL_POLICY)->frame(data, POLICY_REQUEST_MAX, &resume, &frame),
+	    FRAME_BAD);
 	data[POLICY_REQUEST_MAX] = data[POLICY_REQUEST_MAX + 1] = '\n';
 	resume = 0;
 	ck_assert_int_eq(
-	    protocol_policy.frame(data, POLICY_REQUEST_MAX + 2, &resume, &frame), FRAME_BAD);
+	    protocol_of(PROTOCOL_POLICY)->frame(data, POLICY_REQUEST_MAX + 2, &resume, &frame),
+	    FRAME_BAD);
 }
 END_TEST
 
@@ -123,8 +130,10 @@ START_TEST(test_map_frame)
 	size_t resume = 0, length;
 
 	for (length = 0; length < 8; length++)
-		ck_assert_int_eq(protocol_map.frame(data, length, &resume, &frame), FRAME_MORE);
-	ck_assert_int_eq(protocol_map.frame(data, sizeof(data) - 1, &resume, &frame), FRAME_WHOLE);
+		ck_assert_int_eq(
+		    protocol_of(PROTOCOL_MAP)->frame(data, length, &resume, &frame), FRAME_MORE);
+	ck_assert_int_eq(
+	    protocol_of(PROTOCOL_MAP)->frame(data, sizeof(data) - 1, &resume, &frame), FRAME_WHOLE);
 	ck_assert_uint_eq(frame.length, 5);
 	ck_assert_ptr_eq(frame.payload, data + 2);
 	ck_assert_uint_eq(frame.consumed, 8);
@@ -142,8 +151,9 @@ START_TEST(test_map_frame_bad)
 	for (i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
 		memcpy(data, bad[i], strlen(bad[i]));
 		ck_assert_msg(
-		    protocol_map.frame(data, strlen(bad[i]), &resume, &frame) == FRAME_BAD, "%s",
-		    bad[i]);
+		    protocol_of(PROTOCOL_MAP)->frame(data, strlen(bad[i]), &resume, &frame) ==
+			FRAME_BAD,
+		    "%s", bad[i]);
 	}
 }
 END_TEST
