@@ -19,7 +19,7 @@
 #include <unistd.h>
 
 #define CLIENTS_MAX 16384
-#define DESCRIPTORS_KEPT 64u /* for the snapshot, the log, and what libraries open */
+#define DESCRIPTORS_KEPT 64ul /* for the snapshot, the log, and what libraries open */
 #define BUFFERED_MAX (32u << 20)
 #define ACCEPTS 64 /* at once, before clients get their turn */
 #define EVICTIONS 8
