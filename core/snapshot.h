@@ -51,8 +51,9 @@ struct snapshot *snapshot_new(const char *state_dir, const char *self_relay);
 void snapshot_free(struct snapshot *snapshot);
 /*
  * Begins a read transaction; opens the environment first where needed. Looks (at most once a
- * `boot_ms` second) whether the file was replaced or truncated, and reopens it. Records and
- * pointers are valid until snapshot_end. After anything but SNAPSHOT_OK no end is needed.
+ * `boot_ms` second) whether the file was replaced or truncated, and reopens it. After a failure it
+ * fails at once for 200 ms, then tries again. Records and pointers are valid until snapshot_end.
+ * After anything but SNAPSHOT_OK no end is needed.
  */
 enum snapshot_result snapshot_begin(struct snapshot *snapshot, int64_t boot_ms)
     __attribute__((warn_unused_result));
@@ -95,7 +96,8 @@ struct snapshot_writer;
 /*
  * Creates STATE_DIR/snapshot where missing (directory 0750, data 0640, lock 0660, group `group`
  * unless (gid_t)-1). map_size: bytes of address space (0: 64 GiB). Anything but OK sets *problem
- * (static text, valid until the next call). DAMAGED: snapshot_set_aside and a new try cure it.
+ * (static text, valid until the next call); with OK it is NULL, or says what is amiss all the same
+ * (a mode or group that this user cannot set). DAMAGED: snapshot_set_aside and a new try cure it.
  * UNUSABLE: they do not (another writer, no permission, no room). A process that has a writer open
  * must not read the same snapshot through snapshot_new (LMDB: one environment once a process).
  */
@@ -141,7 +143,10 @@ enum snapshot_result snapshot_load_carry_over(
 enum snapshot_result snapshot_commit(
     struct snapshot_writer *writer, const struct snapshot_meta *meta);
 void snapshot_abort(struct snapshot_writer *writer);
-/* Says that the authority was heard now: a small transaction of its own. */
+/*
+ * Says that the authority was heard at `boot_ms`: a small transaction of its own, or, while a
+ * change or a load is open, a part of that: seen with its commit or its next checkpoint.
+ */
 enum snapshot_result snapshot_put_contact(struct snapshot_writer *writer, int64_t boot_ms);
 /* The meta of the active set; NOT_FOUND before the first load. */
 enum snapshot_result snapshot_writer_meta(
