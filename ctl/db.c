@@ -9,6 +9,7 @@
 #include "core/snapshot.h"
 #include "ctl/text.h"
 
+#include <errno.h>
 #include <jansson.h>
 #include <poll.h>
 #include <stdarg.h>
@@ -56,7 +57,7 @@ wait_socket(PGconn *connection, short events, int64_t deadline)
 	do {
 		const int64_t left = deadline - snapshot_clock_boot_ms();
 		ready = left > 0 ? poll(&wait, 1, (int)left) : 0;
-	} while (ready < 0);
+	} while (ready < 0 && errno == EINTR);
 	return ready > 0;
 }
 
