@@ -170,13 +170,13 @@ run_plan(struct session *s)
 /* --- applying --------------------------------------------------------------------------------- */
 
 static bool
-allows_loopback(const struct conf *conf)
+allows_special(const struct conf *conf)
 {
-	struct ip loopback;
-	if (!ip_parse("127.0.0.1", &loopback))
+	struct ip probe;
+	if (!ip_parse("0.0.0.0", &probe))
 		return false;
 	for (size_t i = 0; i < conf->fence.allow_count; i++)
-		if (ip_network_contains(&conf->fence.allow[i], &loopback))
+		if (ip_network_contains(&conf->fence.allow[i], &probe))
 			return true;
 	return false;
 }
@@ -274,7 +274,7 @@ write_and_prove(struct session *s)
 	const size_t lengths[STORE_FILES] = {s->plan->main_length, s->plan->master_length};
 	struct live live = {
 	    .facts = &s->facts,
-	    .loopback_allowed = allows_loopback(s->ctl->conf),
+	    .special_allowed = allows_special(s->ctl->conf),
 	    .verbose = s->ctl->verbose,
 	};
 	bool has_snapshot;
@@ -284,10 +284,16 @@ write_and_prove(struct session *s)
 		ctl_say("not applied, nothing was changed: %s", live.why);
 		code = CTL_CONFIG;
 	}
+	bool running = code < 0 && live_is_running(&live);
+	/* What does not work before cannot be proven after; over an older apply it may be the cure.
+	 */
+	if (running && s->store.state == STORE_NONE && !live_smtp(&live, has_snapshot)) {
+		ctl_say("not applied, nothing was changed: repair this first: %s", live.why);
+		code = CTL_UNAVAILABLE;
+	}
 	if (code < 0 && !store_begin(&s->store, bytes, lengths, s->overlay->version))
 		code = CTL_OSERR;
 	if (code < 0) {
-		bool running = live_is_running(&live);
 		bool good = store_write(&s->store) &&
 			    prove(&live, warnings, running, has_snapshot) &&
 			    store_finish(&s->store);
@@ -369,7 +375,7 @@ run_rollback(struct session *s)
 	if (code < 0 && s->store.state == STORE_NONE) {
 		if (!s->ctl->json)
 			printf("%s: nothing to take back\n", s->directory);
-		return CTL_OK;
+		return store_forget(&s->store) ? CTL_OK : CTL_OSERR; /* copies of a killed run */
 	}
 	if (code < 0)
 		code = guard_edits(s);

@@ -399,10 +399,11 @@ judge_names(struct judge *j)
 	for (size_t i = 0; i < names->count; i++)
 		if (strcasecmp(names->items[i], hostname) == 0)
 			return;
-	if (names->count > 0)
+	if (j->facts->snapshot_used)
 		warn(j, "myhostname",
-		    mem_format("$myhostname is %s; the world knows this relay as %s", hostname,
-			names->items[0]),
+		    mem_format("$myhostname is %s, which is no published name of this relay%s%s",
+			hostname, names->count > 0 ? "; our transports greet as " : "",
+			names->count > 0 ? names->items[0] : ""),
 		    "set myhostname to the published name, where nothing else needs the other");
 }
 

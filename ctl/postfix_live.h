@@ -17,7 +17,7 @@ enum live_result {
 
 struct live {
 	const struct pf_facts *facts;
-	bool loopback_allowed; /* [fence] allow holds 127.0.0.1 */
+	bool special_allowed; /* [fence] allow holds 0.0.0.0 */
 	bool verbose;
 	char *why; /* what is wrong; the caller frees */
 };

@@ -1,12 +1,13 @@
 /*
- * postfix_overlay: reads overlay.conf (INI, inih) into a list of items (see postfix_overlay.h).
+ * postfix_overlay: reads overlay.conf into a list of items (see postfix_overlay.h).
+ *
+ * The syntax is INI with continuation lines: sections and values are longer than inih takes.
  */
 #include "ctl/postfix_overlay.h"
 
 #include "ctl/text.h"
 
 #include <errno.h>
-#include <ini.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -29,8 +30,8 @@ static const struct word scopes[] = {{"dedicated", OVERLAY_DEDICATED}, {"shared"
 static const struct word targets[] = {
     {"main", OVERLAY_MAIN}, {"service", OVERLAY_SERVICE}, {"option", OVERLAY_OPTION}, {NULL, 0}};
 static const struct word kinds[] = {{"set", OVERLAY_SET}, {"first", OVERLAY_FIRST},
-    {"last", OVERLAY_LAST}, {"gate", OVERLAY_GATE}, {"without", OVERLAY_WITHOUT},
-    {"floor", OVERLAY_FLOOR}, {NULL, 0}};
+    {"insert", OVERLAY_INSERT}, {"last", OVERLAY_LAST}, {"gate", OVERLAY_GATE},
+    {"without", OVERLAY_WITHOUT}, {"floor", OVERLAY_FLOOR}, {NULL, 0}};
 static const struct word whens[] = {
     {"certificate", OVERLAY_CERTIFICATE}, {"recipient-maps", OVERLAY_RECIPIENT_MAPS}, {NULL, 0}};
 
@@ -49,7 +50,8 @@ static void
 complain(struct reader *reader, const char *what, const char *which)
 {
 	reader->failed = true;
-	fprintf(reader->errors, "%s: [%s]: %s %s\n", reader->name, reader->section, what, which);
+	fprintf(reader->errors, "%s: [%s]: %s %s\n", reader->name,
+	    reader->section != NULL ? reader->section : "", what, which);
 }
 
 /* "option both bounce cleanup_service_name" */
@@ -136,29 +138,75 @@ set_key(struct reader *reader, struct overlay_item *item, const char *key, const
 	}
 }
 
-static int
-handle(void *context, const char *section, const char *key, const char *value)
+static void
+take_pair(struct reader *reader, const char *key, const char *value)
 {
-	struct reader *reader = context;
 	struct overlay *overlay = reader->overlay;
-	if (reader->section == NULL || strcmp(reader->section, section) != 0)
-		begin_item(reader, section);
-	if (strcmp(section, "overlay") == 0) {
-		if (strcmp(key, "version") != 0)
-			complain(reader, "unknown key", key);
-		else
-			append(&overlay->version, value);
-	} else if (!reader->failed) {
+	if (reader->failed)
+		return;
+	if (reader->section == NULL)
+		complain(reader, "there is no section yet for", key);
+	else if (strcmp(reader->section, "overlay") != 0)
 		set_key(reader, &overlay->items[overlay->count - 1], key, value);
+	else if (strcmp(key, "version") == 0)
+		append(&overlay->version, value);
+	else
+		complain(reader, "unknown key", key);
+}
+
+/* Without the blanks at both ends, which it cuts off in place. */
+static char *
+trim(char *text)
+{
+	text += strspn(text, " \t");
+	for (size_t length = strlen(text); length > 0 && strchr(" \t\r", text[length - 1]) != NULL;)
+		text[--length] = '\0';
+	return text;
+}
+
+/* One line; `key` is that of the last pair, for continuation lines. */
+static void
+take_line(struct reader *reader, char *line, char **key)
+{
+	char *text = trim(line), *equals = strchr(text, '='), *bracket = strrchr(text, ']');
+	if (*text == '\0' || *text == '#')
+		return;
+	if (text > line && *key != NULL) {
+		take_pair(reader, *key, text);
+	} else if (*text == '[' && bracket != NULL) {
+		*bracket = '\0';
+		begin_item(reader, text + 1);
+	} else if (equals != NULL) {
+		*equals = '\0';
+		free(*key);
+		*key = mem_string(trim(text));
+		take_pair(reader, *key, trim(equals + 1));
+	} else {
+		complain(reader, "this is no line of an overlay:", text);
 	}
-	return 1;
+}
+
+static void
+take_lines(struct reader *reader, const char *text)
+{
+	char *copy = mem_string(text), *key = NULL, *next;
+	for (char *line = copy; line != NULL; line = next) {
+		next = strchr(line, '\n');
+		if (next != NULL)
+			*next++ = '\0';
+		take_line(reader, line, &key);
+	}
+	free(key);
+	free(copy);
 }
 
 static void
 check_whole(struct reader *reader)
 {
 	const struct overlay *overlay = reader->overlay;
-	if (!reader->failed && (*overlay->version == '\0' || overlay->count == 0)) {
+	if (reader->failed)
+		return;
+	if (*overlay->version == '\0' || overlay->count == 0) {
 		reader->failed = true;
 		fprintf(reader->errors, "%s: there is no version, or no setting\n", reader->name);
 	}
@@ -176,11 +224,7 @@ overlay_parse(const char *text, const char *name, FILE *errors)
 	struct overlay *overlay = mem_resize(NULL, 1, sizeof(*overlay));
 	*overlay = (struct overlay){.version = mem_string("")};
 	struct reader reader = {.overlay = overlay, .name = name, .errors = errors};
-	int line = ini_parse_string(text, handle, &reader);
-	if (line != 0) {
-		reader.failed = true;
-		fprintf(errors, "%s:%d: this line cannot be read\n", name, line);
-	}
+	take_lines(&reader, text);
 	check_whole(&reader);
 	free(reader.section);
 	strings_free(&reader.seen);

@@ -18,7 +18,7 @@ struct planner {
 	struct plan *plan;
 	struct pf_file main, master;
 	struct pf_edits main_edits, master_edits;
-	bool main_ends_open, master_ends_open; /* the file's last line lacks its newline */
+	struct text main_tail, master_tail; /* what is added behind everything else */
 };
 
 /* --- words ------------------------------------------------------------------------ */
@@ -340,14 +340,8 @@ new_value(const struct pf_facts *facts, const struct overlay_item *item)
 static void
 append_setting(struct planner *p, const struct overlay_item *item, const char *value)
 {
-	struct text out = {0};
-	if (p->main_ends_open)
-		text_puts(&out, "\n");
-	p->main_ends_open = false;
-	write_comment(&out, "", item->why);
-	text_format(&out, "%s =%s%s\n", item->name, *value != '\0' ? " " : "", value);
-	pf_edits_add(&p->main_edits, p->main.length, 0, out.bytes);
-	text_free(&out);
+	write_comment(&p->main_tail, "", item->why);
+	text_format(&p->main_tail, "%s =%s%s\n", item->name, *value != '\0' ? " " : "", value);
 }
 
 /* The old lines become comments, the new one stands below them. */
@@ -401,12 +395,17 @@ edit_setting(struct planner *p, const struct pf_line *line, const struct overlay
 	pf_edits_move(&p->main_edits, &edits);
 }
 
-/* Does the gate's other half stand, too? */
+/*
+ * Is it so already? What only follows from an implicit default with $names in it may change with
+ * them, also by what we do ourselves: it must stand there.
+ */
 static bool
 is_settled(const struct planner *p, const struct overlay_item *item)
 {
-	if (!plan_item_satisfied(item, facts_value(p->facts, item->name)) &&
-	    !plan_item_satisfied(item, facts_raw(p->facts, item->name)))
+	bool stands = pf_file_parameter(&p->main, item->name) != NULL;
+	if (!plan_item_satisfied(item, facts_raw(p->facts, item->name)) &&
+	    !((stands || item->kind != OVERLAY_SET) &&
+		plan_item_satisfied(item, facts_value(p->facts, item->name))))
 		return false;
 	if (item->kind != OVERLAY_GATE)
 		return true;
@@ -497,10 +496,7 @@ plan_service(struct planner *p, const struct overlay_item *item)
 	const struct pf_line *line = pf_file_service(&p->master, item->service, "unix");
 	char *wanted = service_text(p, item);
 	if (line == NULL) {
-		pf_edits_add(
-		    &p->master_edits, p->master.length, 0, p->master_ends_open ? "\n" : "");
-		p->master_ends_open = false;
-		pf_edits_add(&p->master_edits, p->master.length, 0, wanted);
+		text_puts(&p->master_tail, wanted);
 	} else if (same_service(p, line, wanted)) {
 		free(wanted);
 		return;
@@ -637,10 +633,20 @@ plan_services(struct planner *p)
 /* --- the whole
  * ------------------------------------------------------------------------------------- */
 
-static bool
-ends_open(const char *bytes, size_t length)
+/* The file's new bytes: the edits, then the tail on lines of its own. */
+static char *
+finish_file(
+    const char *bytes, size_t length, struct pf_edits *edits, struct text *tail, size_t *new_length)
 {
-	return length > 0 && bytes[length - 1] != '\n';
+	bool ends_open = length > 0 && bytes[length - 1] != '\n';
+	if (tail->length > 0) {
+		pf_edits_add(edits, length, 0, ends_open ? "\n" : "");
+		pf_edits_add(edits, length, 0, tail->bytes);
+	}
+	char *result = pf_edits_apply(edits, bytes, length, new_length);
+	pf_edits_free(edits);
+	text_free(tail);
+	return result;
 }
 
 static struct planner
@@ -654,8 +660,6 @@ planner_new(const struct pf_facts *facts, const struct overlay *overlay)
 	    .plan = plan,
 	    .main = pf_file_parse(facts->main, facts->main_length, PF_MAIN),
 	    .master = pf_file_parse(facts->master, facts->master_length, PF_MASTER),
-	    .main_ends_open = ends_open(facts->main, facts->main_length),
-	    .master_ends_open = ends_open(facts->master, facts->master_length),
 	};
 }
 
@@ -676,12 +680,10 @@ plan_new(const struct pf_facts *facts, const struct overlay *overlay)
 	}
 	plan_services(&p);
 	plan_add_findings(plan, facts);
-	plan->main =
-	    pf_edits_apply(&p.main_edits, facts->main, facts->main_length, &plan->main_length);
-	plan->master = pf_edits_apply(
-	    &p.master_edits, facts->master, facts->master_length, &plan->master_length);
-	pf_edits_free(&p.main_edits);
-	pf_edits_free(&p.master_edits);
+	plan->main = finish_file(
+	    facts->main, facts->main_length, &p.main_edits, &p.main_tail, &plan->main_length);
+	plan->master = finish_file(facts->master, facts->master_length, &p.master_edits,
+	    &p.master_tail, &plan->master_length);
 	pf_file_free(&p.main);
 	pf_file_free(&p.master);
 	return plan;

@@ -6,6 +6,7 @@
 #include "ctl/ctl.h"
 #include "ctl/postfix_gather.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -20,7 +21,6 @@
 #define TEMPORARY ".mxhold-new"
 
 static const char *const file_names[STORE_FILES] = {"main.cf", "master.cf"};
-static const char *const copy_names[] = {"original", "before", "applied", "edited"};
 
 const char *
 store_file_name(enum store_file file)
@@ -442,26 +442,34 @@ store_keep_edited(const struct store *store)
 	return true;
 }
 
+/* Removes what lies in the folder, but for the copies of edited files. */
+static void
+empty_folder(const struct store *store)
+{
+	DIR *folder = opendir(store->folder);
+	const struct dirent *entry;
+	while (folder != NULL && (entry = readdir(folder)) != NULL) {
+		size_t length = strlen(entry->d_name);
+		if (entry->d_name[0] == '.' ||
+		    (length > 7 && strcmp(entry->d_name + length - 7, ".edited") == 0))
+			continue;
+		(void)unlinkat(dirfd(folder), entry->d_name, 0);
+	}
+	if (folder != NULL)
+		closedir(folder);
+	(void)rmdir(store->folder); /* stays while an edited copy lies in it */
+}
+
 bool
 store_forget(struct store *store)
 {
 	char *path = record_path(store);
-	char *temporary = mem_format("%s" TEMPORARY, path);
 	bool good = unlink(path) == 0 || errno == ENOENT;
 	if (!good)
 		ctl_say("%s: %m", path);
-	(void)unlink(temporary);
-	free(temporary);
 	free(path);
-	good = good && sync_folder_of(store->folder);
-	for (int f = 0; good && f < STORE_FILES; f++)
-		for (size_t c = 0; c < sizeof(copy_names) / sizeof(copy_names[0]); c++) {
-			char *copy = store_path(store, (enum store_file)f, copy_names[c]);
-			if (strcmp(copy_names[c], "edited") != 0)
-				(void)unlink(copy);
-			free(copy);
-		}
-	(void)rmdir(store->folder); /* stays while an edited copy lies in it */
+	if (good)
+		empty_folder(store);
 	store->state = STORE_NONE;
-	return good;
+	return good && sync_folder_of(store->folder);
 }

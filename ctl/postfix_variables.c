@@ -81,6 +81,7 @@ bind_address(const struct pf_facts *facts, int family)
 	char text[IP_TEXT_SIZE];
 	for (size_t i = 0; i < facts->public_count; i++)
 		if (facts->public_addresses[i].family == family &&
+		    ip_classify(&facts->public_addresses[i]) != IP_LOOPBACK &&
 		    facts_address_local(facts, &facts->public_addresses[i]))
 			return mem_string(ip_format(&facts->public_addresses[i], text));
 	return mem_string("");

@@ -62,7 +62,7 @@ text_puts(struct text *text, const char *string)
 	text_add(text, string, strlen(string));
 }
 
-static void
+__attribute__((format(printf, 2, 0), nonnull)) static void
 format_list(struct text *text, const char *format, va_list args)
 {
 	va_list again;

@@ -1,0 +1,230 @@
+#!/bin/sh
+# apply, rollback, status on a real, running Postfix: nothing but ours changes, twice is once, all comes back, and a run
+# that is killed at any moment can be repaired.
+set -eu
+
+cd "$(dirname "$0")/../.."
+# shellcheck source=tests/postfix-conf/lib.sh
+. tests/postfix-conf/lib.sh
+
+main=$relay/etc/main.cf
+master=$relay/etc/master.cf
+
+# identity FILE...: what must not change when nothing is to be changed
+identity() {
+	stat -c '%n %i %Y %Z %a %u %g %s' "$@"
+}
+
+# same_as_made: bytes, mode, owner, time of change of both files; and nothing else is left behind
+same_as_made() {
+	for file in main.cf master.cf; do
+		cmp "$relay/etc/$file" "$relay/etc.made/$file" || return 1
+		[ "$(stat -c '%y %a %u %g' "$relay/etc/$file")" = "$(stat -c '%y %a %u %g' "$relay/etc.made/$file")" ] || return 1
+	done
+	[ "$(cd "$relay/etc" && find . | sort)" = "$(cd "$relay/etc.made" && find . | sort)" ]
+}
+
+value() {
+	postconf -c "$relay/etc" -xh "$1"
+}
+
+relay_make dedicated
+relay_daemons
+pf_start "$relay"
+
+# --- fresh Debian-like configuration
+touch -d '2021-03-04 05:06:07.123456789' "$main" "$master"
+chmod 0640 "$main"
+chgrp postfix "$main"
+rm -rf "$relay/etc.made"
+cp -a "$relay/etc" "$relay/etc.made"
+try 'a fresh configuration: plan' pfc plan
+try 'plan has changed nothing' same_as_made
+try 'apply' pfc apply
+like "$(value smtpd_relay_restrictions)" '^check_policy_service \{ unix:mxhold/policy, timeout=3s, try_limit=2, \{ default_action = 451 4\.3\.0 .* \} \}, permit_mynetworks, permit_sasl_authenticated, reject_unauth_destination' \
+	'the gate is first, the default is spelled out behind it'
+is "$(stat -c '%a %G' "$main")" '640 postfix' 'mode and owner are kept'
+is "$(postconf -c "$relay/etc" -n 2>&1 >/dev/null)" '' 'postconf has no warning'
+try 'status says applied' sh -c "BUILD=$BUILD; . /dev/stdin" <<-STATUS
+	timeout 60 ${CTL:-$bin/mxholdctl} -c $relay/mxhold.conf postfix status --overlay postfix-conf/overlay.conf | grep -q ': applied, overlay version'
+STATUS
+before=$(identity "$main" "$master" "$relay"/etc/mxhold-saved/*)
+try 'apply again' pfc apply
+is "$(identity "$main" "$master" "$relay"/etc/mxhold-saved/*)" "$before" 'it has changed nothing, not even an inode'
+try 'rollback' pfc rollback
+try 'rollback: bytes, mode, owner and time are those of before' same_as_made
+try 'rollback again is nothing' pfc rollback
+like "$(smtp_talk 'EHLO x')" '^250 ' 'Postfix answers'
+
+# --- an existing relay: comments, continuation lines, lists, no newline at the end
+cat >>"$main" <<'CONF'
+# The milters of this house
+smtpd_milters = { unix:/run/rspamd/milter.sock, default_action=accept },
+# a comment within the list
+	{ inet:127.0.0.1:1, default_action=accept }
+smtpd_relay_restrictions =
+	permit_mynetworks,
+	# nobody logs in here
+	defer_unauth_destination
+relay_domains = corp.example, inline:{other.example=x},   !no.example
+transport_maps = inline:{corp.example=smtp:[192.0.2.40]}
+parent_domain_matches_subdomains = relay_domains, smtpd_access_maps
+message_size_limit = 20000000
+mailbox_size_limit = 0
+notify_classes = bounce,
+	resource
+smtpd_etrn_restrictions = permit_mynetworks
+CONF
+printf 'relay_recipient_maps = inline:{boss@corp.example=x}' >>"$main"
+cat >>"$master" <<'CONF'
+submission inet n - y - - smtpd
+  -o syslog_name=postfix/submission
+# only our own
+  -o smtpd_relay_restrictions=permit_sasl_authenticated,reject
+  -o smtpd_milters=
+127.0.0.1:10587 inet n - y - - smtpd -o { smtpd_relay_restrictions = permit_mynetworks, reject } -o smtpd_recipient_restrictions=
+CONF
+sed -i "/^submission/s/submission/127.0.0.1:$((port + 3))/; s/127.0.0.1:10587/127.0.0.1:$((port + 4))/" "$master"
+conf_write no
+rm -rf "$relay/etc.made"
+cp -a "$relay/etc" "$relay/etc.made"
+status=0
+pfc plan >"$relay/out" 2>&1 || status=$?
+is "$status" 78 'a relay with other mail needs --shared'
+like "$(cat "$relay/out")" 'nobody gets a notice of failed mail from this instance' 'plan says what changes for other mail'
+status=0
+pfc apply >/dev/null 2>&1 || status=$?
+is "$status" 78 'apply needs it too'
+try 'and nothing has changed' same_as_made
+try 'apply --shared' pfc apply --shared
+like "$(value smtpd_milters)" '^\{ unix:mxhold/milter, .*default_action=tempfail.*\}, \{ unix:/run/rspamd/milter.sock, default_action=accept \}, *\{ inet:127.0.0.1:1, default_action=accept \}$' \
+	'milters: ours first, the others stay'
+like "$(value smtpd_relay_restrictions)" 'permit_mynetworks, *reject_unauth_destination, *defer_unauth_destination$' \
+	'restrictions: the others stay, and strangers are refused for good'
+like "$(value relay_domains)" '^corp.example, inline:\{other.example=x\}, *!no.example, \.corp\.example, socketmap:unix:mxhold/map:relay_domains$' \
+	'relay_domains: the others stay, with their subdomains'
+is "$(value transport_maps)" 'socketmap:unix:mxhold/map:transport, inline:{corp.example=smtp:[192.0.2.40]}' \
+	'transport_maps: ours first, the others stay'
+is "$(value parent_domain_matches_subdomains)" 'smtpd_access_maps' 'parent_domain_matches_subdomains: only what must go'
+is "$(value relay_recipient_maps)" 'inline:{boss@corp.example=x}, socketmap:unix:mxhold/map:transport' \
+	'relay_recipient_maps: the others stay, customers pass'
+is "$(value mailbox_size_limit)" 0 'a limit that is none stays'
+is "$(value smtpd_etrn_restrictions)" 'permit_mynetworks, reject' 'ETRN: closed behind the others'
+is "$(value smtpd_reject_unlisted_recipient)" yes 'unknown users of other domains are still refused'
+like "$(postconf -c "$relay/etc" -P '*/inet/smtpd_relay_restrictions')" "$((port + 3))/inet/smtpd_relay_restrictions = check_policy_service .*permit_sasl_authenticated,reject" \
+	'a service with restrictions of its own gets the gate'
+like "$(postconf -c "$relay/etc" -P '*/inet/smtpd_relay_restrictions')" "$((port + 4))/inet/smtpd_relay_restrictions = check_policy_service .*permit_mynetworks, reject" \
+	'one in braces too'
+like "$(postconf -c "$relay/etc" -P '*/inet/smtpd_milters')" 'smtpd_milters = \{ unix:mxhold/milter' 'and the milter'
+gone=$(diff "$relay/etc.made/main.cf" "$main" | grep '^<' | grep -v '^< \(smtpd_milters\|message_size_limit\|notify_classes\|	resource\|	defer_unauth\|	permit_mynet\|relay_\|transport_maps\|parent_domain\|smtpd_etrn\)' || true)
+is "$gone" '' 'no other line of main.cf is touched'
+before=$(identity "$main" "$master" "$relay"/etc/mxhold-saved/*)
+try 'apply --shared again' pfc apply --shared
+is "$(identity "$main" "$master" "$relay"/etc/mxhold-saved/*)" "$before" 'it has changed nothing, not even an inode'
+
+# --- an edit in between
+sleep 1
+printf '# my edit\n' >>"$main"
+edited=$(cksum <"$main")
+status=0
+pfc rollback >"$relay/out" 2>&1 || status=$?
+is "$status" 78 'rollback refuses after an edit'
+like "$(cat "$relay/out")" '^\+# my edit' 'and shows it'
+is "$(cksum <"$main")" "$edited" 'and touches nothing'
+like "$(pfc status --shared 2>&1)" ': edited, ' 'status says so'
+try 'rollback --force' pfc rollback --force
+is "$(cksum <"$relay/etc/mxhold-saved/main.cf.edited")" "$edited" 'it keeps the edited file'
+rm -rf "$relay/etc/mxhold-saved"
+try 'and brings the old ones back' same_as_made
+
+# --- an edit between two applies
+try 'apply --shared' pfc apply --shared
+printf '# my edit\n' >>"$main"
+sed -i 's/^queue_lifetime.*/queue_lifetime = 3d/' "$relay/mxhold.conf"
+like "$(pfc status --shared 2>&1 || true)" 'what is applied is not what' 'status tells of drift'
+try 'apply over an edit, with another lifetime' pfc apply --shared
+is "$(value maximal_queue_lifetime) $(value bounce_queue_lifetime)" '3d 3d' 'the lifetime follows mxhold.conf'
+try 'the edit is there' grep -q '^# my edit' "$main"
+status=0
+pfc rollback >/dev/null 2>&1 || status=$?
+is "$status" 78 'rollback does not drop it'
+try 'rollback --force' pfc rollback --force
+rm -rf "$relay/etc/mxhold-saved"
+try 'as before' same_as_made
+
+# --- a symbolic link stays one
+mv "$main" "$relay/main.real"
+ln -s "$relay/main.real" "$main"
+rm -rf "$relay/etc.made"
+cp -a "$relay/etc" "$relay/etc.made"
+saved=$(cksum <"$relay/main.real")
+try 'apply through a symbolic link' pfc apply --shared
+try 'the link is still one' test -L "$main"
+try 'rollback through it' pfc rollback
+is "$(cksum <"$relay/main.real") $(readlink "$main")" "$saved $relay/main.real" 'the file behind it is as before'
+rm "$main"
+mv "$relay/main.real" "$main"
+rm -rf "$relay/etc.made"
+cp -a "$relay/etc" "$relay/etc.made"
+
+# --- killed at every rename(2), it can be repaired
+n=1
+broken=
+while [ "$n" -le 14 ]; do
+	strace -f -qq -o /dev/null -e trace=rename -e inject="rename:signal=KILL:when=$n" \
+		"${CTL:-$bin/mxholdctl}" -c "$relay/mxhold.conf" postfix apply --shared --overlay postfix-conf/overlay.conf \
+		>/dev/null 2>&1 && break
+	case $((n % 2)) in
+	0) pfc rollback >"$relay/out" 2>&1 && same_as_made >/dev/null 2>&1 || broken="$broken rollback:$n" ;;
+	*) pfc apply --shared >"$relay/out" 2>&1 && pfc rollback >>"$relay/out" 2>&1 && same_as_made >/dev/null 2>&1 ||
+		broken="$broken apply:$n" ;;
+	esac
+	n=$((n + 1))
+done
+is "$broken" '' "killed at each of its $((n - 1)) renames, apply leaves what rollback or apply repairs"
+like "$n" '^(9|1[0-4])$' 'the last run was not killed any more'
+try 'rollback' pfc rollback
+try 'as before' same_as_made
+try 'apply' pfc apply --shared
+strace -f -qq -o /dev/null -e trace=rename -e inject=rename:signal=KILL:when=2 \
+	"${CTL:-$bin/mxholdctl}" -c "$relay/mxhold.conf" postfix rollback >/dev/null 2>&1 || true
+like "$(pfc status --shared 2>&1 || true)" ': half' 'a killed rollback is seen'
+try 'and ended' pfc rollback
+try 'as before' same_as_made
+
+# --- a check that fails takes everything back
+# shellcheck disable=SC2086
+kill $daemon_pids
+sleep 0.5
+status=0
+pfc apply --shared >"$relay/out" 2>&1 || status=$?
+is "$status" 69 'without the daemons, apply refuses'
+like "$(cat "$relay/out")" 'is mxhold-policyd running' 'and says why'
+try 'and nothing has changed' same_as_made
+daemon_pids=
+relay_daemons
+# Both end while the files are being written (the ninth rename puts main.cf into its place).
+strace -f -qq -o /dev/null -e trace=rename -e inject=rename:delay_enter=3000000:when=9 \
+	"${CTL:-$bin/mxholdctl}" -c "$relay/mxhold.conf" postfix apply --shared --overlay postfix-conf/overlay.conf \
+	>"$relay/out" 2>&1 &
+apply=$!
+wait_for 20 grep -q mxhold-void "$master"
+# shellcheck disable=SC2086
+kill $daemon_pids
+status=0
+wait "$apply" || status=$?
+is "$status" 69 'the daemons end in the middle of apply: exit 69'
+like "$(cat "$relay/out")" 'taken back' 'it is taken back'
+try 'byte for byte' same_as_made
+like "$(smtp_talk 'EHLO x' 'MAIL FROM:<>')" '^250 2.1.0' 'and Postfix works on'
+daemon_pids=
+relay_daemons
+sed -i 's|^relay_domains = |&hash:/nonexistent/table, |' "$main"
+pf_reload "$relay"
+status=0
+pfc apply --shared >"$relay/out" 2>&1 || status=$?
+is "$status" 69 'a Postfix that does not work before: exit 69'
+like "$(cat "$relay/out")" 'repair this first' 'and it is said that it is not our doing'
+try 'nothing is left behind' test ! -e "$relay/etc/mxhold-saved"
+
+tap_done
