@@ -28,7 +28,7 @@ OPT := -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize
 else
 OPT := -O2 -g -D_FORTIFY_SOURCE=2
 endif
-CPPFLAGS += -D_GNU_SOURCE -DMXHOLD_VERSION='"$(VERSION)"' -I.
+CPPFLAGS += -D_GNU_SOURCE -DMXHOLD_VERSION='"$(VERSION)"' -DMXHOLD_PREFIX='"$(PREFIX)"' -I.
 CFLAGS   += -std=c11 $(WARN) $(HARDEN) $(OPT)
 comma    := ,
 LDFLAGS  += $(LINKSAFE) $(if $(SAN),-fsanitize=address$(comma)undefined)
