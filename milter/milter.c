@@ -26,11 +26,11 @@
 struct milter {
 	struct conf *conf;
 	const char *config;
-	char *socket_dir; /* as it was at the start: another one needs a restart */
+	char socket_dir[PATH_MAX]; /* as it was at the start: another one needs a restart */
 	struct daemon_identity identity;
 	struct listener listener;
 	int dead_fd;
-	char pid_path[PATH_MAX];
+	char pid_path[PATH_MAX + sizeof("/milter.pid")];
 };
 
 /* --- what the parent does for core/supervise ------------------------------------------- */
@@ -191,9 +191,8 @@ milter_prepare(struct milter *milter)
 
 	if (!daemon_resolve(conf, conf->users.milter, &milter->identity))
 		return false;
-	milter->socket_dir = strdup(conf->paths.socket_dir);
-	if (milter->socket_dir == NULL)
-		return false;
+	(void)snprintf(
+	    milter->socket_dir, sizeof(milter->socket_dir), "%s", conf->paths.socket_dir);
 	(void)snprintf(
 	    milter->pid_path, sizeof(milter->pid_path), "%s/milter.pid", milter->socket_dir);
 	return listener_directory(milter->socket_dir);
@@ -229,7 +228,6 @@ milter_run(struct conf *conf, const char *config, bool foreground)
 	listener_close(&milter.listener);
 	if (milter.dead_fd >= 0)
 		(void)close(milter.dead_fd);
-	free(milter.socket_dir);
 	conf_free(milter.conf);
 	return code;
 }

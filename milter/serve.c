@@ -36,7 +36,7 @@
 /* Longer than a message may take from MAIL to its final dot: the session waits all that time. */
 #define SESSION_TIMEOUT_S 7210
 /* A judgement needs about 16 KiB of it. A session in the middle of a packet holds a thread. */
-#define THREAD_STACK (256 * 1024)
+#define THREAD_STACK ((size_t)256 * 1024)
 #define DESCRIPTORS_KEPT 64 /* for the snapshot, the log, and what libraries open */
 #define TICK_MS 1000
 #define DRAIN_TICK_MS 50
