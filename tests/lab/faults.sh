@@ -110,12 +110,23 @@ database_cut_off() {
 	done
 }
 
-snapshot_truncated() { truncate -s 4096 "$LAB/eu/state/snapshot/data.mdb"; }
-snapshot_emptied() { : >"$LAB/eu/state/snapshot/data.mdb"; }
+# Readers look at the file once a second: what follows is asked after they have seen it.
+snapshot_truncated() {
+	truncate -s 4096 "$LAB/eu/state/snapshot/data.mdb"
+	sleep 1.2
+}
+snapshot_emptied() {
+	: >"$LAB/eu/state/snapshot/data.mdb"
+	sleep 1.2
+}
 snapshot_overwritten() {
 	dd if=/dev/urandom of="$LAB/eu/state/snapshot/data.mdb" bs=4096 seek=2 count=60 conv=notrunc status=none
+	sleep 1.2
 }
-snapshot_removed() { rm -rf "$LAB/eu/state/snapshot"; }
+snapshot_removed() {
+	rm -rf "$LAB/eu/state/snapshot"
+	sleep 1.2
+}
 disk_full() {
 	dd if=/dev/zero of="$LAB/eu/state/filler" bs=1M status=none 2>/dev/null || true
 	lab_soc "update mxhold.domain set note = 'changed ' || clock_timestamp() where name like 'filler%'"

@@ -54,10 +54,19 @@ lab_place() {
 	die 'neither /media, /mnt, /srv nor /opt can hold the tmpfs of the lab'
 }
 
+# After kill -9 nobody removes the directory with the counts: the next run does.
+lab_sweep() {
+	for lab_dir in "${TMPDIR:-/tmp}"/mxhold-lab.*.*; do
+		lab_owner=${lab_dir##*/mxhold-lab.}
+		[ ! -d "$lab_dir" ] || kill -0 "${lab_owner%%.*}" 2>/dev/null || rm -rf "$lab_dir"
+	done
+}
+
 # Outside: runs the script again inside, then looks whether anything of it is left.
 lab_outside() {
 	[ "$(id -u)" -eq 0 ] || die 'network namespaces and master(8) need root'
-	lab_out=$(mktemp -d "${TMPDIR:-/tmp}/mxhold-lab.XXXXXX")
+	lab_sweep
+	lab_out=$(mktemp -d "${TMPDIR:-/tmp}/mxhold-lab.$$.XXXXXX")
 	trap 'rm -rf "$lab_out"' EXIT
 	trap 'exit 129' HUP
 	trap 'exit 130' INT
