@@ -534,6 +534,7 @@ struct asking {
 	int64_t deadline;
 	int wake_fd;
 	int fd;
+	bool lost; /* the connection ended before the answer: worth another one */
 };
 
 /* Waits for events on the socket, at most pause_ms of what is left. False: give up, *why is set. */
@@ -576,7 +577,7 @@ asking_connect(const struct asking *asking, enum supervise_answer *why)
 }
 
 static bool
-asking_send(const struct asking *asking, enum supervise_answer *why)
+asking_send(struct asking *asking, enum supervise_answer *why)
 {
 	const char *bytes = asking->question->bytes;
 	size_t sent = 0;
@@ -588,7 +589,7 @@ asking_send(const struct asking *asking, enum supervise_answer *why)
 		if (done > 0) {
 			sent += (size_t)done;
 		} else if (errno != EAGAIN && errno != EINTR) {
-			*why = SUPERVISE_SILENT;
+			asking->lost = true;
 			return false;
 		} else if (!asking_wait(asking, POLLOUT, WAIT_MAX_MS, why)) {
 			return false;
@@ -598,7 +599,7 @@ asking_send(const struct asking *asking, enum supervise_answer *why)
 }
 
 static enum supervise_answer
-asking_receive(const struct asking *asking)
+asking_receive(struct asking *asking)
 {
 	enum supervise_answer why;
 	char reply[4096];
@@ -615,12 +616,28 @@ asking_receive(const struct asking *asking)
 			case SUPERVISE_REPLY_MORE: break;
 			}
 		} else if (got == 0 || (errno != EAGAIN && errno != EINTR)) {
+			asking->lost = true;
 			return SUPERVISE_SILENT;
 		} else if (!asking_wait(asking, POLLIN, WAIT_MAX_MS, &why)) {
 			return why;
 		}
 	}
 	return SUPERVISE_SILENT;
+}
+
+static enum supervise_answer
+asking_once(struct asking *asking)
+{
+	enum supervise_answer answer;
+
+	asking->lost = false;
+	asking->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (asking->fd < 0)
+		return SUPERVISE_CANNOT_TELL;
+	if (asking_connect(asking, &answer) && asking_send(asking, &answer))
+		answer = asking_receive(asking);
+	(void)close(asking->fd);
+	return answer;
 }
 
 enum supervise_answer
@@ -630,14 +647,13 @@ supervise_ask(const struct supervise_question *question, int hang_ms, int wake_f
 	    .question = question,
 	    .deadline = clock_ms() + hang_ms,
 	    .wake_fd = wake_fd,
-	    .fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0),
 	};
-	enum supervise_answer answer;
+	enum supervise_answer answer, why;
 
-	if (asking.fd < 0)
-		return SUPERVISE_CANNOT_TELL;
-	if (asking_connect(&asking, &answer) && asking_send(&asking, &answer))
-		answer = asking_receive(&asking);
-	(void)close(asking.fd);
+	/* A former child that is ending may have taken the connection and closed it. */
+	while ((answer = asking_once(&asking)), asking.lost) {
+		if (!asking_wait(&asking, 0, CONNECT_PAUSE_MS, &why))
+			return why;
+	}
 	return answer;
 }

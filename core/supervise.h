@@ -74,7 +74,10 @@ struct supervise_question {
 	enum supervise_reply (*judge)(const char *reply, size_t length);
 };
 
-/* Connects, sends, reads up to 4 KiB until `judge` is satisfied; all of it within hang_ms. */
+/*
+ * Connects, sends, reads up to 4 KiB until `judge` is satisfied; all of it within hang_ms. A
+ * connection that ends before the answer is tried again.
+ */
 enum supervise_answer supervise_ask(
     const struct supervise_question *question, int hang_ms, int wake_fd);
 
