@@ -241,9 +241,11 @@ feed_begin(
 
 	snprintf(version, sizeof version, "%llu",
 	    (unsigned long long)(meta != NULL ? meta->version : 0));
+	/* To compile the plan of feed_full takes longer than it saves: 0.8 s of 2 s. */
 	result = ask(feed, "begin", PGRES_COMMAND_OK,
-	    "begin transaction isolation level repeatable read, read only", 0, NULL,
-	    SESSION_STATEMENT_MS);
+	    "begin transaction isolation level repeatable read, read only;"
+	    " set local jit = off",
+	    0, NULL, SESSION_STATEMENT_MS);
 	if (result == FEED_OK)
 		result = ask(feed, "feed_state", PGRES_TUPLES_OK,
 		    "select epoch, version, stamp, floor, same_history, relay, region, empty,"

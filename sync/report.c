@@ -108,10 +108,10 @@ note_success(struct report *report)
 static void
 send_beat(struct report *report, int64_t now)
 {
+	static const char software[] = "mxhold " MXHOLD_VERSION;
 	char version[24], domains[24];
 	const char *const values[] = {report->beat.epoch, version,
-	    report->beat.held ? "held" : "ok", report->beat.detail, domains,
-	    "mxhold " MXHOLD_VERSION};
+	    report->beat.held ? "held" : "ok", report->beat.detail, domains, software};
 
 	snprintf(version, sizeof version, "%llu", (unsigned long long)report->beat.version);
 	snprintf(domains, sizeof domains, "%llu", (unsigned long long)report->beat.domains);

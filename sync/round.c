@@ -12,7 +12,7 @@
 #include <string.h>
 #include <time.h>
 
-#define SECOND_MS 1000
+#define SECOND_MS INT64_C(1000)
 #define SAY_AGAIN_MS (60 * SECOND_MS) /* a lasting fault is logged once a minute */
 #define PROGRESS_MS (5 * SECOND_MS)
 #define CONTACT_LEAST_MS 200 /* rounds that follow at once share one contact */

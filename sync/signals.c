@@ -16,8 +16,6 @@
 #define CRASH_STACK 65536
 #define STOP_PATIENCE_NS 700000000L
 
-extern char **environ;
-
 static volatile sig_atomic_t stop_wanted, reload_wanted;
 static pid_t own_pid; /* a forked helper inherits the handlers, but must not act on them */
 static int wake_fd = -1;
@@ -130,18 +128,18 @@ on_crash(int number)
 }
 
 static const struct {
-	int number;
 	void (*handler)(int);
+	int number;
 	int flags;
 } handlers[] = {
-    {SIGTERM, on_stop, SA_RESTART},
-    {SIGINT, on_stop, SA_RESTART},
-    {SIGHUP, on_hangup, SA_RESTART},
-    {SIGALRM, on_patience_ended, 0},
-    {SIGPIPE, SIG_IGN, 0},
-    {SIGBUS, on_crash, SA_ONSTACK | SA_NODEFER},
-    {SIGSEGV, on_crash, SA_ONSTACK | SA_NODEFER},
-    {SIGABRT, on_crash, SA_ONSTACK | SA_NODEFER},
+    {on_stop, SIGTERM, SA_RESTART},
+    {on_stop, SIGINT, SA_RESTART},
+    {on_hangup, SIGHUP, SA_RESTART},
+    {on_patience_ended, SIGALRM, 0},
+    {SIG_IGN, SIGPIPE, 0},
+    {on_crash, SIGBUS, SA_ONSTACK | SA_NODEFER},
+    {on_crash, SIGSEGV, SA_ONSTACK | SA_NODEFER},
+    {on_crash, SIGABRT, SA_ONSTACK | SA_NODEFER},
 };
 
 #define HANDLERS (sizeof handlers / sizeof handlers[0])

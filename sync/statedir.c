@@ -73,7 +73,7 @@ statedir_prepare(const char *path, const struct daemon_identity *identity)
 int
 statedir_lock(const char *path, const struct daemon_identity *identity)
 {
-	const struct timespec pause = {.tv_nsec = 10 * 1000 * 1000};
+	const struct timespec pause = {.tv_nsec = 10000000};
 	char name[PATH_MAX];
 	int fd, tries;
 

@@ -33,7 +33,7 @@ text(const char *value)
 
 	if (value == NULL || value[0] == '\0')
 		return json_null();
-	for (i = 0; value[i] != '\0' && i < sizeof plain - 1; i++)
+	for (i = 0; i < sizeof plain - 1 && value[i] != '\0'; i++)
 		plain[i] = value[i] >= ' ' && value[i] <= '~' ? value[i] : '?';
 	plain[i] = '\0';
 	return json_string(plain);

@@ -19,7 +19,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define SECOND_MS 1000
+#define SECOND_MS INT64_C(1000)
 #define VERIFY_MS (3600 * SECOND_MS)
 #define DAILY_MS (86400 * SECOND_MS)
 #define CRASHES_FORGOTTEN_MS (600 * SECOND_MS)

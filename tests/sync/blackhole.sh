@@ -1,6 +1,7 @@
 #!/bin/sh
 # TCP that vanishes without a word: at the first connection, and under an established one. The daemon lives in a network
 # namespace of its own, at the end of a virtual cable whose other end can be unplugged.
+# shellcheck disable=SC2119 # functions whose arguments are optional
 set -eu
 cd "$(dirname "$0")/../.."
 if [ "${IN_NAMESPACE:-}" != yes ]; then

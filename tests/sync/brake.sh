@@ -1,6 +1,7 @@
 #!/bin/sh
 # What cannot be the SOC's work is held back until one row confirms it; a relay that the authority knows as another one
 # does not listen; a standby is followed by polling, behind a pooler too.
+# shellcheck disable=SC2119 # functions whose arguments are optional
 set -eu
 cd "$(dirname "$0")/../.."
 . tests/sync/lib.sh

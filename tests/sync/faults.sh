@@ -1,5 +1,6 @@
 #!/bin/sh
 # Everything that can happen to PostgreSQL, or on the way to it: each fault leaves the decisions as they were, and heals.
+# shellcheck disable=SC2119 # functions whose arguments are optional
 set -eu
 cd "$(dirname "$0")/../.."
 . tests/sync/lib.sh

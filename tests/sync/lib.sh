@@ -2,7 +2,7 @@
 #
 # After sync_setup: $work (a directory, removed at the end), a cluster in $work/pg with the schema, customer acme, a relay
 # row for the login relay_a (region europe). The daemon runs with $work/mxhold.conf, its log is $work/sync.log.
-# shellcheck shell=sh
+# shellcheck shell=sh disable=SC2119,SC2120,SC2317 # arguments are optional; functions are called by name
 
 . tests/lib/tap.sh
 . tests/lib/pg.sh

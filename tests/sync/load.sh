@@ -1,5 +1,6 @@
 #!/bin/sh
 # Measures a full load against a bare COPY of the same rows; not part of `make check`. usage: load.sh [DOMAINS] [ROUNDS]
+# shellcheck disable=SC2119 # functions whose arguments are optional
 set -eu
 cd "$(dirname "$0")/../.."
 . tests/sync/lib.sh
@@ -38,7 +39,7 @@ began=$(now_ms)
 note "verification: $(($(now_ms) - began)) ms"
 began=$(now_ms)
 pg_sql -c "insert into mxhold.domain (name, customer) values ('one.change', 'acme')"
-wait_for 20 sh -c 'grep -q "event=changes-applied" "$0"' "$work/sync.log" || true
+wait_for 20 log_has 'event=changes-applied' || true
 note "one change, from before its commit until the log says so: $(($(now_ms) - began)) ms"
 daemon_stop || true
 tap_done

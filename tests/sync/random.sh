@@ -1,6 +1,7 @@
 #!/bin/sh
 # The relay's view against the tables after 10,000 random changes by four writers at once, while the daemon is killed and
 # the database restarted in between. usage: random.sh [CHANGES] [SEED]
+# shellcheck disable=SC2119 # functions whose arguments are optional
 set -eu
 cd "$(dirname "$0")/../.."
 . tests/sync/lib.sh
