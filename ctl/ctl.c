@@ -10,32 +10,33 @@
 #include <stdlib.h>
 #include <string.h>
 
-static void
-say_list(const char *format, va_list args)
-{
-	fflush(stdout);
-	fputs("mxholdctl: ", stderr);
-	vfprintf(stderr, format, args);
-	fputc('\n', stderr);
-}
-
 void
 ctl_say(const char *format, ...)
 {
+	char *words = NULL;
 	va_list args;
 	va_start(args, format);
-	say_list(format, args);
+	int length = vasprintf(&words, format, args);
 	va_end(args);
+	fflush(stdout);
+	fprintf(stderr, "mxholdctl: %s\n", length >= 0 ? words : "out of memory");
+	if (length >= 0)
+		free(words);
 }
 
 int
 ctl_wrong(const struct ctl_usage *usage, const char *format, ...)
 {
+	char *words = NULL;
 	va_list args;
 	va_start(args, format);
-	say_list(format, args);
+	int length = vasprintf(&words, format, args);
 	va_end(args);
-	fprintf(stderr, "usage: mxholdctl %s\n", usage->synopsis);
+	fflush(stdout);
+	fprintf(stderr, "mxholdctl: %s\nusage: mxholdctl %s\n", length >= 0 ? words : "",
+	    usage->synopsis);
+	if (length >= 0)
+		free(words);
 	return CTL_USAGE;
 }
 
@@ -166,7 +167,8 @@ take_option(
 		}
 		g.value = argv[++*at];
 	}
-	*target.text = g.value;
+	if (target.text != NULL)
+		*target.text = g.value;
 	return true;
 }
 

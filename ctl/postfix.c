@@ -490,7 +490,6 @@ run_action(struct ctl *ctl, size_t which, int argc, char **argv)
 		    &usage, "--config-dir and --instance are two ways to say one thing");
 	if (!ctl_need_conf(ctl))
 		return CTL_CONFIG;
-	code = CTL_OSERR;
 	if (!find_directory(&s))
 		code = CTL_DATA;
 	else if (!store_open(&s.store, s.directory, actions[which].exclusive))

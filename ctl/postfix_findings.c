@@ -265,7 +265,7 @@ judge_restrictions(struct judge *j)
 			       "open relay"),
 		    "write reject_unauth_destination in front of it");
 	if (facts_have_word(j->facts, parameters[1], "reject_unknown_recipient_domain") &&
-	    atoi(facts_value(j->facts, "unknown_address_reject_code")) >= 500)
+	    *facts_value(j->facts, "unknown_address_reject_code") == '5')
 		warn(j, "unknown_address_reject_code",
 		    mem_string("a customer's domain that cannot be resolved would be refused for "
 			       "good"),

@@ -401,7 +401,7 @@ live_smtp(struct live *live, bool has_snapshot)
 {
 	static const char *const lines[] = {
 	    NULL, "EHLO localhost\r\n", "MAIL FROM:<>\r\n", "RCPT TO:<mxholdctl@" PROBE ">\r\n"};
-	struct listener listener;
+	struct listener listener = {.host = ""};
 	char reply[1024] = "";
 	if (!find_listener(live, &listener))
 		return true; /* nothing listens by TCP: nothing to ask */

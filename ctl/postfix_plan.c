@@ -114,7 +114,7 @@ same_tokens(const char *a, const char *b)
 static bool
 reaches_floor(const char *have, const char *want)
 {
-	long long has = atoll(have), wants = atoll(want);
+	long long has = strtoll(have, NULL, 10), wants = strtoll(want, NULL, 10);
 	return has == 0 || (wants != 0 && has >= wants);
 }
 

@@ -28,7 +28,7 @@ now_ms(void)
 static void
 set_deadline(int fd, int ms)
 {
-	struct timeval time = {ms / 1000, (ms % 1000) * 1000};
+	struct timeval time = {ms / 1000, (ms % 1000) * 1000L};
 	(void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &time, sizeof(time));
 	(void)setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &time, sizeof(time));
 }

@@ -28,7 +28,7 @@ duration(long long seconds)
 static char *
 message_size(const struct pf_facts *facts)
 {
-	long long now = atoll(facts_value(facts, "message_size_limit"));
+	long long now = strtoll(facts_value(facts, "message_size_limit"), NULL, 10);
 	if (now != 0 && now < MESSAGE_SIZE_FLOOR)
 		now = MESSAGE_SIZE_FLOOR;
 	return mem_format("%lld", now);

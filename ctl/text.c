@@ -11,14 +11,20 @@
 #include <stdlib.h>
 #include <string.h>
 
+static void
+need(bool there)
+{
+	if (!there) {
+		fputs("mxholdctl: out of memory\n", stderr);
+		exit(CTL_SOFTWARE);
+	}
+}
+
 void *
 mem_resize(void *old, size_t count, size_t size)
 {
 	void *new = reallocarray(old, count > 0 ? count : 1, size);
-	if (new == NULL) {
-		fputs("mxholdctl: out of memory\n", stderr);
-		exit(CTL_SOFTWARE);
-	}
+	need(new != NULL);
 	return new;
 }
 
@@ -62,27 +68,17 @@ text_puts(struct text *text, const char *string)
 	text_add(text, string, strlen(string));
 }
 
-__attribute__((format(printf, 2, 0), nonnull)) static void
-format_list(struct text *text, const char *format, va_list args)
-{
-	va_list again;
-	va_copy(again, args);
-	int length = vsnprintf(NULL, 0, format, again);
-	va_end(again);
-	if (length < 0)
-		return;
-	make_room(text, (size_t)length);
-	vsnprintf(text->bytes + text->length, (size_t)length + 1, format, args);
-	text->length += (size_t)length;
-}
-
 void
 text_format(struct text *text, const char *format, ...)
 {
+	char *words = NULL;
 	va_list args;
 	va_start(args, format);
-	format_list(text, format, args);
+	int length = vasprintf(&words, format, args);
 	va_end(args);
+	need(length >= 0);
+	text_add(text, words, (size_t)length);
+	free(words);
 }
 
 char *
@@ -103,12 +99,13 @@ text_free(struct text *text)
 char *
 mem_format(const char *format, ...)
 {
-	struct text text = {0};
+	char *words = NULL;
 	va_list args;
 	va_start(args, format);
-	format_list(&text, format, args);
+	int length = vasprintf(&words, format, args);
 	va_end(args);
-	return text_take(&text);
+	need(length >= 0);
+	return words;
 }
 
 void

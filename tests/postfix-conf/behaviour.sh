@@ -12,7 +12,7 @@ cd "$(dirname "$0")/../.."
 
 lifetime=1h
 allow=127.0.0.0/8
-hop=[127.0.0.3]:$((port + 1))
+hop="[127.0.0.3]:$((port + 1))"
 relay_make dedicated
 pf_set "$relay" "relayhost=[127.0.0.3]:$((port + 2))" minimal_backoff_time=1s maximal_backoff_time=2s \
 	queue_run_delay=1s smtp_tls_security_level=may
@@ -123,7 +123,30 @@ wait_for 20 queue_empty || true
 sleep 1
 is "$(caught)" "$control" 'an unknown local user gives no notice'
 
+# --- the same behind postscreen, and out of the chroot
+try 'rollback (the lifetime was edited)' pfc rollback --force
+rm -r "$relay/etc/mxhold-saved"
+awk -v port=":$port" '
+	/^[^# \t]/ && $5 == "y" { $5 = "n" }
+	$1 ~ port && $2 == "inet" { $7 = 1; $8 = "postscreen" }
+	{ print }
+	END {
+		print "smtpd pass - - n - - smtpd -o { smtpd_relay_restrictions = permit_mynetworks, reject_unauth_destination }"
+		print "tlsproxy unix - - n - 0 tlsproxy"
+		print "dnsblog unix - - n - 0 dnsblog"
+	}' "$relay/etc/master.cf" >"$relay/master.new"
+cp "$relay/master.new" "$relay/etc/master.cf"
+pf_reload "$relay"
+try 'apply behind postscreen, without a chroot' pfc apply
+like "$(postconf -c "$relay/etc" -Mf mxhold/unix)" '^mxhold +unix +- +- +n ' 'our transports live where smtp lives'
+primary up
+talk=$(smtp_talk 'EHLO x' 'MAIL FROM:<a@b.example>' 'RCPT TO:<u@elsewhere.example>' 'RCPT TO:<screened@customer.example>' \
+	DATA '~Subject: x\r\n\r\nbody' '.')
+like "$talk" '^450 4.7.1 .*region' 'the gate speaks behind postscreen, also where a service had restrictions of its own'
+try 'and mail is delivered, through the fence' wait_for 30 grep -q screened@customer.example "$relay/primary.ledger"
+
 # --- the control: without the two options, the catcher sees a notice
+sed -i 's/^maximal_queue_lifetime = .*/maximal_queue_lifetime = 1s/; s/^bounce_queue_lifetime = .*/bounce_queue_lifetime = 1s/' "$relay/etc/main.cf"
 sed -i '/-o cleanup_service_name=mxhold-void/d; /-o internal_mail_filter_classes/d' "$relay/etc/master.cf"
 like "$(pfc status 2>&1 || true)" 'what is applied is not what' 'status tells of the missing options'
 pf_reload "$relay"

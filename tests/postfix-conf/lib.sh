@@ -87,7 +87,7 @@ relay_make() {
 }
 
 relay_reset() {
-	rm -rf "$relay/etc"
+	rm -rf "${relay:?}/etc"
 	cp -a "$relay/etc.made" "$relay/etc"
 }
 
