@@ -18,6 +18,8 @@ lint:
 	$(Q)sh make/lint.sh
 
 include make/fuzz.mk
+include make/bench.mk
+include make/soak.mk
 
 ## make clean     removes what was built
 clean:

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Runs the suites of tests/suites (all, or those named as arguments) and adds up their TAP.
+# Runs the suites of tests/suites, or of SUITES_FILE (all, or those named as arguments), and adds up their TAP.
 #
 # In: BUILD, SAN_BUILD. Out: a line a suite, the failing lines of each, the logs below $BUILD/log, and as the last
 # line `N passed, N failed`. A suite that dies, times out, or runs no test counts as one failure.
@@ -54,7 +54,7 @@ while IFS='|' read -r name limit command; do
 		case $wanted in *" $name "*) ;; *) continue ;; esac
 	fi
 	run_suite "$name" "$(printf '%s' "$limit" | tr -d ' ')" "$command"
-done <tests/suites
+done <"${SUITES_FILE:-tests/suites}"
 
 printf '%d passed, %d failed\n' "$passed" "$failed"
 [ "$failed" -eq 0 ] && [ "$passed" -gt 0 ]
