@@ -51,13 +51,37 @@ go_to_background(const struct daemon_options *options)
 	return options->foreground || signals_crashes() > 0 || daemon_detach();
 }
 
+/* Comes up and serves. Takes over `conf`. */
+static int
+run(struct conf *conf, const struct daemon_options *options)
+{
+	struct daemon_identity identity;
+	int code = EX_OK, lock;
+
+	if (!daemon_resolve(conf, conf->users.sync, &identity))
+		code = EX_CONFIG;
+	else if (!statedir_prepare(conf->paths.state_dir, &identity))
+		code = EX_CANTCREAT;
+	else if ((lock = statedir_lock(conf->paths.state_dir, &identity)) < 0)
+		code = EX_TEMPFAIL;
+	else if (!go_to_background(options) || (identity.change && !daemon_drop(&identity)))
+		code = EX_OSERR;
+	else
+		statedir_write_pid(lock);
+	if (code == EX_OK && !signals_install())
+		code = EX_OSERR;
+	if (code == EX_OK)
+		return sync_run(conf, options->config, identity.change ? identity.gid : (gid_t)-1);
+	conf_free(conf);
+	return code;
+}
+
 int
 main(int argc, char **argv)
 {
-	struct daemon_identity identity;
 	struct daemon_options options;
 	struct conf *conf;
-	int code, lock;
+	int code;
 
 	signals_start();
 	code = daemon_options(argc, argv, &about, &options);
@@ -65,20 +89,12 @@ main(int argc, char **argv)
 		return code;
 	remember_arguments(argv[0], &options);
 	conf = load(&options);
-	if (conf == NULL || options.check_only)
-		return conf == NULL ? EX_CONFIG : EX_OK;
-	log_open(about.name, options.foreground);
-	if (!daemon_resolve(conf, conf->users.sync, &identity))
+	if (conf == NULL)
 		return EX_CONFIG;
-	if (!statedir_prepare(conf->paths.state_dir, &identity))
-		return EX_CANTCREAT;
-	lock = statedir_lock(conf->paths.state_dir, &identity);
-	if (lock < 0)
-		return EX_TEMPFAIL;
-	if (!go_to_background(&options) || (identity.change && !daemon_drop(&identity)))
-		return EX_OSERR;
-	statedir_write_pid(lock);
-	if (!signals_install())
-		return EX_OSERR;
-	return sync_run(conf, options.config, identity.change ? identity.gid : (gid_t)-1);
+	if (options.check_only) {
+		conf_free(conf);
+		return EX_OK;
+	}
+	log_open(about.name, options.foreground);
+	return run(conf, &options);
 }

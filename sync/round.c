@@ -418,18 +418,39 @@ decide(const struct round *round)
 	return decision;
 }
 
+/* Opens where it is not open, begins, reads the state. */
+static enum feed_result
+begin_once(struct round *round, int64_t *read_at)
+{
+	const struct snapshot_meta *meta = round->status->usable ? &round->status->meta : NULL;
+	enum feed_result result = open_feed(round);
+
+	return result == FEED_OK ? feed_begin(round->feed, meta, &round->state, read_at) : result;
+}
+
+/* A connection that was kept since the last round may have died: that is no fault yet. */
+static enum feed_result
+begin(struct round *round, int64_t *read_at)
+{
+	bool kept = feed_is_open(round->feed);
+	enum feed_result result = begin_once(round, read_at);
+
+	if (result != FEED_FAILED || !kept)
+		return result;
+	log_event(LOG_NOTICE, "connection-lost", kv("error", feed_problem(round->feed)));
+	feed_close(round->feed);
+	return begin_once(round, read_at);
+}
+
 enum round_end
 round_run(struct round *round)
 {
-	const struct snapshot_meta *meta = round->status->usable ? &round->status->meta : NULL;
 	struct policy_decision decision;
 	enum feed_result result;
 	enum round_end end;
 	int64_t read_at;
 
-	result = open_feed(round);
-	if (result == FEED_OK)
-		result = feed_begin(round->feed, meta, &round->state, &read_at);
+	result = begin(round, &read_at);
 	if (result != FEED_OK)
 		return feed_failed(round, result);
 	decision = decide(round);
