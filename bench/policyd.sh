@@ -48,6 +48,7 @@ else
 	"$BUILD/tests/tools/mksnapshot" -n "$DOMAINS" "$base/state"
 fi
 
+: >"$base/log"
 "$BUILD/bin/mxhold-policyd" -f -c "$base/conf" 2>"$base/log" &
 policyd=$!
 "$BUILD/bench/policyd_null" "$base/null" &

@@ -10,6 +10,7 @@
 #include <string.h>
 
 enum attribute {
+	ATTRIBUTE_NONE,
 	ATTRIBUTE_REQUEST,
 	ATTRIBUTE_PROTOCOL_STATE,
 	ATTRIBUTE_PROTOCOL_NAME,
@@ -23,26 +24,21 @@ enum attribute {
 	ATTRIBUTE_COUNT,
 };
 
-#define NAME(text)                                                                                 \
-	{                                                                                          \
-		text, sizeof(text) - 1                                                             \
-	}
+/* The attributes that we know, by the length of their names: most of a request's are none of ours.
+ */
 static const struct {
-	const char *text;
-	size_t length;
-} attribute_names[ATTRIBUTE_COUNT] = {
-    [ATTRIBUTE_REQUEST] = NAME("request"),
-    [ATTRIBUTE_PROTOCOL_STATE] = NAME("protocol_state"),
-    [ATTRIBUTE_PROTOCOL_NAME] = NAME("protocol_name"),
-    [ATTRIBUTE_CLIENT_ADDRESS] = NAME("client_address"),
-    [ATTRIBUTE_HELO_NAME] = NAME("helo_name"),
-    [ATTRIBUTE_SENDER] = NAME("sender"),
-    [ATTRIBUTE_RECIPIENT] = NAME("recipient"),
-    [ATTRIBUTE_QUEUE_ID] = NAME("queue_id"),
-    [ATTRIBUTE_INSTANCE] = NAME("instance"),
-    [ATTRIBUTE_SIZE] = NAME("size"),
+	const char *name;
+	enum attribute attribute;
+} attributes_of_length[][2] = {
+    [4] = {{"size", ATTRIBUTE_SIZE}},
+    [6] = {{"sender", ATTRIBUTE_SENDER}},
+    [7] = {{"request", ATTRIBUTE_REQUEST}},
+    [8] = {{"queue_id", ATTRIBUTE_QUEUE_ID}, {"instance", ATTRIBUTE_INSTANCE}},
+    [9] = {{"recipient", ATTRIBUTE_RECIPIENT}, {"helo_name", ATTRIBUTE_HELO_NAME}},
+    [13] = {{"protocol_name", ATTRIBUTE_PROTOCOL_NAME}},
+    [14] = {{"protocol_state", ATTRIBUTE_PROTOCOL_STATE},
+	{"client_address", ATTRIBUTE_CLIENT_ADDRESS}},
 };
-#undef NAME
 
 /*
  * Is there a pair of newlines among the nine bytes at `data`? Eight pairs are looked at in one go:
@@ -83,16 +79,18 @@ policy_request_length(const char *data, size_t length, size_t *resume)
 	return 0;
 }
 
-/* Most attributes of a request are none of ours: the first byte and the length tell them apart. */
 static enum attribute
 find_attribute(const char *name, size_t length)
 {
-	for (enum attribute i = 0; i < ATTRIBUTE_COUNT; i++) {
-		if (attribute_names[i].length == length && attribute_names[i].text[0] == name[0] &&
-		    memcmp(attribute_names[i].text, name, length) == 0)
-			return i;
+	if (length >= sizeof(attributes_of_length) / sizeof(attributes_of_length[0]))
+		return ATTRIBUTE_NONE;
+	for (size_t i = 0; i < 2; i++) {
+		const char *known = attributes_of_length[length][i].name;
+
+		if (known != NULL && memcmp(known, name, length) == 0)
+			return attributes_of_length[length][i].attribute;
 	}
-	return ATTRIBUTE_COUNT;
+	return ATTRIBUTE_NONE;
 }
 
 /* A declared size: digits only. 0 is how Postfix says that none was declared. */
@@ -126,7 +124,7 @@ take_line(char *line, size_t length, const char *values[ATTRIBUTE_COUNT])
 	if (equals == line)
 		return "an attribute without a name";
 	enum attribute attribute = find_attribute(line, (size_t)(equals - line));
-	if (attribute == ATTRIBUTE_COUNT)
+	if (attribute == ATTRIBUTE_NONE)
 		return NULL;
 	if (values[attribute] != NULL)
 		return "an attribute is repeated";
