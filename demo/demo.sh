@@ -52,7 +52,23 @@ inside_words() {
 	printf 'unshare --mount --propagation private --net --pid --fork --kill-child --mount-proc'
 }
 
+# Does the process that was noted still live, and is it that one?
+lives() {
+	demo_pid=$(cat "$1/pid" 2>/dev/null) && [ -n "$demo_pid" ] && tr '\0' '\n' 2>/dev/null <"/proc/$demo_pid/environ" |
+		grep -Fqx "MXHOLD_DEMO=$1"
+}
+
+# What a demo leaves in /run that was ended by kill -9: its note, of a process that lives no more.
+sweep() {
+	for demo_dir in /run/mxhold-demo.*; do
+		[ -n "$(find "$demo_dir/pid" -mmin +1 2>/dev/null)" ] || continue
+		[ "$(cat "$demo_dir/result" 2>/dev/null)" = kept ] || lives "$demo_dir" || rm -rf "$demo_dir"
+	done
+}
+
 start() {
+	sweep
+	demo_reader=
 	demo_dir=$(mktemp -d /run/mxhold-demo.XXXXXX)
 	trap leave EXIT
 	trap 'exit 129' HUP
@@ -64,15 +80,17 @@ start() {
 	export LAB LAB_OUT="$demo_dir" KEEP="${KEEP-}" MXHOLD_DEMO="$demo_dir"
 	printf '%s\n' "$LAB" >"$demo_dir/place"
 	printf '%s\n' "$BUILD" >"$demo_dir/build"
+	DEMO_COLOUR=
+	if [ -t 1 ] && [ -z "${NO_COLOR-}" ] && [ "${TERM:-dumb}" != dumb ]; then DEMO_COLOUR=yes; fi
+	export DEMO_COLOUR
+	# A pipe of our own carries the narration: our stdout must not stay open in a demo that is kept.
+	mkfifo "$demo_dir/narration"
+	cat <"$demo_dir/narration" &
+	demo_reader=$!
 	# shellcheck disable=SC2046
-	setsid $(inside_words) sh "$demo_top/demo/inside.sh" run 3>&1 </dev/null >"$demo_dir/errors" 2>&1 &
-	printf '%s\n' "$!" >"$demo_dir/pid"
-}
-
-# Does the process that was noted still live, and is it that one?
-lives() {
-	demo_pid=$(cat "$1/pid" 2>/dev/null) && [ -n "$demo_pid" ] && tr '\0' '\n' 2>/dev/null <"/proc/$demo_pid/environ" |
-		grep -Fqx "MXHOLD_DEMO=$1"
+	setsid $(inside_words) sh "$demo_top/demo/inside.sh" run </dev/null >"$demo_dir/errors" 2>&1 &
+	demo_job=$!
+	printf '%s\n' "$demo_job" >"$demo_dir/pid"
 }
 
 # Ends a demo with all that is in its namespaces; says who is left. One that is just being started needs a moment until it
@@ -94,9 +112,11 @@ leave() {
 	set +e
 	if [ "$(cat "$demo_dir/result" 2>/dev/null)" = kept ] && [ "$demo_status" -eq 0 ]; then exit 0; fi
 	demo_left=$(end "$demo_dir")
+	[ -z "$demo_reader" ] || kill "$demo_reader"
 	rm -rf "$demo_dir"
 	case $demo_status in
-	129 | 130 | 143) echo "demo: interrupted" ;;
+	129 | 130 | 143) echo 'demo: interrupted' ;;
+	141) exec >/dev/null 2>&1 ;;
 	esac
 	if [ -n "$demo_left" ]; then
 		echo "demo: something is left: $demo_left" >&2
@@ -111,11 +131,15 @@ run() {
 	[ -x "$BUILD/tests/tools/primary" ] ||
 		die "$BUILD holds no programs." "Cure: make demo, or: BUILD=$BUILD sh demo/build.sh"
 	start
-	demo_job=$!
 	while [ ! -s "$demo_dir/result" ] && kill -0 "$demo_job" 2>/dev/null; do sleep 0.2; done
+	# Whoever inside has a result to tell closes the narration next.
+	if [ -s "$demo_dir/result" ]; then
+		wait "$demo_reader" || exit 141
+		demo_reader=
+	fi
 	case $(cat "$demo_dir/result" 2>/dev/null) in
 	kept) how "$demo_dir" ;;
-	passed) wait "$demo_job" || true ;;
+	passed) ;;
 	*)
 		cat "$demo_dir/errors" >&2
 		exit 1
@@ -145,8 +169,8 @@ how() {
 		                                    the operator's tool (-c $demo_place/eu/mxhold.conf); any of its verbs
 		  sh demo/demo.sh swaks --to bob@customer.example
 		                                    a message from the sender to the relay eu
-		  sh demo/demo.sh primary down      the customer's server: down, up, count; wrong in many ways:
-		  sh demo/demo.sh primary at rcpt reply "550 5.1.1 no such user"    (and: primary reset)
+		  sh demo/demo.sh primary up        the customer's server, which is down now: up, down, count; or wrong in
+		                                    many ways: primary at rcpt reply "550 5.1.1 no such user"; primary reset
 		  sh demo/demo.sh in eu             a shell on a host: eu, hk, auth, primary, sender, dns
 
 		  sh demo/demo.sh stop              ends it, and leaves nothing behind
@@ -167,17 +191,11 @@ kept() {
 	[ -n "$demo_found" ]
 }
 
-# Is it one that was kept, or what kill -9 left of one?
-is_old() {
-	[ "$(cat "$1/result" 2>/dev/null)" != kept ] || return 0
-	[ -n "$(find "$1/pid" -mmin +1 2>/dev/null)" ] && ! lives "$1"
-}
-
 stop() {
+	sweep
 	demo_any=
 	for demo_dir in /run/mxhold-demo.*; do
-		[ -d "$demo_dir" ] || continue
-		is_old "$demo_dir" || continue
+		[ "$(cat "$demo_dir/result" 2>/dev/null)" = kept ] || continue
 		demo_any=yes
 		demo_left=$(end "$demo_dir")
 		rm -rf "$demo_dir"

@@ -5,9 +5,9 @@
 #   inside.sh run            the demo; as the first process of its pid namespace, its end is the end of everything in it
 #   inside.sh VERB ARGS...   one of the commands that `demo.sh help` names, in a demo that runs already
 #
-# In: LAB (an empty directory, to be covered by a tmpfs), LAB_OUT (what outlives us: namespaces, result, logs), BUILD, KEEP;
-# descriptor 3, where the narration goes. Out: LAB_OUT/result, `kept`, `passed` or `failed`. No process that stays may hold
-# descriptor 3, else whoever reads the narration would wait for ever: hence the 3>&- below.
+# In: LAB (an empty directory, to be covered by a tmpfs), LAB_OUT (what outlives us: namespaces, result, logs), BUILD,
+# KEEP, DEMO_COLOUR. Out: the narration in the pipe LAB_OUT/narration, LAB_OUT/result (`kept`, `passed` or `failed`). No process
+# that stays may hold the pipe (descriptor 3), else whoever reads it would wait for ever: hence the 3>&- below.
 set -eu
 
 LAB_TOP=$(cd "$(dirname "$0")/.." && pwd)
@@ -457,7 +457,7 @@ run() {
 	mount -t tmpfs -o mode=0755,size=2g mxhold-demo "$LAB"
 	mkdir -p "$LAB/run" "$LAB/log" "$LAB/host" "$LAB/tmp"
 	export TMPDIR="$LAB/tmp"
-	exec >>"$LAB/log/demo-setup.log" 2>&1
+	exec 3>"$LAB_OUT/narration" >>"$LAB/log/demo-setup.log" 2>&1
 	trap leave EXIT
 	trap 'exit 129' HUP
 	trap 'exit 130' INT

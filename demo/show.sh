@@ -1,6 +1,6 @@
 # show: how the demo talks: steps, commands with their output, checks, and the table at the end; to be sourced.
 #
-#   show_begin               where the narration goes (descriptor 3), when it began, colours only on a terminal
+#   show_begin               where the narration goes (descriptor 3), when it began; colours if $DEMO_COLOUR
 #   show_step N TITLE PROMISE, show_seen TEXT    a step, and what its line of the last table says was seen
 #   tell TEXT...             words for the reader, a line an argument
 #   check TEXT ERE VALUE, check_is TEXT WANTED VALUE, check_that TEXT COMMAND...
@@ -19,7 +19,7 @@ show_checks=0
 show_begin() {
 	show_started=$(date +%s)
 	show_bold='' show_dim='' show_good='' show_bad='' show_plain=''
-	if [ -t 3 ] && [ -z "${NO_COLOR-}" ] && [ "${TERM:-dumb}" != dumb ]; then
+	if [ -n "${DEMO_COLOUR-}" ]; then
 		show_bold=$(printf '\033[1m')
 		show_dim=$(printf '\033[36m')
 		show_good=$(printf '\033[32m')
