@@ -127,6 +127,15 @@ snapshot_removed() {
 	rm -rf "$LAB/eu/state/snapshot"
 	sleep 1.2
 }
+lock_overwritten() {
+	dd if=/dev/urandom of="$LAB/eu/state/snapshot/lock.mdb" bs=4096 count=8 conv=notrunc status=none
+	sleep 1.2
+}
+snapshot_is_a_directory() {
+	rm -rf "$LAB/eu/state/snapshot"
+	mkdir -p "$LAB/eu/state/snapshot/data.mdb"
+	sleep 1.2
+}
 disk_full() {
 	dd if=/dev/zero of="$LAB/eu/state/filler" bs=1M status=none 2>/dev/null || true
 	lab_soc "update mxhold.domain set note = 'changed ' || clock_timestamp() where name like 'filler%'"
@@ -160,6 +169,16 @@ domains_come_and_go() {
 	lab_soc "insert into mxhold.domain (name, customer) select 'filler' || n || '.example', 'acme'
 		from generate_series(1, 500) n on conflict do nothing"
 }
+sockets_removed() { rm -f "$LAB/eu/spool/mxhold/policy" "$LAB/eu/spool/mxhold/map" "$LAB/eu/spool/mxhold/milter"; }
+# What is no configuration must not be taken: the daemons go on with the one they have.
+configuration_broken() {
+	cp "$LAB/eu/mxhold.conf" "$LAB/mxhold.conf.good"
+	head -c 4000 /dev/urandom >"$LAB/eu/mxhold.conf"
+	daemons_reloaded
+	sleep 1
+	still_taken
+	cp "$LAB/mxhold.conf.good" "$LAB/eu/mxhold.conf"
+}
 all_killed() {
 	# shellcheck disable=SC2046
 	kill -9 $(lab_pid eu.policyd) $(child policyd) $(lab_pid eu.milter) $(child milter) $(lab_pid eu.sync) $(lab_pf eu pf_pids)
@@ -169,7 +188,7 @@ all_killed() {
 faults='policyd_child_killed policyd_parent_killed policyd_child_frozen policyd_parent_frozen milter_child_killed
 milter_parent_killed milter_child_frozen milter_parent_frozen sync_killed sync_frozen master_killed master_frozen
 database_stopped database_frozen database_cut_off snapshot_truncated snapshot_overwritten snapshot_emptied snapshot_removed
-disk_full primary_away primary_refuses primary_forgets domains_come_and_go daemons_reloaded daemons_terminated
+snapshot_is_a_directory lock_overwritten sockets_removed configuration_broken disk_full primary_away primary_refuses primary_forgets domains_come_and_go daemons_reloaded daemons_terminated
 policyd_all_frozen postfix_killed all_killed'
 
 # --- the load ------------------------------------------------------------------------------------------------------------
@@ -299,7 +318,7 @@ load served -k 2 -n 1000000 -q "$rate" -m 20 -b 10 -w 1000 -g 60 -t 20
 load others -n 1000000 -q 2 -m 4 -w 5000 -g 2 -t 20
 all_faults
 is "$(cat "$LAB/felt" 2>/dev/null)" '' \
-	'PostgreSQL down, frozen, cut off, sync frozen, disk full, primary away: authorised mail is taken all the while'
+	'PostgreSQL down, frozen, cut off, sync frozen, a broken configuration, disk full, primary away: authorised mail is taken all the while'
 kill -s USR1 "$(cat "$LAB/run/served.pid")" "$(cat "$LAB/run/others.pid")"
 try 'the senders come to their end' wait_for 70 sender_ended served
 wait_for 10 sender_ended others || true

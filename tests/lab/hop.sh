@@ -41,6 +41,7 @@ table() {
 		primary;hop-hops;next hops in the row: the server's address
 		primary;hop-hops-two;next hops in the row: the first is down
 		held;hop-tls;the row requires TLS, the server has none
+		tls;hop-encrypted;the row requires TLS, the server has it
 	TABLE
 }
 
@@ -54,7 +55,8 @@ authorise() {
 	lab_soc "
 	update mxhold.domain set next_hops = '[198.51.100.27]:25' where name = 'hop-hops.example';
 	update mxhold.domain set next_hops = '[198.51.100.99]:25, [198.51.100.28]:25' where name = 'hop-hops-two.example';
-	update mxhold.domain set tls_required = true where name = 'hop-tls.example'"
+	update mxhold.domain set tls_required = true where name = 'hop-tls.example';
+	update mxhold.domain set tls_required = true, next_hops = '[198.51.100.30]:25' where name = 'hop-encrypted.example'"
 }
 
 # shellcheck disable=SC2317
@@ -67,6 +69,7 @@ check_table() {
 	while IFS=';' read -r want domain text; do
 		where=lost
 		if lab_arrived "	hop-$domain	"; then where=primary; fi
+		if grep -rqs "X-Ledger-Id: hop-$domain$" "$LAB/tls/mail"; then where=tls; fi
 		reason=$(lab_deferred eu "x@$domain.example")
 		[ -z "$reason" ] || where="$where held"
 		case $where in primary) ;; 'lost held') where=held ;; esac
@@ -84,6 +87,19 @@ try_table() {
 
 counts() {
 	printf 'hk=%s nat=%s sender=%s' "$(lab_accepted hk)" "$(lab_accepted nat)" "$(lab_accepted sender)"
+}
+
+# A server that speaks TLS: one more Postfix. Its certificate is its own: what counts is that the line is encrypted.
+# shellcheck disable=SC2016
+tls_server() {
+	lab_host tls 198.51.100.30
+	PF_EXEC=$(lab_words tls) pf_create "$LAB/tls" tls.customer.example
+	openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=tls.customer.example \
+		-keyout "$LAB/tls/etc/key.pem" -out "$LAB/tls/etc/cert.pem" 2>>"$LAB/log/openssl.log"
+	lab_pf tls pf_set "smtpd_tls_cert_file=$LAB/tls/etc/cert.pem" "smtpd_tls_key_file=$LAB/tls/etc/key.pem" \
+		smtpd_tls_security_level=encrypt smtpd_tls_loglevel=1 'mydestination=$myhostname,hop-encrypted.example' \
+		local_recipient_maps= luser_relay=root
+	lab_pf tls pf_start
 }
 
 # While policyd is away, the fence does not answer: nothing may leave.
@@ -118,6 +134,7 @@ authorise
 lab_primary_start
 lab_server natcatcher nat 192.0.2.211:25 '[2001:db8::211]:25'
 lab_catcher_start
+tls_server
 LAB_POSTFIX='proxy_interfaces=192.0.2.211,2001:db8::211' lab_relay eu
 lab_relay hk
 try 'both relays are in step with the authority' wait_for 20 lab_in_step
@@ -129,6 +146,7 @@ lab_flush eu
 sleep 2
 wait_for 30 all_settled || true
 check_table <"$LAB/table"
+like "$(grep -c 'TLS connection established from' "$LAB/tls/log/mail.log")" '^[1-9]' 'the log of the TLS server shows an encrypted line'
 policyd_away
 is "$(counts)" "$before" 'no connection came to the other relay, behind the NAT, or to a network that is not allowed'
 is "$(grep -Ec 'connect from [^[]*\[(192\.0\.2\.11|2001:db8::11)\]' "$LAB/hk/log/mail.log" || true)" 0 'the log of the other relay knows of none'

@@ -379,12 +379,12 @@ lab_relay_conf() {
 	chmod 0644 "$LAB/$1/mxhold.conf"
 }
 
-# What an operator would set for quick tests: nothing of it is mxhold's.
+# What an operator would set for quick tests: nothing of it is mxhold's. One relay runs in a chroot, the other does not.
 lab_postfix() {
 	PF_EXEC=$(lab_words "$1")
 	case $1 in
-	eu) lab_myname=europe.mx.backup.example ;;
-	hk) lab_myname=hongkong.mx.backup.example ;;
+	eu) lab_myname=europe.mx.backup.example PF_CHROOT=y ;;
+	hk) lab_myname=hongkong.mx.backup.example PF_CHROOT=n ;;
 	esac
 	pf_create "$LAB/$1" "$lab_myname"
 	pf_set "$LAB/$1" queue_run_delay=2s minimal_backoff_time=2s maximal_backoff_time=4s smtp_connect_timeout=3s \

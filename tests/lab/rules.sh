@@ -126,6 +126,33 @@ sizes() {
 	like "$reply" '^250 ' 'with a SIZE that fits both: in one transaction'
 }
 
+# --- who runs as whom ----------------------------------------------------------------------------------------------------
+
+uid_of() {
+	sed -n 's/^Uid:[[:space:]]*\([0-9]*\).*/\1/p' "/proc/$1/status"
+}
+
+users() {
+	is "$(uid_of "$(lab_pid eu.sync)")" 64101 'sync runs as its user'
+	for daemon in policyd:64102 milter:64103; do
+		pid=$(pgrep -P "$(lab_pid "eu.${daemon%:*}")" | head -1)
+		is "$(uid_of "$pid")" "${daemon#*:}" "${daemon%:*}: the child that serves runs as its user"
+		is "$(sed -n 's/^NoNewPrivs:[[:space:]]*//p' "/proc/$pid/status")" 1 'and cannot gain privileges'
+		is "$(sed -n 's/^CapEff:[[:space:]]*//p' "/proc/$pid/status")" 0000000000000000 'and has no capability'
+	done
+	is "$(stat -c '%U:%G %a' "$LAB/eu/spool/mxhold/policy")" 'root:postfix 660' 'the sockets belong to root and to group postfix'
+	is "$(stat -c '%u:%g %a' "$LAB/eu/state/snapshot/data.mdb")" '64101:64100 640' 'the snapshot is written by sync alone'
+}
+
+# Mail for the relay's own postmaster goes to the operator.
+postmaster() {
+	for recipient in postmaster postmaster@europe.mx.backup.example abuse@europe.mx.backup.example; do
+		id=pm-$(printf '%s' "$recipient" | tr -c 'a-z\n' -)
+		like "$(lab_send eu "$recipient" "$id")" '^250 ' "<$recipient> is taken"
+		try "and comes to the operator" wait_for 10 lab_arrived "$id	<sender@out.example>	<operator@primary.example>"
+	done
+}
+
 # --- one and the same smtpd process ----------------------------------------------------------------------------------------
 
 # The session stays open, so it is one process, with whatever it has cached.
@@ -219,6 +246,8 @@ like "$(LAB_FROM=hk lab_rcpt eu x@customer.example)" '^450 4.7.1' '1: the client
 like "$(LAB_FROM=hk lab_rcpt eu x@nowhere.example)" '^(450|554) ' '1: another relay of the fleet, a foreign domain'
 like "$(LAB_FROM=eu lab_rcpt eu x@customer.example)" '^450 4.7.1' '1: the client is this relay itself, by its public address'
 u_label
+users
+postmaster
 sizes
 one_process
 transaction_across
