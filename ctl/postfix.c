@@ -42,7 +42,7 @@ find_directory(struct session *s)
 	const char *primary = s->ctl->conf->paths.postfix_config_dir;
 	char *named = NULL;
 	if (s->instance != NULL) {
-		named = gather_instance(primary, s->instance, s->ctl->verbose);
+		named = gather_instance(s->instance, s->ctl->verbose);
 		if (named == NULL)
 			return false;
 	}

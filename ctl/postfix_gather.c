@@ -162,10 +162,10 @@ gather_parameter(const char *config_dir, const char *name, bool verbose)
 }
 
 char *
-gather_instance(const char *primary_config_dir, const char *name, bool verbose)
+gather_instance(const char *name, bool verbose)
 {
 	static const char *const argv[] = {"postmulti", "-l", NULL};
-	struct run_result result = run_program(argv, primary_config_dir, POSTCONF_SECONDS, verbose);
+	struct run_result result = run_program(argv, NULL, POSTCONF_SECONDS, verbose);
 	char *found = NULL, *state = NULL;
 	for (char *line = strtok_r(result.output, "\n", &state); line != NULL && found == NULL;
 	     line = strtok_r(NULL, "\n", &state)) {
@@ -176,8 +176,10 @@ gather_instance(const char *primary_config_dir, const char *name, bool verbose)
 			found = mem_string(directory);
 	}
 	if (found == NULL)
-		ctl_say("postmulti -l (with MAIL_CONFIG=%s) lists no instance %s%s%s",
-		    primary_config_dir, name, *result.errors != '\0' ? ": " : "", result.errors);
+		ctl_say(
+		    "postmulti -l lists no instance %s (if it has words of its own, they are in "
+		    "the mail log)",
+		    name);
 	run_free(&result);
 	return found;
 }

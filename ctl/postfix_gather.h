@@ -23,9 +23,11 @@ bool gather_facts(const struct gather *gather, const struct overlay *overlay, st
 /* Reads a whole file (at most 16 MB). NULL: errno is set. The caller frees. */
 char *gather_file(const char *path, size_t *length);
 
-/* The directory of instance `name` as postmulti(1) lists it, or NULL: said why. The caller frees.
+/*
+ * The directory of instance `name` as postmulti(1) lists it (it knows one primary instance only,
+ * the default one), or NULL: said why. The caller frees.
  */
-char *gather_instance(const char *primary_config_dir, const char *name, bool verbose);
+char *gather_instance(const char *name, bool verbose);
 
 /* One expanded parameter of an instance, or NULL. The caller frees. */
 char *gather_parameter(const char *config_dir, const char *name, bool verbose);

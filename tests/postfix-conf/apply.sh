@@ -56,6 +56,33 @@ try 'rollback: bytes, mode, owner and time are those of before' same_as_made
 try 'rollback again is nothing' pfc rollback
 like "$(smtp_talk 'EHLO x')" '^250 ' 'Postfix answers'
 
+# --- an instance by its name
+mkdir "$relay/primary"
+pf_create "$relay/primary" primary.example 127.0.0.1:smtp
+cat >>"$relay/primary/etc/main.cf" <<CONF
+multi_instance_enable = yes
+multi_instance_wrapper = \${command_directory}/postmulti -p --
+multi_instance_directories = $relay/etc
+CONF
+printf 'multi_instance_enable = yes\nmulti_instance_name = postfix-mxhold\n' >>"$main"
+cp -n /etc/postfix/* "$relay/primary/etc/" 2>/dev/null || true
+# postmulti knows one primary instance, in /etc/postfix: ours stands there in a mount namespace of its own.
+# shellcheck disable=SC2016
+elsewhere() {
+	unshare -m sh -c 'mount --bind "$1/primary/etc" /etc/postfix && shift && exec "$@"' sh "$relay" \
+		"${CTL:-$bin/mxholdctl}" -c "$relay/mxhold.conf" postfix "$@" --overlay postfix-conf/overlay.conf
+}
+status=0
+elsewhere plan --instance postfix-other >"$relay/out" 2>&1 || status=$?
+is "$status" 65 'an instance that does not exist'
+try 'apply --instance' elsewhere apply --instance postfix-mxhold
+try 'it is that instance' grep -q '^# mxhold:' "$main"
+try 'rollback --instance' elsewhere rollback --instance postfix-mxhold
+status=0
+pfc plan --instance postfix-mxhold --config-dir "$relay/etc" >"$relay/out" 2>&1 || status=$?
+is "$status" 64 '--instance and --config-dir exclude each other'
+cp "$relay/etc.made/main.cf" "$main"
+
 # --- an existing relay: comments, continuation lines, lists, no newline at the end
 cat >>"$main" <<'CONF'
 # The milters of this house

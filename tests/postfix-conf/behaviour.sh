@@ -75,6 +75,13 @@ try 'when the primary is well again, all of it arrives' wait_for 40 queue_empty
 is "$(grep -c 'user-.*@customer.example' "$relay/primary.ledger")" 6 'each message once'
 is "$(caught)" "$control" 'no notice left the relay'
 
+# --- by MX: the instance's relayhost is not for customers' mail
+like "$(send a@b.example by-mx@mxonly.example)" '^250 ' 'a domain without next hops is taken'
+try 'its mail goes by its own MX records, which cannot be read here: deferred' wait_for 30 in_log \
+	'to=<by-mx@mxonly.example>, relay=none.*status=(deferred|SOFTBOUNCE)'
+is "$(caught)" "$control" 'and not to the relayhost'
+pf_run "$relay" postsuper -c "$relay/etc" -d ALL >/dev/null 2>&1
+
 # --- who is refused, and how
 talk=$(smtp_talk 'EHLO x' 'VRFY postmaster' 'ETRN customer.example' 'MAIL FROM:<a@b.example>' \
 	'RCPT TO:<u@foreign.example>' 'RCPT TO:<nobody@relay1.example>' 'RCPT TO:<nobody@[127.0.0.1]>' \
