@@ -2,11 +2,11 @@
 # demo: shows mxhold's main job with real mail, on private services, in about a minute.
 #
 #   sh demo/demo.sh [run]     the demo; KEEP=1 leaves it running afterwards
-#   sh demo/demo.sh stop      ends each demo that was kept
+#   sh demo/demo.sh stop      ends each demo that was kept (or only the one of DEMO=, which the demo tells at its end)
 #   sh demo/demo.sh help      the commands for a demo that was kept
 #   sh demo/demo.sh can       can this machine do it? Says what is missing, with the cure
 #
-# In: BUILD (the build folder, with the programs in it), KEEP. Out: the narration on stdout; exit status 0 only if every step
+# In: BUILD (the build folder, with the programs in it), KEEP, DEMO. Out: the narration on stdout; exit status 0 only if every step
 # did what it says. This file is the part outside: it makes the namespaces in which demo/inside.sh does the work, ends them, and
 # proves that nothing is left. The kernel removes all with the namespaces: processes, network, the tmpfs with all files.
 # What runs is noted in a directory of its own below /run, which only root can write.
@@ -175,7 +175,8 @@ how() {
 
 		  sh demo/demo.sh stop              ends it, and leaves nothing behind
 
-		Files: /proc/$demo_init/root$demo_place  (eu/log/mail.log, eu/etc/main.cf, eu/mxhold.conf, log/eu.sync.log, ...)
+		This one is $1; put DEMO=$1 before a command if there are more.
+		Files: /proc/$demo_init/root$demo_place (eu/log/mail.log, eu/etc/main.cf, eu/mxhold.conf, log/...)
 		By hand: nsenter -t $demo_init -m -p -n bash
 	HOW
 }
@@ -183,7 +184,7 @@ how() {
 # The newest demo that was kept and still runs.
 kept() {
 	demo_found=
-	for demo_dir in /run/mxhold-demo.*; do
+	for demo_dir in ${DEMO:-/run/mxhold-demo.*}; do
 		[ "$(cat "$demo_dir/result" 2>/dev/null)" = kept ] || continue
 		lives "$demo_dir" || continue
 		[ -n "$demo_found" ] && [ -n "$(find "$demo_found/result" -newer "$demo_dir/result")" ] || demo_found=$demo_dir
@@ -194,7 +195,7 @@ kept() {
 stop() {
 	sweep
 	demo_any=
-	for demo_dir in /run/mxhold-demo.*; do
+	for demo_dir in ${DEMO:-/run/mxhold-demo.*}; do
 		[ "$(cat "$demo_dir/result" 2>/dev/null)" = kept ] || continue
 		demo_any=yes
 		demo_left=$(end "$demo_dir")

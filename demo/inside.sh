@@ -137,7 +137,8 @@ step_authorise() {
 	tell 'Customer "acme" permits that his mail is held in Europe and in Hong Kong, nowhere else. The SOC' \
 		'works in psql (as the login "soc", a member of role mxhold_soc), with plain tables:'
 	soc "insert into mxhold.customer (name) values ('acme');"
-	soc "insert into mxhold.customer_region (customer, region) values ('acme', 'eu'), ('acme', 'hk');"
+	soc "insert into mxhold.customer_region (customer, region)
+values ('acme', 'eu'), ('acme', 'hk');"
 	background watch_answer eu &
 	background watch_answer hk &
 	sleep 0.2
@@ -149,7 +150,8 @@ step_authorise() {
 		"$demo_eu $demo_hk"
 	tell "    (eu after $demo_eu ms, hk after $demo_hk ms)"
 	check_that 'both relays have confirmed it' wait_shown 20 lab_in_step
-	soc "select state, reason, confirmed from mxhold.domain_status where domain = 'customer.example';"
+	soc "select state, reason, confirmed from mxhold.domain_status
+where domain = 'customer.example';"
 	check 'the SOC reads from SQL that the relays have it' 'green .*on all relays of eu, hk .*\{eu1,hk1\}' "$said"
 	soc "select unnest(mx_records) as \"MX records for the customer\" from mxhold.domain_status
 where domain = 'customer.example';"
