@@ -36,6 +36,9 @@ struct snapshot {
 	MDB_env *env; /* NULL: not open */
 	MDB_txn *txn; /* reset between snapshot_end and snapshot_begin */
 	struct snapshot_databases databases;
+	MDB_cursor *cursors[SNAPSHOT_SETS][SNAPSHOT_KINDS]; /* NULL: not opened yet */
+	uint64_t renewed[SNAPSHOT_SETS][SNAPSHOT_KINDS];    /* the `begun` that they belong to */
+	uint64_t begun;                                     /* counts transactions */
 	size_t page_size;
 	dev_t device;
 	ino_t inode;
@@ -88,8 +91,20 @@ snapshot_new(const char *state_dir, const char *self_relay)
 }
 
 static void
+close_cursors(struct snapshot *snapshot)
+{
+	for (size_t set = 0; set < SNAPSHOT_SETS; set++)
+		for (size_t kind = 0; kind < SNAPSHOT_KINDS; kind++) {
+			if (snapshot->cursors[set][kind] != NULL)
+				mdb_cursor_close(snapshot->cursors[set][kind]);
+			snapshot->cursors[set][kind] = NULL;
+		}
+}
+
+static void
 close_environment(struct snapshot *snapshot)
 {
+	close_cursors(snapshot);
 	if (snapshot->txn != NULL)
 		mdb_txn_abort(snapshot->txn);
 	if (snapshot->env != NULL)
@@ -394,6 +409,7 @@ begin(struct snapshot *snapshot, int64_t boot_ms)
 	if (result != SNAPSHOT_OK)
 		close_environment(snapshot);
 	snapshot->active = result == SNAPSHOT_OK;
+	snapshot->begun++;
 	return result;
 }
 
@@ -443,9 +459,9 @@ union record {
 	struct relay_record relay;
 };
 
-/* Decodes what is stored under `key`, behind its link. */
+/* Decodes what is stored under `key`, behind its link. `out` is a record of this kind. */
 static bool
-decode(enum snapshot_kind kind, const MDB_val *key, const MDB_val *stored, union record *out)
+decode(enum snapshot_kind kind, const MDB_val *key, const MDB_val *stored, void *out)
 {
 	MDB_val value;
 	uint32_t link;
@@ -455,13 +471,13 @@ decode(enum snapshot_kind kind, const MDB_val *key, const MDB_val *stored, union
 	switch (kind) {
 	case SNAPSHOT_DOMAIN:
 		return snapshot_value_get_domain(
-		    key->mv_data, key->mv_size, value.mv_data, value.mv_size, &out->domain);
+		    key->mv_data, key->mv_size, value.mv_data, value.mv_size, out);
 	case SNAPSHOT_CUSTOMER:
 		return snapshot_value_get_customer(
-		    key->mv_data, key->mv_size, value.mv_data, value.mv_size, &out->customer);
+		    key->mv_data, key->mv_size, value.mv_data, value.mv_size, out);
 	case SNAPSHOT_RELAY:
 		return snapshot_value_get_relay(
-		    key->mv_data, key->mv_size, value.mv_data, value.mv_size, &out->relay);
+		    key->mv_data, key->mv_size, value.mv_data, value.mv_size, out);
 	case SNAPSHOT_KINDS: break;
 	}
 	return false;
@@ -516,49 +532,53 @@ prove_absent(struct snapshot *snapshot, enum snapshot_kind kind, MDB_cursor *cur
 	return proven ? SNAPSHOT_NOT_FOUND : SNAPSHOT_DAMAGED;
 }
 
+/* A cursor of the active set for this transaction; opened once, then renewed. */
+static int
+cursor_of(struct snapshot *snapshot, enum snapshot_kind kind, MDB_cursor **out)
+{
+	const unsigned set = snapshot->state.active;
+	MDB_cursor **cursor = &snapshot->cursors[set][kind];
+	int code = 0;
+
+	if (*cursor == NULL)
+		code = mdb_cursor_open(snapshot->txn, rows_of(snapshot, kind), cursor);
+	else if (snapshot->renewed[set][kind] != snapshot->begun)
+		code = mdb_cursor_renew(snapshot->txn, *cursor);
+	if (code == 0)
+		snapshot->renewed[set][kind] = snapshot->begun;
+	*out = *cursor;
+	return code;
+}
+
+/* `out` is a record of this kind, and undefined unless the result is OK. */
 static enum snapshot_result
-find(struct snapshot *snapshot, enum snapshot_kind kind, const char *name, union record *out)
+find(struct snapshot *snapshot, enum snapshot_kind kind, const char *name, void *out)
 {
 	MDB_val wanted = snapshot_key(name), key = wanted, value;
 	MDB_cursor *cursor;
-	enum snapshot_result result;
 
 	if (wanted.mv_size == 0 || wanted.mv_size > SNAPSHOT_KEY_MAX)
 		return SNAPSHOT_NOT_FOUND;
-	int code = mdb_cursor_open(snapshot->txn, rows_of(snapshot, kind), &cursor);
-	if (code != 0)
-		return lmdb_failed(snapshot, code);
-	code = mdb_cursor_get(cursor, &key, &value, MDB_SET_RANGE);
+	int code = cursor_of(snapshot, kind, &cursor);
+	if (code == 0)
+		code = mdb_cursor_get(cursor, &key, &value, MDB_SET_RANGE);
 	if (code != 0 && code != MDB_NOTFOUND)
-		result = lmdb_failed(snapshot, code);
-	else if (code == 0 && snapshot_key_compare(&key, &wanted) == 0)
-		result = decode(kind, &key, &value, out) ? SNAPSHOT_OK : SNAPSHOT_DAMAGED;
-	else
-		result = prove_absent(snapshot, kind, cursor, &wanted, code == 0 ? &key : NULL);
-	mdb_cursor_close(cursor);
-	return result;
+		return lmdb_failed(snapshot, code);
+	if (code == 0 && snapshot_key_compare(&key, &wanted) == 0)
+		return decode(kind, &key, &value, out) ? SNAPSHOT_OK : SNAPSHOT_DAMAGED;
+	return prove_absent(snapshot, kind, cursor, &wanted, code == 0 ? &key : NULL);
 }
 
 enum snapshot_result
 snapshot_domain(struct snapshot *snapshot, const char *name, struct domain_record *out)
 {
-	union record record;
-	const enum snapshot_result result = find(snapshot, SNAPSHOT_DOMAIN, name, &record);
-
-	if (result == SNAPSHOT_OK)
-		*out = record.domain;
-	return result;
+	return find(snapshot, SNAPSHOT_DOMAIN, name, out);
 }
 
 enum snapshot_result
 snapshot_customer(struct snapshot *snapshot, const char *name, struct customer_record *out)
 {
-	union record record;
-	const enum snapshot_result result = find(snapshot, SNAPSHOT_CUSTOMER, name, &record);
-
-	if (result == SNAPSHOT_OK)
-		*out = record.customer;
-	return result;
+	return find(snapshot, SNAPSHOT_CUSTOMER, name, out);
 }
 
 /* Does this row of a parent speak for its subdomains? A withdrawn permission speaks as retired. */
@@ -577,25 +597,27 @@ enum snapshot_result
 snapshot_domain_for(
     struct snapshot *snapshot, const char *name, struct domain_record *out, const char **owner)
 {
+	struct domain_record spare;
 	bool have_retired = false;
 
 	/* The nearest row that speaks wins; a retired one only if no live one speaks further up. */
 	for (const char *at = name; at != NULL; at = domain_parent(at)) {
-		union record record;
-		const enum snapshot_result result = find(snapshot, SNAPSHOT_DOMAIN, at, &record);
+		struct domain_record *record = have_retired ? &spare : out;
+		const enum snapshot_result result = find(snapshot, SNAPSHOT_DOMAIN, at, record);
 
 		if (result == SNAPSHOT_NOT_FOUND)
 			continue;
 		if (result != SNAPSHOT_OK)
 			return result;
-		if (at != name && !speaks_for_subdomains(&record.domain))
+		if (at != name && !speaks_for_subdomains(record))
 			continue;
-		if (record.domain.retired_at != 0 && have_retired)
+		if (record->retired_at != 0 && have_retired)
 			continue;
-		*out = record.domain;
+		if (have_retired)
+			*out = spare;
 		if (owner != NULL)
 			*owner = at;
-		if (record.domain.retired_at == 0)
+		if (record->retired_at == 0)
 			return SNAPSHOT_OK;
 		have_retired = true;
 	}
