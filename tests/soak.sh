@@ -24,11 +24,12 @@ mkdir -p "$BUILD"
 SUITES_FILE=$BUILD/soak.suites
 export SUITES_FILE
 # The limits grow with the sizes: what hangs is found, what is only slow is not.
-cat >"$SUITES_FILE" <<LIST
+cat >"$SUITES_FILE.new" <<LIST
 soak-load   | $((900 + domains / 1000)) | SIZE=$domains sh tests/soak_load.sh
 soak-bulk   | $((900 + bulk / 200)) | SIZE=$bulk LIMIT_MS=${SOAK_LIMIT_MS:-2000} sh tests/sql/bulk.sh
 soak-milter | $((300 + messages / 100)) | sh tests/milter/memory.sh $messages
 soak-faults | $((seconds + 900)) | LAB_SECONDS=$seconds LAB_SIZE=\${LAB_SIZE:-8g} sh tests/lab/faults.sh
 soak-fuzz   | $((seconds * 2 + 600)) | sh tests/fuzz/run.sh \$BUILD/fuzz $fuzz_each $fuzz_names
 LIST
+mv "$SUITES_FILE.new" "$SUITES_FILE"
 exec sh tests/run.sh "$@"
