@@ -112,7 +112,7 @@ leave() {
 	set +e
 	if [ "$(cat "$demo_dir/result" 2>/dev/null)" = kept ] && [ "$demo_status" -eq 0 ]; then exit 0; fi
 	demo_left=$(end "$demo_dir")
-	[ -z "$demo_reader" ] || kill "$demo_reader"
+	[ -z "$demo_reader" ] || kill "$demo_reader" 2>/dev/null
 	rm -rf "$demo_dir"
 	case $demo_status in
 	129 | 130 | 143) echo 'demo: interrupted' ;;
@@ -169,13 +169,14 @@ how() {
 		                                    the operator's tool (-c $demo_place/eu/mxhold.conf); any of its verbs
 		  sh demo/demo.sh swaks --to bob@customer.example
 		                                    a message from the sender to the relay eu
-		  sh demo/demo.sh primary up        the customer's server, which is down now: up, down, count; or wrong in
-		                                    many ways: primary at rcpt reply "550 5.1.1 no such user"; primary reset
+		  sh demo/demo.sh primary up        the customer's server, which is down now: up, down, count;
+		                                    or wrong: primary at rcpt reply "550 5.1.1 no such user";
+		                                    and well again: primary reset
 		  sh demo/demo.sh in eu             a shell on a host: eu, hk, auth, primary, sender, dns
 
 		  sh demo/demo.sh stop              ends it, and leaves nothing behind
 
-		This one is $1; put DEMO=$1 before a command if there are more.
+		This one is $1; if there are more, put DEMO=... with its name before a command.
 		Files: /proc/$demo_init/root$demo_place (eu/log/mail.log, eu/etc/main.cf, eu/mxhold.conf, log/...)
 		By hand: nsenter -t $demo_init -m -p -n bash
 	HOW

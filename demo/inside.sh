@@ -179,6 +179,16 @@ queue_count() {
 	lab_queue eu | wc -l
 }
 
+# A listing can miss a message that moves from one part of the queue to another at that moment: hence, where a number of
+# messages is claimed, it is asked for until it is so, and emptiness is asked for twice and looked for on disk too.
+queue_holds() {
+	[ "$(queue_count)" -eq "$1" ]
+}
+
+queue_is_empty() {
+	lab_queue_empty eu && [ -z "$(queue_files)" ] && sleep 0.2 && lab_queue_empty eu && [ -z "$(queue_files)" ]
+}
+
 step_hold() {
 	show_step 2 "The customer's server is down: his mail is held" '250 to the sender, message in the queue'
 	background lab_primary down
@@ -228,7 +238,7 @@ insert into mxhold.domain (name, customer) values ('asia.example', 'asia');"
 	on sender "swaks --server europe.mx.backup.example --from alice@out.example \\
   --to bob@customer.example --body @$LAB/sender/large --suppress-data"
 	check 'undeclared: 552 5.3.4 after the last byte' '^<\*\* 552 5\.3\.4 ' "$said"
-	check_is "nothing of all this came into the queue: it holds Alice's message only" 1 "$(queue_count)"
+	check_that "nothing of all this came into the queue: it holds Alice's message only" wait_shown 5 queue_holds 1
 	show_seen '554 5.7.1; 450 4.7.1; 552 5.3.4; 552 5.3.4'
 }
 
@@ -323,14 +333,14 @@ faults_policyd() {
 	demo_deferrals=$(printf '%s\n' "$said" | sed -n 's/.*deferrals=//p')
 	check_is "in the sender's ledger of all replies: no 5xx ($demo_deferrals were 4xx, and he tried again)" 0 \
 		"$(cut -f7 "$LAB/sender/ledger" | grep -c '^5' || true)"
-	check_is 'the queue holds all that was accepted: 120, and 3 from before' 123 "$(queue_count)"
+	check_that 'the queue holds all that was accepted: 120, and 3 from before' wait_shown 15 queue_holds 123
 }
 
 step_faults() {
 	show_step 4 'Things break' 'at worst 4xx, nothing lost, heals by itself'
 	faults_postgresql
 	faults_policyd
-	show_seen "250 all along; policyd: $demo_deferrals deferred, 120 taken"
+	show_seen "250; with policyd away $demo_deferrals x 4xx, then 250"
 }
 
 # --- 5: the primary is back -----------------------------------------------------------------------------------------
@@ -346,7 +356,7 @@ step_return() {
 	tell 'The relay tries again by itself (for the demo every 2 to 4 seconds):'
 	background lab_primary up
 	show_progress "the customer's server is up"
-	check_that 'the queue gets empty' wait_shown 40 lab_queue_empty eu
+	check_that 'the queue gets empty' wait_shown 40 queue_is_empty
 	on eu 'mailq'
 	check_is 'mailq says so' 'Mail queue is empty' "$said"
 	accepted_ids | sort >"$LAB/tmp/accepted"
@@ -398,7 +408,7 @@ step_expire() {
 	check 'taken: 250' '^S: 250 2.0.0 Ok: queued as ' "$said"
 	demo_late=$(queue_id "$said")
 	show_progress 'waiting for the expiry'
-	check_that 'the message expires, and the queue gets empty' wait_shown 40 lab_queue_empty eu
+	check_that 'the message expires, and the queue gets empty' wait_shown 40 queue_is_empty
 	sleep 1
 	on eu "grep -E '$demo_late: (from=|to=.*status=|removed)' $LAB/eu/log/mail.log | tail -n 3"
 	check 'the log says so ("returned" are the words of Postfix: the notice it writes is discarded)' 'status=expired' "$said"
