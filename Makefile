@@ -12,6 +12,7 @@
 
 VERSION := 0.1.0
 PREFIX  ?= /usr
+SYSCONFDIR ?= $(if $(filter /usr,$(PREFIX)),/etc,$(PREFIX)/etc)
 DESTDIR ?=
 BUILD   ?= $(if $(SAN),build/san,build)
 CC      ?= cc
@@ -28,7 +29,8 @@ OPT := -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize
 else
 OPT := -O2 -g -D_FORTIFY_SOURCE=2
 endif
-CPPFLAGS += -D_GNU_SOURCE -DMXHOLD_VERSION='"$(VERSION)"' -DMXHOLD_PREFIX='"$(PREFIX)"' -I.
+CPPFLAGS += -D_GNU_SOURCE -DMXHOLD_VERSION='"$(VERSION)"' -DMXHOLD_PREFIX='"$(PREFIX)"' \
+	    -DMXHOLD_SYSCONFDIR='"$(SYSCONFDIR)"' -I.
 CFLAGS   += -std=c11 $(WARN) $(HARDEN) $(OPT)
 comma    := ,
 LDFLAGS  += $(LINKSAFE) $(if $(SAN),-fsanitize=address$(comma)undefined)
@@ -69,6 +71,14 @@ all: $(PROGRAMS)
 $(BUILD)/obj/%.o: %.c
 	@mkdir -p $(@D)
 	$(call say,CC,$<)$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
+
+# Programs know where they are installed (core/install.h): what says so follows PREFIX and SYSCONFDIR.
+$(call objects,$(shell grep -lE 'CONF_DEFAULT_PATH|INSTALL_' */*.c tests/unit/*.c)): $(BUILD)/obj/places
+$(BUILD)/obj/places: FORCE
+	@mkdir -p $(@D)
+	@echo '$(PREFIX) $(SYSCONFDIR)' | cmp -s - $@ || echo '$(PREFIX) $(SYSCONFDIR)' >$@
+.PHONY: FORCE
+FORCE:
 
 define archive
 $(BUILD)/lib/$1.a: $(call objects,$(filter-out $1/main.c,$(call sources,$1)))

@@ -6,12 +6,13 @@
 #ifndef MXHOLD_CORE_CONF_H
 #define MXHOLD_CORE_CONF_H
 
+#include "core/install.h"
 #include "core/ip.h"
 #include "core/records.h"
 
 #include <stdio.h>
 
-#define CONF_DEFAULT_PATH "/etc/mxhold/mxhold.conf"
+#define CONF_DEFAULT_PATH INSTALL_CONF
 
 struct conf {
 	struct {

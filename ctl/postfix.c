@@ -7,6 +7,7 @@
  * not work, nor change a byte that is not its own, nor act on an instance about which a finding
  * says that a promise would break.
  */
+#include "core/install.h"
 #include "ctl/ctl.h"
 #include "ctl/postfix_gather.h"
 #include "ctl/postfix_live.h"
@@ -64,7 +65,7 @@ make_plan(struct session *s)
 	facts_free(&s->facts);
 	overlay_free(s->overlay);
 	s->overlay =
-	    overlay_load(s->overlay_path != NULL ? s->overlay_path : OVERLAY_DEFAULT_PATH, stderr);
+	    overlay_load(s->overlay_path != NULL ? s->overlay_path : INSTALL_OVERLAY, stderr);
 	if (s->overlay == NULL)
 		return CTL_CONFIG;
 	if (!gather_facts(&gather, s->overlay, &s->facts))
@@ -472,8 +473,7 @@ run_action(struct ctl *ctl, size_t which, int argc, char **argv)
 		NULL},
 	    {"shared", NULL, "the instance carries other mail too, and that is meant", NULL,
 		&s.shared},
-	    {"overlay", "FILE", "the overlay, default " OVERLAY_DEFAULT_PATH, &s.overlay_path,
-		NULL},
+	    {"overlay", "FILE", "the overlay, default " INSTALL_OVERLAY, &s.overlay_path, NULL},
 	    {"force", NULL, "rollback, apply: drop edits made since, keeping a copy", NULL,
 		&s.force},
 	    {NULL, NULL, NULL, NULL, NULL},

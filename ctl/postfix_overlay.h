@@ -12,11 +12,6 @@
 #include <stddef.h>
 #include <stdio.h>
 
-#ifndef MXHOLD_PREFIX
-#define MXHOLD_PREFIX "/usr"
-#endif
-#define OVERLAY_DEFAULT_PATH MXHOLD_PREFIX "/share/mxhold/postfix/overlay.conf"
-
 enum overlay_target { OVERLAY_MAIN, OVERLAY_SERVICE, OVERLAY_OPTION };
 enum overlay_scope { OVERLAY_DEDICATED = 1, OVERLAY_SHARED = 2, OVERLAY_BOTH = 3 };
 enum overlay_kind {

@@ -6,6 +6,7 @@
  * that was applied and has changed since is an error: nothing is applied then. Two at once wait for
  * each other (an advisory lock).
  */
+#include "core/install.h"
 #include "ctl/db.h"
 #include "ctl/sub_verb.h"
 #include "ctl/text.h"
@@ -17,9 +18,6 @@
 #include <string.h>
 #include <time.h>
 
-#ifndef MXHOLD_SQL_DIR
-#define MXHOLD_SQL_DIR "/usr/share/mxhold/sql"
-#endif
 #define FILE_MAX ((size_t)4 << 20)
 #define LOCK_TRIES 300         /* of 0.1 s */
 #define LOCK "120363915635812" /* "mxhold" in ASCII */
@@ -346,10 +344,10 @@ static int
 db_verb(
     struct ctl *ctl, int argc, char **argv, const char *synopsis, const char *about, bool writes)
 {
-	struct migrations all = {.ctl = ctl, .directory = MXHOLD_SQL_DIR};
+	struct migrations all = {.ctl = ctl, .directory = INSTALL_SQL};
 	bool dry = false;
 	const struct ctl_option options[] = {
-	    {"dir", "DIR", "where the files are, default " MXHOLD_SQL_DIR, &all.directory, NULL},
+	    {"dir", "DIR", "where the files are, default " INSTALL_SQL, &all.directory, NULL},
 	    {writes ? "dry-run" : NULL, NULL, "say what would be applied", NULL, &dry},
 	    {NULL, NULL, NULL, NULL, NULL},
 	};

@@ -44,16 +44,22 @@ SBINDIR := $(DESTDIR)$(PREFIX)/sbin
 SHAREDIR := $(DESTDIR)$(PREFIX)/share/mxhold
 MANDIR := $(DESTDIR)$(PREFIX)/share/man
 DOCDIR := $(DESTDIR)$(PREFIX)/share/doc/mxhold
-ETCDIR := $(DESTDIR)$(if $(filter /usr,$(PREFIX)),/etc,$(PREFIX)/etc)/mxhold
+ETCDIR := $(DESTDIR)$(SYSCONFDIR)/mxhold
+# Texts name the places of PREFIX=/usr; installed ones name their own.
+PLACED := sed -e 's|/etc/mxhold/|$(SYSCONFDIR)/mxhold/|g' -e 's|/usr/share/mxhold|$(PREFIX)/share/mxhold|g'
 
-## make install   installs below $(DESTDIR)$(PREFIX) (default PREFIX=/usr)
+## make install   installs below $(DESTDIR)$(PREFIX) (default PREFIX=/usr, which has its configuration in /etc)
 install: all
 	install -d $(SBINDIR) $(SHAREDIR)/sql $(SHAREDIR)/postfix $(DOCDIR) $(ETCDIR)
 	install -m 0755 $(PROGRAMS) $(SBINDIR)
 	install -m 0644 sql/[0-9]*.sql $(SHAREDIR)/sql
 	install -m 0644 postfix-conf/* $(SHAREDIR)/postfix
-	install -m 0644 postfix-conf/mxhold.conf.sample $(ETCDIR)
+	$(PLACED) postfix-conf/mxhold.conf.sample >$(SHAREDIR)/postfix/mxhold.conf.sample
+	install -m 0644 $(SHAREDIR)/postfix/mxhold.conf.sample $(ETCDIR)
 	install -m 0644 README.md CHANGES LICENSE docs/*.md $(DOCDIR)
-	for page in docs/man/*.[1-8]; do \
-		install -d $(MANDIR)/man$${page##*.} && install -m 0644 $$page $(MANDIR)/man$${page##*.}; \
+	set -e; for page in docs/man/*.[1-8]; do \
+		to=$(MANDIR)/man$${page##*.}; \
+		install -d $$to; \
+		install -m 0644 $$page $$to; \
+		$(PLACED) $$page >$$to/$${page##*/}; \
 	done
