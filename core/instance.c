@@ -186,6 +186,13 @@ instance_end_older(struct instance *instance)
 }
 
 void
+instance_forget(struct instance *instance)
+{
+	instance_close(&instance->fd);
+	instance_close(&instance->older_fd);
+}
+
+void
 instance_release(struct instance *instance)
 {
 	if (instance->path != NULL && instance_is_ours(instance))

@@ -34,6 +34,11 @@ void instance_unlock(int lock);
 bool instance_claim(struct instance *instance) __attribute__((warn_unused_result));
 /* Sends SIGTERM to the process that held the file before us, if it still does. Its pid, or 0. */
 pid_t instance_end_older(struct instance *instance);
+/*
+ * In a forked child: closes what it inherited, so that it cannot write to a pid file that others
+ * trust. The parent's lock stays with the parent.
+ */
+void instance_forget(struct instance *instance);
 /* Removes the pid file if it is still ours. Under the lock. */
 void instance_release(struct instance *instance);
 

@@ -161,6 +161,7 @@ child_run(struct parent *parent, pid_t parent_pid)
 			(void)close(parent->child[i].ready_fd);
 	}
 	(void)close(parent->signal_fd);
+	instance_forget(&parent->instance);
 	(void)signal(SIGHUP, SIG_IGN);
 	(void)signal(SIGINT, SIG_IGN);
 	sigemptyset(&none);

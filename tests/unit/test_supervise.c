@@ -323,6 +323,43 @@ START_TEST(test_serves_and_ends)
 }
 END_TEST
 
+/* Does a descriptor of `pid` stand for a file whose path begins with `path`? */
+static bool
+holds(long pid, const char *path)
+{
+	char name[PATH_SIZE], link[256];
+	bool found = false;
+	int fd;
+
+	for (fd = 0; fd < 64 && !found; fd++) {
+		ssize_t length;
+
+		(void)snprintf(name, sizeof(name), "/proc/%ld/fd/%d", pid, fd);
+		length = readlink(name, link, sizeof(link) - 1);
+		if (length < 0)
+			continue;
+		link[length] = '\0';
+		found = strncmp(link, path, strlen(path)) == 0;
+	}
+	return found;
+}
+
+/* A child serves strangers: it must not be able to write what others read as the parent's pid. */
+START_TEST(test_child_cannot_write_the_pid_file)
+{
+	pid_t parent = start_toy(1);
+	long child = wait_answer(0, 1, 3000), other;
+
+	ck_assert(holds(parent, pid_path));
+	ck_assert(!holds(child, pid_path));
+	/* Nor the one of the instance that it takes over from. */
+	(void)start_toy(2);
+	other = wait_answer(child, 2, 3000);
+	ck_assert(!holds(other, pid_path));
+	ck_assert_int_eq(wait_end(parent, 3000), 0);
+}
+END_TEST
+
 START_TEST(test_killed_child_is_replaced_and_no_connection_is_refused)
 {
 	struct answer answer;
@@ -546,6 +583,7 @@ main(void)
 	tcase_add_checked_fixture(tcase, set_up, tear_down);
 	tcase_set_timeout(tcase, 30);
 	tcase_add_test(tcase, test_serves_and_ends);
+	tcase_add_test(tcase, test_child_cannot_write_the_pid_file);
 	tcase_add_test(tcase, test_killed_child_is_replaced_and_no_connection_is_refused);
 	tcase_add_test(tcase, test_stopped_child_is_replaced);
 	tcase_add_test(tcase, test_hung_child_is_replaced);
