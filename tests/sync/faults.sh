@@ -44,7 +44,7 @@ everyone() {
 }
 freeze() {
 	frozen=$(everyone)
-	for pid in $frozen; do kill -STOP "$pid"; done
+	for pid in $frozen; do kill -STOP "$pid" 2>/dev/null || true; done
 }
 thaw() {
 	for pid in $frozen; do kill -CONT "$pid" 2>/dev/null || true; done
