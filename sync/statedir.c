@@ -1,6 +1,6 @@
 /*
- * statedir: see statedir.h. As root it works in a directory that another user owns: every file is
- * opened without following links, and only a plain file with one name changes hands.
+ * statedir: see statedir.h. As root it works in a directory that another user owns: no link is
+ * followed on the way to a file, and only a plain file with one name changes hands.
  */
 #include "sync/statedir.h"
 
@@ -18,10 +18,9 @@
 
 #define LOCK_TRIES 300 /* of 10 ms */
 
-/* What sync, and core on its behalf, keep there. */
-static const char *const ours[] = {"sync.lock", "snapshot.lock", "snapshot", "snapshot/data.mdb",
-    "snapshot/lock.mdb", "snapshot.damaged", "snapshot.damaged/data.mdb",
-    "snapshot.damaged/lock.mdb"};
+/* What sync, and core on its behalf, keep there: files and folders, and what lies in a folder. */
+static const char *const ours[] = {"sync.lock", "snapshot.lock", "snapshot", "snapshot.damaged"};
+static const char *const inside[] = {"data.mdb", "lock.mdb"};
 
 static bool
 failed(const char *what, const char *path)
@@ -31,19 +30,34 @@ failed(const char *what, const char *path)
 	return false;
 }
 
+/* Only a folder, and a plain file with one name: another name may be somebody else's. */
+static bool
+give_opened(int fd, const char *name, const struct daemon_identity *identity)
+{
+	struct stat found;
+
+	if (fstat(fd, &found) != 0)
+		return failed("fstat", name);
+	if (!S_ISDIR(found.st_mode) && (!S_ISREG(found.st_mode) || found.st_nlink != 1))
+		return true;
+	return fchown(fd, identity->uid, identity->gid) == 0 || failed("chown", name);
+}
+
+/* `name` has no slash: of a path, open(2) would follow all links but the last. */
 static bool
 give(int directory, const char *name, const struct daemon_identity *identity)
 {
 	int fd = openat(directory, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
 	struct stat found;
-	bool good = true;
+	bool good;
+	size_t i;
 
 	if (fd < 0)
 		return errno == ENOENT || failed("open", name);
-	if (fstat(fd, &found) != 0)
-		good = failed("fstat", name);
-	else if (S_ISDIR(found.st_mode) || (S_ISREG(found.st_mode) && found.st_nlink == 1))
-		good = fchown(fd, identity->uid, identity->gid) == 0 || failed("chown", name);
+	good = give_opened(fd, name, identity);
+	if (good && fstat(fd, &found) == 0 && S_ISDIR(found.st_mode))
+		for (i = 0; good && i < sizeof inside / sizeof inside[0]; i++)
+			good = give(fd, inside[i], identity);
 	close(fd);
 	return good;
 }
@@ -83,8 +97,8 @@ statedir_lock(const char *path, const struct daemon_identity *identity)
 		(void)failed("open", name);
 		return -1;
 	}
-	if (identity->change && fchown(fd, identity->uid, identity->gid) != 0)
-		(void)failed("chown", name);
+	if (identity->change)
+		(void)give_opened(fd, name, identity);
 	for (tries = 0; tries < LOCK_TRIES; tries++) {
 		if (flock(fd, LOCK_EX | LOCK_NB) == 0)
 			return fd;
