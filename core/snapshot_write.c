@@ -285,7 +285,10 @@ explain_write(struct snapshot_writer *writer, int code)
 	return code;
 }
 
-/* Commits what there is. The transaction is over in any case. */
+/*
+ * Commits what there is. The transaction is over in any case. A file that cannot be made longer
+ * undoes no commit: the next transaction tries again before it begins, and says so.
+ */
 static enum snapshot_result
 commit(struct snapshot_writer *writer)
 {

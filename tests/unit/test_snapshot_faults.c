@@ -11,6 +11,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <sys/mount.h>
+#include <sys/resource.h>
 
 #define ROWS 400u
 #define PAGE 4096
@@ -577,6 +578,52 @@ START_TEST(test_disk_full)
 }
 END_TEST
 
+#define BIG_ROWS 24000u /* of a KiB each: a file that grows by more than its tail */
+
+/*
+ * A load that is committed, while the file cannot be made longer afterwards: what the writer
+ * thinks is active must still be what readers find. (Else the next change would bring the old set
+ * back.)
+ */
+static void
+load_without_extension(void)
+{
+	const struct rlimit bound = {(rlim_t)36 << 20, RLIM_INFINITY};
+	const struct rlimit none = {RLIM_INFINITY, RLIM_INFINITY};
+	struct snapshot_writer *writer = writer_open();
+	struct domain_record record = {.customer = "acme"};
+	struct snapshot_meta meta = meta_of(2);
+	char name[32];
+
+	must(signal(SIGXFSZ, SIG_IGN) != SIG_ERR);
+	must_ok(snapshot_load_begin(writer));
+	put_relay(writer, "relay1", "192.0.2.1");
+	put_customer(writer, "acme", "eu");
+	memset(record.next_hops, 'x', sizeof(record.next_hops) - 1);
+	for (unsigned row = 0; row < BIG_ROWS; row++) {
+		snprintf(name, sizeof(name), "big%05u.example", row);
+		must_ok(snapshot_put_domain(writer, name, &record));
+	}
+	must(setrlimit(RLIMIT_FSIZE, &bound) == 0);
+	(void)!snapshot_commit(writer, &meta);
+	must(setrlimit(RLIMIT_FSIZE, &none) == 0);
+	must_ok(snapshot_write_begin(writer));
+	put_domain(writer, "change.example", "acme");
+	writer_commit(writer, 3);
+	snapshot_writer_close(writer);
+}
+
+START_TEST(test_not_extended)
+{
+	in_child(write_small);
+	in_child(load_without_extension);
+	struct snapshot *snapshot = reader_begin();
+	ck_assert(has_domain(snapshot, "big00000.example"));
+	ck_assert(has_domain(snapshot, "change.example"));
+	snapshot_free(snapshot);
+}
+END_TEST
+
 /* --- readers that died
  * ------------------------------------------------------------------------------ */
 
@@ -658,6 +705,7 @@ main(void)
 	tcase_add_test(tests, test_census);
 	tcase_add_test(tests, test_map_full);
 	tcase_add_test(tests, test_disk_full);
+	tcase_add_test(tests, test_not_extended);
 	tcase_add_test(tests, test_dead_readers_give_way);
 	tcase_add_test(tests, test_dead_reader_pins_nothing);
 	suite_add_tcase(suite, tests);
