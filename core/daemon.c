@@ -214,6 +214,19 @@ root_is_gone(const struct daemon_identity *identity)
 	return setuid(0) != 0 && seteuid(0) != 0 && setgid(0) != 0 && setegid(0) != 0;
 }
 
+/*
+ * Libraries look into $HOME (libpq: ~/.postgresql, ~/.pgpass, and a file there that it may not read
+ * is an error): root's is another's home from now on.
+ */
+static bool
+change_home(const struct daemon_identity *identity)
+{
+	const struct passwd *entry = getpwuid(identity->uid);
+	bool has_home = entry != NULL && entry->pw_dir != NULL && entry->pw_dir[0] == '/';
+
+	return setenv("HOME", has_home ? entry->pw_dir : "/nonexistent", 1) == 0;
+}
+
 bool
 daemon_drop(const struct daemon_identity *identity)
 {
@@ -224,7 +237,7 @@ daemon_drop(const struct daemon_identity *identity)
 	}
 	if (!identity->change)
 		return true;
-	const char *call = change_identity(identity);
+	const char *call = change_home(identity) ? change_identity(identity) : "setenv";
 	if (call != NULL) {
 		log_event(LOG_ERR, "drop-failed", kv("call", call), kv("error", strerror(errno)),
 		    kv_number("uid", identity->uid), kv_number("gid", identity->gid),

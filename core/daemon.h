@@ -39,7 +39,10 @@ struct daemon_identity {
  */
 bool daemon_resolve(const struct conf *conf, const char *user, struct daemon_identity *out)
     __attribute__((warn_unused_result));
-/* Drops to uid/gid for good (with gid and socket_gid as only groups), no new privileges. */
+/*
+ * Drops to uid/gid for good (with gid and socket_gid as only groups), no new privileges. $HOME
+ * becomes the user's, or /nonexistent where he has none.
+ */
 bool daemon_drop(const struct daemon_identity *identity) __attribute__((warn_unused_result));
 
 /* Double fork, session, /dev/null on 0 to 2. In the parent it does not return. */

@@ -173,7 +173,9 @@ START_TEST(test_drop)
 	    .uid = 64101, .gid = 64100, .socket_gid = 64105, .change = true};
 	gid_t groups[8];
 
+	ck_assert_int_eq(setenv("HOME", "/root", 1), 0);
 	ck_assert(daemon_drop(&identity));
+	ck_assert_str_eq(getenv("HOME"), "/nonexistent");
 	ck_assert(getuid() == 64101 && geteuid() == 64101);
 	ck_assert(getgid() == 64100 && getegid() == 64100);
 	ck_assert_int_eq(getgroups(8, groups), 2);
