@@ -400,9 +400,11 @@ lab_daemons() {
 	done
 }
 
+# The sockets are there, and policyd answers from a snapshot: an unknown domain is known to be none (no word, no error).
 lab_has_snapshot() {
-	[ -s "$LAB/$1/state/snapshot/data.mdb" ] && [ -S "$LAB/$1/spool/mxhold/policy" ] &&
-		[ -S "$LAB/$1/spool/mxhold/map" ] && [ -S "$LAB/$1/spool/mxhold/milter" ]
+	[ -S "$LAB/$1/spool/mxhold/policy" ] && [ -S "$LAB/$1/spool/mxhold/milter" ] && [ -S "$LAB/$1/spool/mxhold/map" ] &&
+		[ -z "$(lab_in "$1" timeout 5 postmap -c "$LAB/$1/etc" -q unknown.example \
+			"socketmap:unix:$LAB/$1/spool/mxhold/map:relay_domains" 2>&1)" ]
 }
 
 lab_ctl() {
