@@ -7,6 +7,8 @@
  */
 #include "ctl/domain_check.h"
 
+#include "ctl/owner.h"
+
 #include "core/fence.h"
 #include "core/judge.h"
 
@@ -85,7 +87,8 @@ open_snapshot(struct check *check)
 		if (!snapshot_own_address(check->snapshot, &conf->relay.public_addresses[i]))
 			return false;
 	check->now = (struct judge_time){(int64_t)time(NULL), snapshot_clock_boot_ms()};
-	check->begun = snapshot_begin(check->snapshot, check->now.boot_ms);
+	check->begun =
+	    owner_snapshot_begin(check->snapshot, conf->paths.state_dir, check->now.boot_ms);
 	return true;
 }
 

@@ -5,6 +5,7 @@
 
 #include "core/snapshot.h"
 #include "ctl/ctl.h"
+#include "ctl/owner.h"
 #include "ctl/postfix_run.h"
 #include "ctl/postfix_tables.h"
 
@@ -259,7 +260,8 @@ gather_snapshot(
 	struct snapshot *snapshot = snapshot_new(conf->paths.state_dir, conf->relay.name);
 	if (snapshot == NULL)
 		return;
-	if (snapshot_begin(snapshot, snapshot_clock_boot_ms()) == SNAPSHOT_OK) {
+	if (owner_snapshot_begin(snapshot, conf->paths.state_dir, snapshot_clock_boot_ms()) ==
+	    SNAPSHOT_OK) {
 		facts->snapshot_used = true;
 		compare_domains(snapshot, candidates, facts);
 		compare_names(snapshot, conf, facts);
