@@ -1,23 +1,33 @@
 #!/bin/sh
 # Runs the suites of tests/suites, or of SUITES_FILE (all, or those named as arguments), and adds up their TAP.
 #
-# In: BUILD, SAN_BUILD. Out: a line a suite, the failing lines of each, the logs below $BUILD/log, and as the last
-# line `N passed, N failed`. A suite that dies, times out, or runs no test counts as one failure.
+# In: BUILD, SAN_BUILD; JOBS, how many suites may run at once (default 2). Out: a line a suite as it ends, the failing
+# lines of each, the logs below $BUILD/log, and as the last line `N passed, N failed`. A suite that dies, takes longer
+# than it may, or runs no test counts as one failure.
+# usage: run.sh [SUITE...]
 set -eu
 
 cd "$(dirname "$0")/.."
 BUILD=${BUILD:-build}
 SAN_BUILD=${SAN_BUILD:-build/san}
-export BUILD SAN_BUILD
+SUITES_FILE=${SUITES_FILE:-tests/suites}
+JOBS=${JOBS:-2}
+export BUILD SAN_BUILD SUITES_FILE JOBS
 logs=$BUILD/log
 mkdir -p "$logs"
-passed=0
-failed=0
 
+# suites: prints NAME|LIMIT|COMMAND, a line a suite, without comments.
+suites() {
+	sed -e '/^#/d' -e '/^[[:space:]]*$/d' -e 's/[[:space:]]*|[[:space:]]*/|/' -e 's/[[:space:]]*|[[:space:]]*/|/2' \
+		"$SUITES_FILE"
+}
+
+# run_suite NAME: one suite, from the list.
 run_suite() {
 	name=$1
-	limit=$2
-	command=$3
+	line=$(suites | grep "^[!]*$name|")
+	limit=$(printf '%s' "$line" | cut -d '|' -f 2)
+	command=$(printf '%s' "$line" | cut -d '|' -f 3-)
 	log=$logs/$name.log
 	started=$(date +%s)
 	status=0
@@ -34,27 +44,55 @@ run_suite() {
 		why='ran no test'
 	fi
 	[ -z "$why" ] || bad=$((bad + 1))
-	passed=$((passed + good))
-	failed=$((failed + bad))
-	printf '%-28s %5d passed %3d failed %4d s\n' "$name" "$good" "$bad" "$took"
-	if [ "$bad" -gt 0 ]; then
+	echo "$good $bad" >"$logs/$name.count"
+	{
+		printf '%-24s %5d passed %3d failed %4d s\n' "$name" "$good" "$bad" "$took"
 		[ -z "$why" ] || printf '    %s\n' "$why"
-		grep -A4 '^not ok ' "$log" | head -60 | sed 's/^/    /'
-		if [ -n "$why" ]; then
-			tail -15 "$log" | sed 's/^/    | /'
-		fi
-	fi
+		grep -A4 '^not ok ' "$log" | head -60 | sed 's/^/    /' || true
+		[ -z "$why" ] || tail -15 "$log" | sed 's/^/    | /'
+	} >"$logs/$name.result"
+	cat "$logs/$name.result"
 }
 
-wanted=" $* "
-while IFS='|' read -r name limit command; do
-	name=$(printf '%s' "$name" | tr -d ' ')
-	case $name in '' | '#'*) continue ;; esac
-	if [ "$wanted" != "  " ]; then
-		case $wanted in *" $name "*) ;; *) continue ;; esac
-	fi
-	run_suite "$name" "$(printf '%s' "$limit" | tr -d ' ')" "$command"
-done <"${SUITES_FILE:-tests/suites}"
+if [ "${1:-}" = --one ]; then
+	run_suite "$2"
+	exit 0
+fi
 
+for name in "$@"; do
+	if ! suites | grep -q "^[!]*$name|"; then
+		echo "run.sh: there is no suite $name; see $SUITES_FILE" >&2
+		exit 64
+	fi
+done
+wanted=" $* "
+together=
+alone=
+for name in $(suites | cut -d '|' -f 1); do
+	case $wanted in "  " | *" ${name#!} "*) ;; *) continue ;; esac
+	case $name in
+	!*) alone="$alone ${name#!}" ;;
+	*) together="$together $name" ;;
+	esac
+done
+
+# shellcheck disable=SC2086
+{
+	[ -z "$together" ] || printf '%s\n' $together | xargs -P "$JOBS" -n 1 sh tests/run.sh --one || true
+	[ -z "$alone" ] || printf '%s\n' $alone | xargs -P 1 -n 1 sh tests/run.sh --one || true
+}
+
+passed=0
+failed=0
+for name in $together $alone; do
+	good=0
+	bad=1 # no count: the suite could not even be started
+	if [ -s "$logs/$name.count" ]; then
+		read -r good bad <"$logs/$name.count"
+		rm "$logs/$name.count"
+	fi
+	passed=$((passed + good))
+	failed=$((failed + bad))
+done
 printf '%d passed, %d failed\n' "$passed" "$failed"
 [ "$failed" -eq 0 ] && [ "$passed" -gt 0 ]

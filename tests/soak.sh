@@ -22,7 +22,8 @@ fuzz_each=$((seconds / $(set -- $fuzz_names && echo $#) + 5))
 
 mkdir -p "$BUILD"
 SUITES_FILE=$BUILD/soak.suites
-export SUITES_FILE
+JOBS=1
+export SUITES_FILE JOBS
 # The limits grow with the sizes: what hangs is found, what is only slow is not.
 cat >"$SUITES_FILE.new" <<LIST
 soak-load   | $((900 + domains / 1000)) | SIZE=$domains sh tests/soak_load.sh
