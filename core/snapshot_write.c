@@ -296,10 +296,9 @@ commit(struct snapshot_writer *writer)
 
 	writer->txn = NULL;
 	writer->mode = WRITER_IDLE;
-	if (code != 0)
-		return snapshot_writer_code(writer, "writing the snapshot", code);
-	const int extended = file_extend(writer);
-	return snapshot_writer_code(writer, "extending the snapshot's file", extended);
+	if (code == 0)
+		(void)file_extend(writer);
+	return snapshot_writer_code(writer, "writing the snapshot", code);
 }
 
 enum snapshot_result
