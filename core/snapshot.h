@@ -123,6 +123,8 @@ enum snapshot_result snapshot_write_get_domain(
     struct snapshot_writer *writer, bool from_active, const char *name, struct domain_record *out);
 enum snapshot_result snapshot_write_get_customer(struct snapshot_writer *writer, bool from_active,
     const char *name, struct customer_record *out);
+enum snapshot_result snapshot_write_get_relay(struct snapshot_writer *writer, bool from_active,
+    const char *name, struct relay_record *out);
 enum snapshot_result snapshot_put_domain(
     struct snapshot_writer *writer, const char *name, const struct domain_record *record);
 enum snapshot_result snapshot_put_customer(

@@ -500,20 +500,31 @@ put_row(struct snapshot_writer *writer, enum snapshot_kind kind, const char *nam
 	    writer, name, put_linked(writer, kind, snapshot_key(name), bytes, length));
 }
 
-static enum snapshot_result
-damaged_row(struct snapshot_writer *writer, const char *name)
+/* `out` is a record of this kind. */
+static bool
+decode(enum snapshot_kind kind, const MDB_val *key, const MDB_val *value, void *out)
 {
-	return snapshot_writer_fail(
-	    writer, SNAPSHOT_DAMAGED, "%.180s: the record is damaged", name);
+	switch (kind) {
+	case SNAPSHOT_DOMAIN:
+		return snapshot_value_get_domain(
+		    key->mv_data, key->mv_size, value->mv_data, value->mv_size, out);
+	case SNAPSHOT_CUSTOMER:
+		return snapshot_value_get_customer(
+		    key->mv_data, key->mv_size, value->mv_data, value->mv_size, out);
+	case SNAPSHOT_RELAY:
+		return snapshot_value_get_relay(
+		    key->mv_data, key->mv_size, value->mv_data, value->mv_size, out);
+	case SNAPSHOT_KINDS: break;
+	}
+	return false;
 }
 
-/* The value of a row, without its link. */
 static enum snapshot_result
 get_row(struct snapshot_writer *writer, enum snapshot_kind kind, bool from_active, const char *name,
-    MDB_val *value)
+    void *out)
 {
 	const enum snapshot_result result = row_ready(writer, name);
-	MDB_val key = snapshot_key(name), stored;
+	MDB_val key = snapshot_key(name), stored, value;
 	uint32_t link;
 
 	if (result != SNAPSHOT_OK)
@@ -523,7 +534,10 @@ get_row(struct snapshot_writer *writer, enum snapshot_kind kind, bool from_activ
 	const int code = mdb_get(writer->txn, rows, &key, &stored);
 	if (code != 0)
 		return snapshot_writer_code(writer, name, code);
-	return snapshot_link_take(&stored, &link, value) ? SNAPSHOT_OK : damaged_row(writer, name);
+	if (snapshot_link_take(&stored, &link, &value) && decode(kind, &key, &value, out))
+		return SNAPSHOT_OK;
+	return snapshot_writer_fail(
+	    writer, SNAPSHOT_DAMAGED, "%.180s: the record is damaged", name);
 }
 
 static enum snapshot_result
@@ -548,30 +562,21 @@ enum snapshot_result
 snapshot_write_get_domain(
     struct snapshot_writer *writer, bool from_active, const char *name, struct domain_record *out)
 {
-	MDB_val value;
-	const enum snapshot_result result =
-	    get_row(writer, SNAPSHOT_DOMAIN, from_active, name, &value);
-
-	if (result != SNAPSHOT_OK)
-		return result;
-	return snapshot_value_get_domain(name, strlen(name), value.mv_data, value.mv_size, out)
-		   ? SNAPSHOT_OK
-		   : damaged_row(writer, name);
+	return get_row(writer, SNAPSHOT_DOMAIN, from_active, name, out);
 }
 
 enum snapshot_result
 snapshot_write_get_customer(
     struct snapshot_writer *writer, bool from_active, const char *name, struct customer_record *out)
 {
-	MDB_val value;
-	const enum snapshot_result result =
-	    get_row(writer, SNAPSHOT_CUSTOMER, from_active, name, &value);
+	return get_row(writer, SNAPSHOT_CUSTOMER, from_active, name, out);
+}
 
-	if (result != SNAPSHOT_OK)
-		return result;
-	return snapshot_value_get_customer(name, strlen(name), value.mv_data, value.mv_size, out)
-		   ? SNAPSHOT_OK
-		   : damaged_row(writer, name);
+enum snapshot_result
+snapshot_write_get_relay(
+    struct snapshot_writer *writer, bool from_active, const char *name, struct relay_record *out)
+{
+	return get_row(writer, SNAPSHOT_RELAY, from_active, name, out);
 }
 
 enum snapshot_result
