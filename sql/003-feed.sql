@@ -551,25 +551,30 @@ create table mxhold.relay_heartbeat (
 	detail   text             not null,
 	domains  bigint           not null,
 	software text             not null,
+	unusable text[]           not null,
 	at       timestamptz      not null,
 	constraint relay_heartbeat_pkey primary key (relay),
 	constraint relay_heartbeat_relay_fkey foreign key (relay) references mxhold.relay (name)
 		on update cascade on delete cascade,
 	constraint relay_heartbeat_state_value check (state in ('ok', 'held')),
 	constraint relay_heartbeat_sizes check (octet_length(epoch) <= 64 and octet_length(detail) <= 1000
-		and octet_length(software) <= 100 and version >= 0 and domains >= 0)
+		and octet_length(software) <= 100 and version >= 0 and domains >= 0),
+	constraint relay_heartbeat_unusable_sizes check (cardinality(unusable) <= 100
+		and array_position(unusable, null) is null and octet_length(array_to_string(unusable, '')) <= 50000)
 ) with (fillfactor = 50);
 comment on table mxhold.relay_heartbeat is 'What each relay says it has applied; written through mxhold.heartbeat only';
 comment on column mxhold.relay_heartbeat.relay is 'Which relay';
 comment on column mxhold.relay_heartbeat.epoch is 'Of the authority that it follows';
 comment on column mxhold.relay_heartbeat.version is 'Applied: its snapshot holds everything up to here';
 comment on column mxhold.relay_heartbeat.state is 'ok, or held: it holds back a feed that it does not trust';
-comment on column mxhold.relay_heartbeat.detail is 'Why it is held; empty when ok';
+comment on column mxhold.relay_heartbeat.detail is 'Why it is held; when ok: what it cannot use, or empty';
 comment on column mxhold.relay_heartbeat.domains is 'Domains in its snapshot';
 comment on column mxhold.relay_heartbeat.software is 'Program and version';
+comment on column mxhold.relay_heartbeat.unusable is 'Rows of the feed that it cannot use, the first 100: kind, key, a colon, and why';
 comment on column mxhold.relay_heartbeat.at is 'When it said so';
 
-create function mxhold.heartbeat(epoch text, version bigint, state text, detail text, domains bigint, software text)
+create function mxhold.heartbeat(epoch text, version bigint, state text, detail text, domains bigint, software text,
+	unusable text[] default '{}')
 returns void
 language plpgsql volatile security definer
 set search_path = pg_catalog, mxhold, pg_temp
@@ -582,12 +587,13 @@ begin
 		raise exception 'no relay has the login %', session_user
 			using errcode = 'insufficient_privilege', hint = 'mxhold.relay needs a row with this login.';
 	end if;
-	insert into mxhold.relay_heartbeat as h values (own, $1, $2, $3, $4, $5, $6, clock_timestamp())
+	insert into mxhold.relay_heartbeat as h values (own, $1, $2, $3, $4, $5, $6, $7, clock_timestamp())
 	on conflict (relay) do update set epoch = excluded.epoch, version = excluded.version, state = excluded.state,
-		detail = excluded.detail, domains = excluded.domains, software = excluded.software, at = excluded.at;
+		detail = excluded.detail, domains = excluded.domains, software = excluded.software, unusable = excluded.unusable,
+		at = excluded.at;
 end
 $$;
-comment on function mxhold.heartbeat(text, bigint, text, text, bigint, text) is 'A relay says what it has applied; always for the relay of session_user';
+comment on function mxhold.heartbeat(text, bigint, text, text, bigint, text, text[]) is 'A relay says what it has applied; always for the relay of session_user';
 
 -- --- upkeep --------------------------------------------------------------------------------------------------------
 

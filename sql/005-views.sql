@@ -22,6 +22,7 @@ cross join lateral (
 		when h.epoch <> now.epoch then 'red'
 		when h.state = 'held' then 'red'
 		when h.version < now.version then 'yellow'
+		when cardinality(h.unusable) > 0 then 'yellow'
 		else 'green' end as state,
 	case
 		when h.relay is null then 'was never heard'
@@ -29,13 +30,14 @@ cross join lateral (
 		when h.epoch <> now.epoch then 'follows another database (epoch ' || h.epoch || ')'
 		when h.state = 'held' then 'holds back: ' || h.detail
 		when h.version < now.version then 'is behind'
+		when cardinality(h.unusable) > 0 then h.detail || ', such as ' || h.unusable[1]
 		else 'has everything' end as reason
 ) s;
 comment on view mxhold.relay_status is 'Each relay: what it has applied, how far it is behind, when it was last heard';
 comment on column mxhold.relay_status.relay is 'Which relay';
 comment on column mxhold.relay_status.region is 'Where it stands';
 comment on column mxhold.relay_status.names is 'Its published names';
-comment on column mxhold.relay_status.state is 'green: well and up to date; yellow: behind; red: silent for a minute, holding back, or following another database';
+comment on column mxhold.relay_status.state is 'green: well and up to date; yellow: behind, or it cannot use some rows; red: silent for a minute, holding back, or following another database';
 comment on column mxhold.relay_status.reason is 'Why';
 comment on column mxhold.relay_status.applied is 'Version that it has applied; null: never heard';
 comment on column mxhold.relay_status.newest is 'Newest version of the authority';
@@ -69,15 +71,27 @@ cross join lateral (
 	select coalesce(array_agg(f.relay order by f.relay) filter (where f.has), '{}') as confirmed,
 		coalesce(array_agg(f.relay order by f.relay) filter (where not f.has), '{}') as waiting,
 		coalesce(array_agg(f.relay order by f.relay) filter (where f.has and f.state = 'red'), '{}') as ill,
+		(array_agg('relay ' || f.relay || ' cannot use ' || f.unusable order by f.relay)
+			filter (where f.unusable is not null))[1] as unusable,
 		array(select distinct u.name from mxhold.relay r, unnest(r.names) u (name) where r.region = any (p.regions))
 			as published,
 		array(select u.region from unnest(p.regions) u (region)
 			where not exists (select from mxhold.relay r where r.region = u.region)) as empty_regions
 	from (
-		select s.relay, s.state, s.applied is not null and s.applied >= w.version and h.epoch = e.epoch as has
+		select s.relay, s.state, a.up_to_date and u.entry is null as has,
+			case when a.up_to_date then u.entry end as unusable
 		from mxhold.relay_status s
 		cross join (select mxhold.epoch() as epoch) e
 		left join mxhold.relay_heartbeat h on h.relay = s.relay
+		cross join lateral (
+			select s.applied is not null and s.applied >= w.version and h.epoch = e.epoch as up_to_date
+		) a
+		left join lateral (
+			select n.entry from unnest(h.unusable) n (entry)
+			where starts_with(n.entry, 'domain ' || d.name || ': ')
+				or starts_with(n.entry, 'customer ' || d.customer || ': ')
+			order by n.entry desc limit 1
+		) u on true
 		where s.region = any (p.regions)
 	) f
 ) q
@@ -98,6 +112,7 @@ cross join lateral (
 			then 'customer ' || c.name || ' has no region'
 		when cardinality(p.regions) = 0 then 'domain_region leaves no region of those that the customer permits'
 		when cardinality(q.published) = 0 then 'no relay stands in ' || array_to_string(p.regions, ', ')
+		when q.unusable is not null then q.unusable
 		when cardinality(q.confirmed) = 0 then 'no relay has it yet: ' || array_to_string(q.waiting, ', ')
 		when cardinality(q.confirmed) = cardinality(q.ill)
 			then 'no relay that has it is well (see relay_status): ' || array_to_string(q.ill, ', ')
@@ -113,7 +128,7 @@ comment on column mxhold.domain_status.state is 'green: on all its relays; yello
 comment on column mxhold.domain_status.reason is 'Why, in words';
 comment on column mxhold.domain_status.regions is 'Where its mail may be held';
 comment on column mxhold.domain_status.confirmed is 'Relays of these regions that have applied its last change';
-comment on column mxhold.domain_status.waiting is 'Relays of these regions that have not (yet)';
+comment on column mxhold.domain_status.waiting is 'Relays of these regions that have not (yet), or cannot use it';
 comment on column mxhold.domain_status.mx_records is 'MX records for the customer: his server first and last, the relays of his regions between at one preference';
 
 -- --- acts on many rows ------------------------------------------------------------------------------------------

@@ -104,9 +104,61 @@ delete_relay(struct apply *apply, const char *key)
 	return result == SNAPSHOT_NOT_FOUND || good(apply, result);
 }
 
+/*
+ * A record without a customer is a domain of which nothing can be told (decide: 450). Its names
+ * below count as well, since include_subdomains may have been set.
+ */
+static bool
+put_unclear_domain(struct apply *apply, const char *key)
+{
+	struct domain_record record;
+
+	if (!find_domain(apply, key, &record))
+		record = (struct domain_record){.tls_required = true};
+	record.customer[0] = '\0';
+	record.retired_at = 0;
+	record.include_subdomains = true;
+	return put_domain(apply, key, &record);
+}
+
+/* Without his record nothing can be told of his domains. */
+static bool
+put_unclear_customer(struct apply *apply, const char *key)
+{
+	enum snapshot_result result;
+
+	if (apply->load)
+		return true;
+	result = snapshot_delete_customer(apply->writer, key);
+	return result == SNAPSHOT_NOT_FOUND || good(apply, result);
+}
+
+/* The old record stays: better an old fence than none. */
+static bool
+put_unclear_relay(struct apply *apply, const char *key)
+{
+	struct relay_record old;
+
+	if (!apply->load || snapshot_write_get_relay(apply->writer, true, key, &old) != SNAPSHOT_OK)
+		return true;
+	return good(apply, snapshot_put_relay(apply->writer, key, &old));
+}
+
+static bool
+put_unclear(struct apply *apply, const struct row *row)
+{
+	switch (row->kind) {
+	case ROW_DOMAIN: return put_unclear_domain(apply, row->key);
+	case ROW_CUSTOMER: return put_unclear_customer(apply, row->key);
+	default: return put_unclear_relay(apply, row->key);
+	}
+}
+
 static bool
 put_row(struct apply *apply, const struct row *row)
 {
+	if (row->fault == ROW_BAD_RECORD)
+		return put_unclear(apply, row);
 	switch (row->kind) {
 	case ROW_DOMAIN: return put_domain(apply, row->key, &row->record.domain);
 	case ROW_CUSTOMER:
@@ -127,17 +179,34 @@ drop_row(struct apply *apply, const struct row *row)
 	}
 }
 
-bool
-apply_row(struct apply *apply, const struct row *row)
+static void
+count_row(struct apply *apply, const struct row *row)
 {
 	apply->rows++;
-	if (row->kind == ROW_DOMAIN)
+	if (row->kind == ROW_DOMAIN && row->fault == ROW_BAD_KEY)
+		apply->passed++;
+	else if (row->kind == ROW_DOMAIN)
 		apply->domains++;
 	if (row->kind == ROW_RELAY && row->present && strcmp(row->key, apply->relay) == 0)
 		apply->own_row = true;
-	if (apply->load && !row->present)
+}
+
+/* Into the snapshot. Nothing can be known by a key that cannot be used. */
+static bool
+take_row(struct apply *apply, const struct row *row)
+{
+	if (row->fault == ROW_BAD_KEY)
 		return true;
-	if (!(row->present ? put_row(apply, row) : drop_row(apply, row)))
+	if (row->present)
+		return put_row(apply, row);
+	return apply->load || drop_row(apply, row);
+}
+
+bool
+apply_row(struct apply *apply, const struct row *row)
+{
+	count_row(apply, row);
+	if (!take_row(apply, row))
 		return false;
 	return apply->rows % APPLY_BATCH != 0 || end_batch(apply);
 }

@@ -2,6 +2,8 @@
  * apply: rows of the feed into the snapshot: a few into the active set, or all into the idle one.
  *
  * What vanishes is not removed but retired: held mail needs its row (docs/feed.md, snapshot.h).
+ * Of a row whose record cannot be used nobody can tell what holds: mail for it is deferred, what is
+ * held goes by the old record, and a relay stays behind the fence as it was known.
  * Work is committed in batches; a change set that is cut off is told again by the next round, a
  * load that is cut off stays invisible.
  */
@@ -23,8 +25,9 @@ struct apply {
 	const char *relay;         /* own row's name */
 	/* results */
 	uint64_t rows, domains, differing, carried;
-	int64_t live; /* change of the number of domains that are not retired */
-	bool own_row; /* the relay's own row was among them */
+	uint64_t passed; /* domains whose names cannot be used: no recipient can be theirs */
+	int64_t live;    /* change of the number of domains that are not retired */
+	bool own_row;    /* the relay's own row was among them */
 	enum snapshot_result result;
 };
 

@@ -18,8 +18,9 @@ struct report {
 	struct session *session;
 	char *conninfo;
 	struct report_beat beat;
-	bool pending; /* `beat` has not been sent */
-	bool sent;    /* a heartbeat is under way */
+	char *unusable; /* of `beat` */
+	bool pending;   /* `beat` has not been sent */
+	bool sent;      /* a heartbeat is under way */
 	unsigned failures;
 	int64_t retry_at;
 	char problem[PROBLEM_SIZE];
@@ -47,6 +48,7 @@ report_free(struct report *report)
 		return;
 	session_free(report->session);
 	free(report->conninfo);
+	free(report->unusable);
 	free(report);
 }
 
@@ -69,8 +71,14 @@ report_to(struct report *report, const char *conninfo)
 }
 
 void
-report_tell(struct report *report, const struct report_beat *beat)
+report_tell(struct report *report, const struct report_beat *beat, const char *unusable)
 {
+	char *copy = strdup(unusable);
+
+	if (copy == NULL) /* no memory: the next heartbeat will say it */
+		return;
+	free(report->unusable);
+	report->unusable = copy;
 	report->beat = *beat;
 	report->pending = true;
 }
@@ -111,7 +119,8 @@ send_beat(struct report *report, int64_t now)
 	static const char software[] = "mxhold " MXHOLD_VERSION;
 	char version[24], domains[24];
 	const char *const values[] = {report->beat.epoch, version,
-	    report->beat.held ? "held" : "ok", report->beat.detail, domains, software};
+	    report->beat.held ? "held" : "ok", report->beat.detail, domains, software,
+	    report->unusable};
 
 	snprintf(version, sizeof version, "%llu", (unsigned long long)report->beat.version);
 	snprintf(domains, sizeof domains, "%llu", (unsigned long long)report->beat.domains);
@@ -119,8 +128,8 @@ send_beat(struct report *report, int64_t now)
 	report->sent = true;
 	session_send(report->session,
 	    "select mxhold.heartbeat($1::text, $2::bigint, $3::text, $4::text, $5::bigint,"
-	    " $6::text)",
-	    6, values, SESSION_STATEMENT_MS, now);
+	    " $6::text, $7::text[])",
+	    7, values, SESSION_STATEMENT_MS, now);
 }
 
 static void

@@ -25,8 +25,11 @@ struct report *report_new(void);
 void report_free(struct report *report);
 /* Which database; a change closes the session. `conninfo` is copied. False: out of memory. */
 bool report_to(struct report *report, const char *conninfo) __attribute__((warn_unused_result));
-/* Leaves a heartbeat to be sent as soon as it can be. */
-void report_tell(struct report *report, const struct report_beat *beat);
+/*
+ * Leaves a heartbeat to be sent as soon as it can be. `unusable`: rows that cannot be used, as the
+ * text of an array (unusable_array); it is copied.
+ */
+void report_tell(struct report *report, const struct report_beat *beat, const char *unusable);
 struct pump_task report_task(struct report *report);
 /* Why heartbeats fail at present; "" where they do not. */
 const char *report_problem(const struct report *report);

@@ -8,7 +8,9 @@
 
 #include "core/log.h"
 
+#include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
@@ -17,6 +19,7 @@
 #define PROGRESS_MS (5 * SECOND_MS)
 #define CONTACT_LEAST_MS 200 /* rounds that follow at once share one contact */
 #define COMPARE_RETRY 3600   /* seconds until a nightly comparison that failed is due again */
+#define UNUSABLE_LINES 20    /* rows of one reading that get a line in the log each */
 
 /* --- what is said ------------------------------------------------------------------- */
 
@@ -110,15 +113,26 @@ static void
 tell(struct round *round, const char *held)
 {
 	struct report_beat beat = {.held = held != NULL, .domains = round->status->domains};
+	uint64_t unusable = unusable_count(&round->unusable);
+	char *names;
 
+	round->status->unusable = unusable;
 	if (!may_report(round))
+		return;
+	names = unusable_array(&round->unusable);
+	if (names == NULL) /* no memory: the next one will say it */
 		return;
 	if (round->status->usable) {
 		memcpy(beat.epoch, round->status->meta.epoch, sizeof beat.epoch);
 		beat.version = round->status->meta.version;
 	}
-	snprintf(beat.detail, sizeof beat.detail, "%s", held != NULL ? held : "");
-	report_tell(round->report, &beat);
+	if (held != NULL)
+		snprintf(beat.detail, sizeof beat.detail, "%s", held);
+	else if (unusable > 0)
+		snprintf(beat.detail, sizeof beat.detail, "rows that it cannot use: %llu",
+		    (unsigned long long)unusable);
+	report_tell(round->report, &beat, names);
+	free(names);
 }
 
 /* --- a round --------------------------------------------------------------------------- */
@@ -154,8 +168,26 @@ round_careful_now(const struct round *round)
 struct reading {
 	struct round *round;
 	struct apply apply;
+	struct unusable *unusable; /* a load makes it anew */
+	uint64_t unusable_rows;
 	int64_t progress_at;
 };
+
+static void
+log_unusable(struct reading *reading, const struct row *row)
+{
+	static const char *const effects[] = {
+	    [ROW_RELAY] = "the fleet is as it was known before",
+	    [ROW_CUSTOMER] = "mail for his domains is deferred",
+	    [ROW_DOMAIN] = "mail for it is deferred",
+	};
+
+	reading->unusable_rows++;
+	if (reading->unusable_rows <= UNUSABLE_LINES)
+		log_event(LOG_ERR, "row-not-usable", kv("kind", row_kind_name(row->kind)),
+		    kv("key", row->key), kv("error", row->why),
+		    kv("effect", row->fault == ROW_BAD_KEY ? "passed over" : effects[row->kind]));
+}
 
 static bool
 take(const struct row *row, void *context)
@@ -163,6 +195,9 @@ take(const struct row *row, void *context)
 	struct reading *reading = context;
 	struct round *round = reading->round;
 
+	if (row->present && row->fault != ROW_SOUND)
+		log_unusable(reading, row);
+	unusable_note(reading->unusable, row);
 	if (!apply_row(&reading->apply, row))
 		return false;
 	round->status->loading = reading->apply.rows;
@@ -214,7 +249,7 @@ load_fault(const struct reading *reading)
 		return NULL;
 	if (!reading->apply.own_row)
 		return "full load: this relay's own row was not among the rows";
-	if (reading->apply.domains == 0 && !reading->round->state.empty)
+	if (reading->apply.domains + reading->apply.passed == 0 && !reading->round->state.empty)
 		return "full load: no domain came, though there are some";
 	return NULL;
 }
@@ -256,16 +291,68 @@ count_domains(struct round *round, const struct apply *apply)
 		round->status->domains = (uint64_t)((int64_t)round->status->domains + apply->live);
 }
 
+/*
+ * Saved before the rows are committed: what is told twice is noted once, what is forgotten would
+ * be told by no change.
+ */
+static void
+save_unusable(const struct reading *reading)
+{
+	const char *state_dir = reading->round->store->state_dir;
+
+	if (reading->unusable_rows > UNUSABLE_LINES)
+		log_event(LOG_ERR, "rows-not-usable",
+		    kv_number("rows", (long long)reading->unusable_rows));
+	if ((reading->apply.load || reading->unusable->changed) &&
+	    !unusable_save(reading->unusable, state_dir))
+		log_event(LOG_ERR, "unusable-not-saved", kv("state_dir", state_dir),
+		    kv("error", strerror(errno)));
+}
+
+/* Reads rows and commits them; whatever fails, the snapshot stays as it was. */
+static enum round_end
+read_and_commit(struct reading *reading)
+{
+	struct round *round = reading->round;
+	struct apply *apply = &reading->apply;
+	const struct snapshot_meta meta = new_meta(round, apply->load);
+	int64_t lifetime = round->conf->relay.queue_lifetime + ROUND_RETIRED_GRACE;
+	enum feed_result result;
+	const char *fault;
+
+	if (!apply_begin(apply)) {
+		store_write_failed(round->store, "begin");
+		return store_failed(round);
+	}
+	result = read_rows(reading);
+	fault = result == FEED_OK ? load_fault(reading) : NULL;
+	if (fault != NULL || (result != FEED_OK && result != FEED_REFUSED)) {
+		apply_abort(apply);
+		store_note(round->store);
+		if (fault != NULL)
+			feed_blame(round->feed, fault);
+		return feed_failed(round, fault != NULL ? FEED_FAILED : result);
+	}
+	save_unusable(reading);
+	if (result == FEED_REFUSED || !apply_end(apply, &meta, lifetime)) {
+		apply_abort(apply);
+		store_write_failed(round->store, apply->load ? "load" : "changes");
+		return store_failed(round);
+	}
+	return ROUND_GOOD;
+}
+
 /* Reads rows into the snapshot: all of them, or what changed. */
 static enum round_end
 read_into_store(struct round *round, const struct policy_decision *decision)
 {
 	bool load = decision->action == POLICY_FULL;
-	const struct snapshot_meta meta = new_meta(round, load);
 	int64_t began = pump_now();
-	struct reading reading = {.round = round, .progress_at = began + PROGRESS_MS};
-	enum feed_result result;
-	const char *fault;
+	struct unusable anew = {.count = 0}, former;
+	struct reading reading = {.round = round,
+	    .unusable = load ? &anew : &round->unusable,
+	    .progress_at = began + PROGRESS_MS};
+	enum round_end end;
 
 	reading.apply = (struct apply){.writer = round->store->writer,
 	    .load = load,
@@ -275,26 +362,15 @@ read_into_store(struct round *round, const struct policy_decision *decision)
 	    .relay = round->state.relay};
 	if (load)
 		log_event(LOG_NOTICE, "load-begins", kv("reason", decision->reason));
-	if (!apply_begin(&reading.apply)) {
-		store_write_failed(round->store, "begin");
-		return store_failed(round);
+	end = read_and_commit(&reading);
+	if (end == ROUND_GOOD && load) {
+		former = round->unusable;
+		round->unusable = anew;
+		anew = former;
 	}
-	result = read_rows(&reading);
-	fault = result == FEED_OK ? load_fault(&reading) : NULL;
-	if (fault != NULL || (result != FEED_OK && result != FEED_REFUSED)) {
-		apply_abort(&reading.apply);
-		store_note(round->store);
-		if (fault != NULL)
-			feed_blame(round->feed, fault);
-		return feed_failed(round, fault != NULL ? FEED_FAILED : result);
-	}
-	if (result == FEED_REFUSED ||
-	    !apply_end(
-		&reading.apply, &meta, round->conf->relay.queue_lifetime + ROUND_RETIRED_GRACE)) {
-		apply_abort(&reading.apply);
-		store_write_failed(round->store, load ? "load" : "changes");
-		return store_failed(round);
-	}
+	unusable_clear(&anew);
+	if (end != ROUND_GOOD)
+		return end;
 	store_look(round->store);
 	count_domains(round, &reading.apply);
 	log_applied(&reading, decision->reason, pump_now() - began);

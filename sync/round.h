@@ -12,6 +12,7 @@
 #include "sync/policy.h"
 #include "sync/report.h"
 #include "sync/store.h"
+#include "sync/unusable.h"
 
 #include "core/conf.h"
 
@@ -30,12 +31,13 @@ struct round {
 	struct store *store;
 	struct feed *feed;
 	struct report *report;
-	bool reload_wanted;      /* an operator waits for a full load */
-	int64_t compare_next;    /* when the nightly comparison is due, seconds since the epoch */
-	unsigned failures;       /* rounds in a row that were neither good nor held */
-	int64_t said_at;         /* when the lasting fault or hold was last logged */
-	bool silent;             /* the log knows that no notices come */
-	struct feed_state state; /* of the last round that read one */
+	struct unusable unusable; /* what the authority tells and we cannot use */
+	bool reload_wanted;       /* an operator waits for a full load */
+	int64_t compare_next;     /* when the nightly comparison is due, seconds since the epoch */
+	unsigned failures;        /* rounds in a row that were neither good nor held */
+	int64_t said_at;          /* when the lasting fault or hold was last logged */
+	bool silent;              /* the log knows that no notices come */
+	struct feed_state state;  /* of the last round that read one */
 };
 
 enum round_end round_run(struct round *round) __attribute__((warn_unused_result));

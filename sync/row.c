@@ -4,6 +4,8 @@
  */
 #include "sync/row.h"
 
+#include "core/fleet.h"
+
 #include <errno.h>
 #include <limits.h>
 #include <stdlib.h>
@@ -268,15 +270,27 @@ read_customer(const char *columns[COLUMNS], struct customer_record *out, const c
 	return copy_text(out->regions, sizeof out->regions, columns[COLUMN_REGIONS]);
 }
 
+/* Can the fence be built from them? */
+static bool
+fleet_takes(const struct relay_record *relay)
+{
+	struct fleet *fleet = fleet_new("");
+	bool good = fleet != NULL && fleet_add(fleet, "relay", relay->names, relay->addresses);
+
+	fleet_free(fleet);
+	return good;
+}
+
 static bool
 read_relay(const char *columns[COLUMNS], struct relay_record *out, const char **error)
 {
 	*out = (struct relay_record){.region = ""};
-	*error = "region, names or addresses are missing or too long";
+	*error = "region, names or addresses are missing, too long or not readable";
 	return columns[COLUMN_REGIONS] != NULL && columns[COLUMN_REGIONS][0] != '\0' &&
 	       copy_text(out->region, sizeof out->region, columns[COLUMN_REGIONS]) &&
 	       copy_text(out->names, sizeof out->names, columns[COLUMN_NAMES]) &&
-	       copy_text(out->addresses, sizeof out->addresses, columns[COLUMN_ADDRESSES]);
+	       copy_text(out->addresses, sizeof out->addresses, columns[COLUMN_ADDRESSES]) &&
+	       fleet_takes(out);
 }
 
 static bool
@@ -293,55 +307,93 @@ read_kind(const char *text, enum row_kind *out)
 	return false;
 }
 
-/* A customer's key must fit where domains name it; a domain's key must be in normal form. */
-static bool
-read_key(enum row_kind kind, const char *text, char out[DOMAIN_SIZE])
+/* For people: cut to its room, and with '?' for what a log, or a list of names, could not hold. */
+static void
+show_key(char out[DOMAIN_SIZE], const char *text)
 {
-	char normal[DOMAIN_SIZE];
-	size_t size = kind == ROW_CUSTOMER ? CUSTOMER_SIZE : DOMAIN_SIZE;
+	size_t i;
 
-	if (text == NULL || text[0] == '\0' || !copy_text(out, size, text))
-		return false;
-	if (kind != ROW_DOMAIN)
-		return true;
-	return domain_normalise(text, strlen(text), normal) && strcmp(text, normal) == 0;
+	for (i = 0; text[i] != '\0' && i + 1 < DOMAIN_SIZE; i++)
+		out[i] = text[i];
+	out[i] = '\0';
+	for (i = 0; out[i] != '\0'; i++)
+		if (out[i] <= ' ' || out[i] >= 0x7f || out[i] == ':')
+			out[i] = '?';
+}
+
+static bool
+has_a_label(const char *name)
+{
+	return strncmp(name, "xn--", 4) == 0 || strstr(name, ".xn--") != NULL;
+}
+
+/* NULL, or why nothing can be known by this key. */
+static const char *
+key_fault(enum row_kind kind, const char *text, char out[DOMAIN_SIZE])
+{
+	/* A customer's must fit where domains name him. */
+	size_t size = kind == ROW_CUSTOMER ? CUSTOMER_SIZE : DOMAIN_SIZE;
+	char normal[DOMAIN_SIZE];
+
+	if (!copy_text(out, size, text))
+		return "the name is too long, or holds control characters";
+	if (kind != ROW_DOMAIN ||
+	    (domain_normalise(out, strlen(out), normal) && strcmp(out, normal) == 0))
+		return NULL;
+	return has_a_label(out) ? "the name holds an xn-- label that is no valid A-label"
+				: "the name is not that of a mail domain in normal form";
 }
 
 static bool
 read_head(const char *columns[COLUMNS], struct row *out, const char **error)
 {
-	const char *present = columns[COLUMN_PRESENT];
+	const char *key = columns[COLUMN_KEY], *present = columns[COLUMN_PRESENT];
 
 	*error = "kind is not relay, customer or domain";
 	if (!read_kind(columns[COLUMN_KIND], &out->kind))
 		return false;
-	*error = "key is missing, too long, or not in normal form";
-	if (!read_key(out->kind, columns[COLUMN_KEY], out->key))
+	*error = "there is no key";
+	if (key == NULL || key[0] == '\0')
 		return false;
 	*error = "present is neither t nor f";
 	if (present == NULL || (strcmp(present, "t") != 0 && strcmp(present, "f") != 0))
 		return false;
 	out->present = present[0] == 't';
+	out->why = key_fault(out->kind, key, out->key);
+	out->fault = out->why != NULL ? ROW_BAD_KEY : ROW_SOUND;
+	if (out->fault == ROW_BAD_KEY)
+		show_key(out->key, key);
 	return true;
+}
+
+static void
+read_record(const char *columns[COLUMNS], struct row *out)
+{
+	const char *why = NULL;
+	bool good;
+
+	switch (out->kind) {
+	case ROW_RELAY: good = read_relay(columns, &out->record.relay, &why); break;
+	case ROW_CUSTOMER: good = read_customer(columns, &out->record.customer, &why); break;
+	default: good = read_domain(columns, &out->record.domain, &why); break;
+	}
+	if (!good) {
+		out->fault = ROW_BAD_RECORD;
+		out->why = why;
+	}
 }
 
 bool
 row_parse(char *line, size_t length, struct row *out, const char **error)
 {
 	const char *columns[COLUMNS];
-	bool good;
 
 	*error = "the line is empty, too long or without its newline";
 	if (length < 2 || length > ROW_LINE_MAX || line[length - 1] != '\n')
 		return false;
 	if (!split(line, length - 1, columns, error) || !read_head(columns, out, error))
 		return false;
-	if (!out->present)
-		return true;
-	switch (out->kind) {
-	case ROW_RELAY: good = read_relay(columns, &out->record.relay, error); break;
-	case ROW_CUSTOMER: good = read_customer(columns, &out->record.customer, error); break;
-	default: good = read_domain(columns, &out->record.domain, error); break;
-	}
-	return good;
+	if (out->present && out->fault == ROW_SOUND)
+		read_record(columns, out);
+	return true;
 }

@@ -2,9 +2,11 @@
  * row: one line of the feed (COPY text format, PostgreSQL manual, section "COPY", "Text Format";
  * columns as docs/feed.md fixes them) into a record of the snapshot.
  *
- * Pure. In: the bytes of one line as they came. Out: a row, or a refusal that names the fault. It
- * never guesses: what it does not know entirely (a column too many, an unknown flag, a name that is
- * not in normal form) is refused, since a misread row would turn mail away.
+ * Pure. In: the bytes of one line as they came. Out: a row; a row that this relay cannot use, with
+ * the reason (SQL admits what we do not: it has no IDNA tables, and may be newer than we are); or a
+ * refusal, when the line is not the authority's speech at all (a column too many, a broken escape).
+ * It never guesses: a row that it does not know entirely (an unknown flag, a name that is not in
+ * normal form) is not used, since a misread row would turn mail away.
  */
 #ifndef MXHOLD_SYNC_ROW_H
 #define MXHOLD_SYNC_ROW_H
@@ -19,10 +21,18 @@
 
 enum row_kind { ROW_RELAY, ROW_CUSTOMER, ROW_DOMAIN };
 
+enum row_fault {
+	ROW_SOUND,
+	ROW_BAD_KEY,    /* `key` is for people only: cut, and with '?' for what is not printable */
+	ROW_BAD_RECORD, /* the key can be used, the record not */
+};
+
 struct row {
 	enum row_kind kind;
 	char key[DOMAIN_SIZE];
 	bool present; /* false: gone; no record */
+	enum row_fault fault;
+	const char *why; /* the fault in words; static */
 	union {
 		struct relay_record relay;
 		struct customer_record customer;
@@ -31,8 +41,8 @@ struct row {
 };
 
 /*
- * Parses one line, its newline included, in place. On false, *error is a static text and
- * the line is no longer what it was.
+ * Parses one line, its newline included, in place. On false the line cannot be read: *error is a
+ * static text, and the line is no longer what it was.
  */
 bool row_parse(char *line, size_t length, struct row *out, const char **error)
     __attribute__((warn_unused_result));

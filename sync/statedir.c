@@ -19,7 +19,8 @@
 #define LOCK_TRIES 300 /* of 10 ms */
 
 /* What sync, and core on its behalf, keep there: files and folders, and what lies in a folder. */
-static const char *const ours[] = {"sync.lock", "snapshot.lock", "snapshot", "snapshot.damaged"};
+static const char *const ours[] = {
+    "sync.lock", "snapshot.lock", "snapshot", "snapshot.damaged", "unusable", "unusable.new"};
 static const char *const inside[] = {"data.mdb", "lock.mdb"};
 
 static bool

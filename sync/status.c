@@ -96,15 +96,15 @@ status_json(const struct status *status, int64_t boot_ms)
 	json_t *object;
 	char *line = NULL;
 
-	object = json_pack("{s:s, s:o, s:o, s:o, s:b, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}",
+	object = json_pack("{s:s, s:o, s:o, s:o, s:b, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}",
 	    "state", status_state_name(status->state), "relay", text(status->relay), "region",
 	    text(status->region), "contact_age_ms",
 	    status->contact_ms >= 0 ? json_integer(boot_ms - status->contact_ms) : json_null(),
 	    "listening", (int)status->listening, "reason", text(status->reason), "cure",
 	    text(status->cure), "last_error", text(status->error), "last_error_at",
 	    moment(status->error_at), "report_error", text(status->report_error), "loading_rows",
-	    number(status->loading), "last_load", load(status), "verification",
-	    verification(status));
+	    number(status->loading), "unusable_rows", number(status->unusable), "last_load",
+	    load(status), "verification", verification(status));
 	if (object != NULL && add_snapshot(object, status))
 		line = json_dumps(object, JSON_COMPACT);
 	json_decref(object);

@@ -31,7 +31,8 @@ struct status {
 	char error[512]; /* the last one */
 	int64_t error_at;
 	const char *report_error;
-	uint64_t loading; /* rows so far */
+	uint64_t loading;  /* rows so far */
+	uint64_t unusable; /* rows that the authority tells and this relay cannot use */
 	struct {
 		int64_t at; /* 0: never */
 		const char *reason;

@@ -338,6 +338,9 @@ start(struct sync *sync)
 	sync->daily_at = now;
 	sync->crashes_forgotten_at = now + CRASHES_FORGOTTEN_MS;
 	after_crashes(sync);
+	/* Nobody knows what could not be used before: a comparison tells it anew. */
+	if (!unusable_load(&sync->round.unusable, sync->conf->paths.state_dir))
+		sync->store.cure = true;
 }
 
 int
@@ -361,6 +364,7 @@ sync_run(struct conf *conf, const char *config, gid_t group)
 	control_free(sync.control);
 	report_free(sync.round.report);
 	feed_free(sync.round.feed);
+	unusable_clear(&sync.round.unusable);
 	store_close(&sync.store);
 	conf_free(sync.conf);
 	return code;

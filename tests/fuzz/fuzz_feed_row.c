@@ -1,6 +1,6 @@
 /*
- * Fuzzes sync/row: one line of the feed. What is taken must be what the snapshot can hold: a key
- * and fields within their bounds, in a value that reads back.
+ * Fuzzes sync/row: one line of the feed. What is sound must be what the snapshot can hold: a key
+ * and fields within their bounds, in a value that reads back; what is not must say why.
  */
 #include "sync/row.h"
 
@@ -49,8 +49,10 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	const bool good = row_parse(line, size, &row, &error);
 	FUZZ_HOLDS(good || error != NULL);
 	if (good)
+		FUZZ_HOLDS((row.fault == ROW_SOUND) == (row.why == NULL));
+	if (good)
 		FUZZ_HOLDS(row.key[0] != '\0' && strlen(row.key) < sizeof(row.key));
-	if (good && row.present)
+	if (good && row.present && row.fault == ROW_SOUND)
 		check_present(&row);
 	free(line);
 	fuzz_outcome(good);

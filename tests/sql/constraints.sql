@@ -98,6 +98,10 @@ select is(code('eu1', format('select mxhold.heartbeat(%s)', args)), want, 'heart
 from (values ('''e'', 1, ''ok'', '''', 0, ''x''', '00000'), ('''e'', 1, ''fine'', '''', 0, ''x''', '23514'),
 	('''e'', -1, ''ok'', '''', 0, ''x''', '23514'), ('''e'', 1, ''ok'', '''', -1, ''x''', '23514'),
 	('''e'', 1, ''ok'', repeat(''x'', 1001), 0, ''x''', '23514'), ('''e'', 1, ''ok'', '''', 0, repeat(''x'', 101)', '23514'),
+	('''e'', 1, ''ok'', '''', 0, ''x'', array_fill(''d''::text, ''{100}'')', '00000'),
+	('''e'', 1, ''ok'', '''', 0, ''x'', array_fill(''d''::text, ''{101}'')', '23514'),
+	('''e'', 1, ''ok'', '''', 0, ''x'', array[repeat(''x'', 50001)]', '23514'),
+	('''e'', 1, ''ok'', '''', 0, ''x'', array[null]::text[]', '23514'), ('''e'', 1, ''ok'', '''', 0, ''x'', null', '23502'),
 	('repeat(''e'', 65), 1, ''ok'', '''', 0, ''x''', '23514'), ('null, 1, ''ok'', '''', 0, ''x''', '23502')) t (args, want);
 
 -- ON CONFLICT, RETURNING and multi-row inserts behave as on any table.

@@ -1,9 +1,11 @@
 -- domain_status and relay_status: each colour, and why.
 select no_plan();
-create function pg_temp.beat(login text, behind bigint default 0, held boolean default false, age interval default '0') returns void language plpgsql as $$
+create function pg_temp.beat(login text, behind bigint default 0, held boolean default false, age interval default '0',
+	unusable text[] default '{}') returns void language plpgsql as $$
 begin
-	perform says(login, format('select mxhold.heartbeat(epoch, version - %s, %L, %L, 1, ''t'') from mxhold.feed_state(0, '''')', behind,
-		case when held then 'held' else 'ok' end, case when held then 'empty feed' else '' end));
+	perform says(login, format('select mxhold.heartbeat(epoch, version - %s, %L, %L, 1, ''t'', %L) from mxhold.feed_state(0, '''')', behind,
+		case when held then 'held' else 'ok' end, case when held then 'empty feed'
+			when unusable <> '{}' then format('rows that it cannot use: %s', cardinality(unusable)) else '' end, unusable));
 	update mxhold.relay_heartbeat h set at = h.at - age from mxhold.relay r where r.name = h.relay and r.login = beat.login;
 end
 $$;
@@ -85,6 +87,29 @@ begin;
 select pg_temp.soc('insert into mxhold.domain (name, customer) values (''open.example'', ''acme'')');
 select is(pg_temp.status('open.example'), 'red: no relay has it yet: eu1', 'before commit nobody has it');
 rollback;
+
+-- rows that a relay cannot use
+select pg_temp.soc('insert into mxhold.domain (name, customer) values (''xn--zzzzzz.example'', ''acme''), (''xn--zzzzzz.example.org'', ''acme'')');
+select pg_temp.soc('select mxhold.customer_set_regions(''acme'', ''{europe,usa}'')');
+select pg_temp.beat('eu1', unusable => '{domain xn--zzzzzz.example: no A-label}');
+select is(pg_temp.relay('eu1'), 'yellow: rows that it cannot use: 1, such as domain xn--zzzzzz.example: no A-label', 'a relay that cannot use a row');
+select is(pg_temp.status('xn--zzzzzz.example'), 'red: relay eu1 cannot use domain xn--zzzzzz.example: no A-label', 'a name that a relay cannot use, and another relay does not have yet');
+select pg_temp.beat('us1');
+select is(pg_temp.status('xn--zzzzzz.example'), 'yellow: relay eu1 cannot use domain xn--zzzzzz.example: no A-label', '... and another can');
+select is(says('soc', 'select confirmed::text || waiting::text from mxhold.domain_status where domain = ''xn--zzzzzz.example'''), '{us1}{eu1}', '... in lists');
+select pg_temp.beat('us1', unusable => '{"customer acme: x","domain xn--zzzzzz.example: no A-label"}');
+select is(pg_temp.status('xn--zzzzzz.example'), 'red: relay eu1 cannot use domain xn--zzzzzz.example: no A-label', '... and no relay can');
+select is(pg_temp.status('xn--zzzzzz.example.org'), 'yellow: relay us1 cannot use customer acme: x', 'a customer that a relay cannot use');
+select pg_temp.beat('us1', unusable => '{domain xn--zzzzzz.example: no A-label}');
+select is(pg_temp.status('xn--zzzzzz.example.org'), 'green: on all relays of europe, usa', 'the others are as they were, also one whose name begins with it');
+select pg_temp.soc('update mxhold.domain set note = ''x'' where name = ''xn--zzzzzz.example''');
+select is(pg_temp.status('xn--zzzzzz.example'), 'red: no relay has it yet: eu1, us1', 'a change of it waits: nobody has tried it');
+select pg_temp.soc('delete from mxhold.domain where name like ''xn--%''');
+select pg_temp.soc('select mxhold.customer_set_regions(''acme'', ''{europe}'')');
+select pg_temp.beat('eu1');
+select pg_temp.beat('us1');
+select is(pg_temp.relay('eu1'), 'green: has everything', 'when the row is gone, all is well');
+
 select is((select count(*)::int from mxhold.relay_status), 2, 'every relay has a row');
 select is((select count(*)::int from mxhold.domain_status), (select count(*)::int from mxhold.domain), 'every domain has a row');
 

@@ -77,6 +77,7 @@ START_TEST(test_escapes)
 }
 END_TEST
 
+/* Lines that are not the authority's speech. */
 static const char *const bad[] = {
     "",
     "\n",
@@ -87,28 +88,10 @@ static const char *const bad[] = {
     "\\N\tfoo.example\tt\tacme\t\t0\t" REST,
     "domain\t\\N\tt\tacme\t\t0\t" REST,
     "domain\t\tt\tacme\t\t0\t" REST,
-    "domain\tFoo.example\tt\tacme\t\t0\t" REST,  /* not in normal form */
-    "domain\tfoo.example.\tt\tacme\t\t0\t" REST, /* the same */
-    "domain\tfoo\tt\tacme\t\t0\t" REST,
     "domain\tfoo.example\t\\N\tacme\t\t0\t" REST,
     "domain\tfoo.example\ttrue\tacme\t\t0\t" REST,
-    "domain\tfoo.example\tt\t\\N\t\t0\t" REST, /* nobody's */
-    "domain\tfoo.example\tt\t\t\t0\t" REST,
-    "domain\tfoo.example\tt\tacme\t\t-1\t" REST,
-    "domain\tfoo.example\tt\tacme\t\t1024\t" REST, /* a flag that is not known */
-    "domain\tfoo.example\tt\tacme\t\t48\t" REST,   /* reject and defer */
-    "domain\tfoo.example\tt\tacme\t\t192\t" REST,
-    "domain\tfoo.example\tt\tacme\t\t768\t" REST,
-    "domain\tfoo.example\tt\tacme\t\t0x1\t" REST,
-    "domain\tfoo.example\tt\tacme\t\t\t" REST, /* no number */
-    "domain\tfoo.example\tt\tacme\t\t0\t-5\t\\N\t\\N\t\\N\t\\N\t\\N\t\\N\n",
-    "domain\tfoo.example\tt\tacme\t\t0\t9223372036854775808\t\\N\t\\N\t\\N\t\\N\t\\N\t\\N\n",
-    "domain\tfoo.example\tt\tacme\t\t0\t\\N\t4294967296\t\\N\t\\N\t\\N\t\\N\t\\N\n",
-    "domain\tfoo.example\tt\tacme\t\t0\t\\N\t\\N\t1 \t\\N\t\\N\t\\N\t\\N\n",
-    "domain\tfoo.example\tt\tac\\nme\t\t0\t" REST, /* a control character */
     "domain\tfoo.example\tt\tac\\000me\t\t0\t" REST,
     "domain\tfoo.example\tt\tac\\\t\t0\t" REST, /* a lone backslash */
-    "relay\ta\tt\t\\N\t\\N\t0\t" REST,          /* without a region */
     "\\.\n",
 };
 
@@ -118,6 +101,63 @@ START_TEST(test_bad)
 	ck_assert_ptr_nonnull(error);
 }
 END_TEST
+
+/* Rows that the authority may tell, and that cannot be used. */
+static const struct {
+	const char *line;
+	enum row_fault fault;
+	const char *key, *why;
+} unusable[] = {
+    {"domain\tFoo.example\tt\tacme\t\t0\t" REST, ROW_BAD_KEY, "Foo.example", "normal form"},
+    {"domain\tfoo.example.\tt\tacme\t\t0\t" REST, ROW_BAD_KEY, "foo.example.", "normal form"},
+    {"domain\tfoo\tt\tacme\t\t0\t" REST, ROW_BAD_KEY, "foo", "normal form"},
+    {"domain\txn--i-7iq.ws\tt\tacme\t\t0\t" REST, ROW_BAD_KEY, "xn--i-7iq.ws", "A-label"},
+    {"domain\ta.xn--zzzzzz.example\tt\tacme\t\t0\t" REST, ROW_BAD_KEY, "a.xn--zzzzzz.example",
+	"A-label"},
+    {"domain\txn--zzzzzz.example\tf\t\\N\t\\N\t\\N\t" REST, ROW_BAD_KEY, "xn--zzzzzz.example",
+	"A-label"},
+    {"customer\tac\\nm: e\\303\tt\t\\N\t\t0\t" REST, ROW_BAD_KEY, "ac?m??e?", "control"},
+    {"domain\tfoo.example\tt\t\\N\t\t0\t" REST, ROW_BAD_RECORD, "foo.example", "customer"},
+    {"domain\tfoo.example\tt\t\t\t0\t" REST, ROW_BAD_RECORD, "foo.example", "customer"},
+    {"domain\tfoo.example\tt\tacme\t\t-1\t" REST, ROW_BAD_RECORD, "foo.example", "flags"},
+    {"domain\tfoo.example\tt\tacme\t\t1024\t" REST, ROW_BAD_RECORD, "foo.example", "flags"},
+    {"domain\tfoo.example\tt\tacme\t\t48\t" REST, ROW_BAD_RECORD, "foo.example", "contradict"},
+    {"domain\tfoo.example\tt\tacme\t\t192\t" REST, ROW_BAD_RECORD, "foo.example", "contradict"},
+    {"domain\tfoo.example\tt\tacme\t\t768\t" REST, ROW_BAD_RECORD, "foo.example", "contradict"},
+    {"domain\tfoo.example\tt\tacme\t\t0x1\t" REST, ROW_BAD_RECORD, "foo.example", "flags"},
+    {"domain\tfoo.example\tt\tacme\t\t\t" REST, ROW_BAD_RECORD, "foo.example", "flags"},
+    {"domain\tfoo.example\tt\tacme\t\t0\t-5\t\\N\t\\N\t\\N\t\\N\t\\N\t\\N\n", ROW_BAD_RECORD,
+	"foo.example", "limit"},
+    {"domain\tfoo.example\tt\tacme\t\t0\t9223372036854775808\t\\N\t\\N\t\\N\t\\N\t\\N\t\\N\n",
+	ROW_BAD_RECORD, "foo.example", "limit"},
+    {"domain\tfoo.example\tt\tacme\t\t0\t\\N\t4294967296\t\\N\t\\N\t\\N\t\\N\t\\N\n",
+	ROW_BAD_RECORD, "foo.example", "limit"},
+    {"domain\tfoo.example\tt\tacme\t\t0\t\\N\t\\N\t1 \t\\N\t\\N\t\\N\t\\N\n", ROW_BAD_RECORD,
+	"foo.example", "limit"},
+    {"domain\tfoo.example\tt\tac\\nme\t\t0\t" REST, ROW_BAD_RECORD, "foo.example", "customer"},
+    {"customer\tacme\tt\t\\N\t\t2048\t" REST, ROW_BAD_RECORD, "acme", "flags"},
+    {"relay\ta\tt\t\\N\t\\N\t0\t" REST, ROW_BAD_RECORD, "a", "region"},
+    {"relay\ta\tt\t\\N\teurope\t0\t\\N\t\\N\t\\N\t\\N\t\\N\ta..example\t192.0.2.1\n",
+	ROW_BAD_RECORD, "a", "not readable"},
+    {"relay\ta\tt\t\\N\teurope\t0\t\\N\t\\N\t\\N\t\\N\t\\N\ta.example\t192.0.2.256\n",
+	ROW_BAD_RECORD, "a", "not readable"},
+};
+
+START_TEST(test_unusable)
+{
+	ck_assert_msg(parse(unusable[_i].line), "refused: %s", unusable[_i].line);
+	ck_assert_msg(
+	    row.fault == unusable[_i].fault, "fault %d: %s", row.fault, unusable[_i].line);
+	ck_assert_str_eq(row.key, unusable[_i].key);
+	ck_assert_msg(strstr(row.why, unusable[_i].why) != NULL, "why: %s", row.why);
+}
+END_TEST
+
+static bool
+sound(bool parsed)
+{
+	return parsed && row.fault == ROW_SOUND;
+}
 
 /* A good row but for a field of `length` bytes between two texts. */
 static bool
@@ -136,13 +176,15 @@ START_TEST(test_borders)
 	static const char domain[] = "domain\tfoo.example\tt\t", relay[] = "relay\ta\tt\t\\N\t";
 	static const char acme[] = "domain\tfoo.example\tt\tacme\t";
 
-	ck_assert(parse_long(domain, CUSTOMER_SIZE - 1, "\t\t0\t" REST));
-	ck_assert(!parse_long(domain, CUSTOMER_SIZE, "\t\t0\t" REST));
-	ck_assert(parse_long(acme, REGIONS_SIZE - 1, "\t0\t" REST));
-	ck_assert(!parse_long(acme, REGIONS_SIZE, "\t0\t" REST));
+	ck_assert(sound(parse_long(domain, CUSTOMER_SIZE - 1, "\t\t0\t" REST)));
+	ck_assert(!sound(parse_long(domain, CUSTOMER_SIZE, "\t\t0\t" REST)));
+	ck_assert(sound(parse_long(acme, REGIONS_SIZE - 1, "\t0\t" REST)));
+	ck_assert(!sound(parse_long(acme, REGIONS_SIZE, "\t0\t" REST)));
 	ck_assert(!parse_long(acme, ROW_LINE_MAX, "\t0\t" REST));
-	ck_assert(parse_long(relay, REGION_SIZE - 1, "\t0\t" REST));
-	ck_assert(!parse_long(relay, REGION_SIZE, "\t0\t" REST));
+	ck_assert(sound(parse_long(relay, REGION_SIZE - 1, "\t0\t" REST)));
+	ck_assert(!sound(parse_long(relay, REGION_SIZE, "\t0\t" REST)));
+	ck_assert(parse_long("domain\t", DOMAIN_SIZE, "\tt\tacme\t\t0\t" REST));
+	ck_assert(row.fault == ROW_BAD_KEY && strlen(row.key) == DOMAIN_SIZE - 1);
 }
 END_TEST
 
@@ -164,6 +206,7 @@ main(void)
 	tcase_add_test(tcase, test_other_kinds);
 	tcase_add_test(tcase, test_escapes);
 	tcase_add_loop_test(tcase, test_bad, 0, (int)(sizeof(bad) / sizeof(bad[0])));
+	tcase_add_loop_test(tcase, test_unusable, 0, (int)(sizeof(unusable) / sizeof(unusable[0])));
 	tcase_add_test(tcase, test_borders);
 	tcase_add_test(tcase, test_nul);
 	suite_add_tcase(suite, tcase);
