@@ -164,6 +164,7 @@ child_run(struct parent *parent, pid_t parent_pid)
 	instance_forget(&parent->instance);
 	(void)signal(SIGHUP, SIG_IGN);
 	(void)signal(SIGINT, SIG_IGN);
+	(void)signal(SIGTERM, SIG_DFL); /* until serve() sees to it, the parent's way is not ours */
 	sigemptyset(&none);
 	(void)sigprocmask(SIG_SETMASK, &none, NULL);
 	if (how->identity != NULL && !daemon_drop(how->identity))

@@ -16,6 +16,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -29,7 +30,7 @@
 static char directory[64];
 static char socket_path[PATH_SIZE];
 static char pid_path[PATH_SIZE];
-static char mode_path[PATH_SIZE]; /* what children are to do: "hang", "die", "refuse" */
+static char mode_path[PATH_SIZE]; /* what children are to do: "hang", "die", "slow", "refuse" */
 static pid_t parents[4];
 static size_t parent_count;
 
@@ -107,6 +108,16 @@ toy_answer(const struct toy *toy)
 	(void)close(fd);
 }
 
+static void
+set_mode(const char *mode)
+{
+	int fd = open(mode_path, O_WRONLY | O_CREAT | O_TRUNC, 0644);
+
+	ck_assert_int_ge(fd, 0);
+	ck_assert_int_eq(write(fd, mode, strlen(mode)), (ssize_t)strlen(mode));
+	(void)close(fd);
+}
+
 static int
 toy_serve(void *context)
 {
@@ -115,6 +126,10 @@ toy_serve(void *context)
 
 	if (mode_is("die"))
 		return 7;
+	if (mode_is("slow")) { /* SIGTERM comes before it is seen to */
+		set_mode("slowly");
+		pause_ms(5000);
+	}
 	(void)signal(SIGTERM, on_term);
 	supervise_ready();
 	while (!told_to_end) {
@@ -240,16 +255,6 @@ wait_answer(long not_pid, int generation, int ms)
 	return -1;
 }
 
-static void
-set_mode(const char *mode)
-{
-	int fd = open(mode_path, O_WRONLY | O_CREAT | O_TRUNC, 0644);
-
-	ck_assert_int_ge(fd, 0);
-	ck_assert_int_eq(write(fd, mode, strlen(mode)), (ssize_t)strlen(mode));
-	(void)close(fd);
-}
-
 /* Waits for a child of this test to end. Its exit status, or -1 when it does not in time. */
 static int
 wait_end(pid_t pid, int ms)
@@ -357,6 +362,36 @@ START_TEST(test_child_cannot_write_the_pid_file)
 	other = wait_answer(child, 2, 3000);
 	ck_assert(!holds(other, pid_path));
 	ck_assert_int_eq(wait_end(parent, 3000), 0);
+}
+END_TEST
+
+static volatile sig_atomic_t *handler_ran; /* shared with all processes of the test */
+
+static void
+on_term_of_the_parents_program(int signal_number)
+{
+	(void)signal_number;
+	*handler_ran = 1;
+}
+
+/* A handler that the parent's program had set before is not run in a child that is told to end. */
+START_TEST(test_child_that_starts_ends_at_once)
+{
+	int64_t until = clock_ms() + 3000;
+	pid_t parent;
+
+	handler_ran = mmap(
+	    NULL, sizeof(*handler_ran), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	ck_assert_ptr_ne((void *)handler_ran, MAP_FAILED);
+	set_mode("slow");
+	ck_assert(signal(SIGTERM, on_term_of_the_parents_program) != SIG_ERR);
+	parent = start_toy(1);
+	while (!mode_is("slowly") && clock_ms() < until)
+		pause_ms(5);
+	ck_assert(mode_is("slowly"));
+	ck_assert_int_eq(kill(parent, SIGTERM), 0);
+	ck_assert_int_eq(wait_end(parent, 900), 0); /* it need not be killed */
+	ck_assert_int_eq(*handler_ran, 0);
 }
 END_TEST
 
@@ -584,6 +619,7 @@ main(void)
 	tcase_set_timeout(tcase, 30);
 	tcase_add_test(tcase, test_serves_and_ends);
 	tcase_add_test(tcase, test_child_cannot_write_the_pid_file);
+	tcase_add_test(tcase, test_child_that_starts_ends_at_once);
 	tcase_add_test(tcase, test_killed_child_is_replaced_and_no_connection_is_refused);
 	tcase_add_test(tcase, test_stopped_child_is_replaced);
 	tcase_add_test(tcase, test_hung_child_is_replaced);
