@@ -22,8 +22,8 @@
 #define CHECK_INTERVAL_MS 1000 /* how often the file itself is looked at */
 #define RETRY_INTERVAL_MS 200  /* how often a snapshot that failed is tried again */
 #define PAGES_AT_LEAST 2       /* LMDB's two meta pages */
-#define PAGE_SIZE_LEAST 4096
-#define CONTACT_AHEAD_MS 5000 /* a contact further in the future is another clock's */
+#define FILE_AT_LEAST 8192     /* bytes: they, and no page is smaller than 4096 */
+#define CONTACT_AHEAD_MS 5000  /* a contact further in the future is another clock's */
 
 struct snapshot {
 	char *directory; /* STATE_DIR/snapshot */
@@ -238,7 +238,7 @@ look_at_files(struct snapshot *snapshot)
 		return fail(
 		    snapshot, SNAPSHOT_UNUSABLE, "%s: %s", snapshot->data_path, strerror(errno));
 	}
-	if (status.st_size < PAGES_AT_LEAST * PAGE_SIZE_LEAST)
+	if (status.st_size < FILE_AT_LEAST)
 		return fail_truncated(snapshot);
 	if (!snapshot->makes_lock && stat(snapshot->lock_path, &status) != 0)
 		return fail(
@@ -304,8 +304,7 @@ open_environment(struct snapshot *snapshot)
 	int code = create_environment(snapshot);
 	if (code != 0)
 		return fail_lmdb(snapshot, code);
-	if (!stat_opened(snapshot, &status) ||
-	    (uint64_t)status.st_size < PAGES_AT_LEAST * PAGE_SIZE_LEAST ||
+	if (!stat_opened(snapshot, &status) || (uint64_t)status.st_size < FILE_AT_LEAST ||
 	    mdb_env_stat(snapshot->env, &about) != 0)
 		return fail_truncated(snapshot);
 	snapshot->inode = status.st_ino;
@@ -597,31 +596,32 @@ enum snapshot_result
 snapshot_domain_for(
     struct snapshot *snapshot, const char *name, struct domain_record *out, const char **owner)
 {
-	struct domain_record spare;
+	struct domain_record retired;
 	bool have_retired = false;
 
 	/* The nearest row that speaks wins; a retired one only if no live one speaks further up. */
 	for (const char *at = name; at != NULL; at = domain_parent(at)) {
-		struct domain_record *record = have_retired ? &spare : out;
-		const enum snapshot_result result = find(snapshot, SNAPSHOT_DOMAIN, at, record);
+		const enum snapshot_result result = find(snapshot, SNAPSHOT_DOMAIN, at, out);
 
 		if (result == SNAPSHOT_NOT_FOUND)
 			continue;
 		if (result != SNAPSHOT_OK)
 			return result;
-		if (at != name && !speaks_for_subdomains(record))
+		if (at != name && !speaks_for_subdomains(out))
 			continue;
-		if (record->retired_at != 0 && have_retired)
+		if (out->retired_at != 0 && have_retired)
 			continue;
-		if (have_retired)
-			*out = spare;
 		if (owner != NULL)
 			*owner = at;
-		if (record->retired_at == 0)
+		if (out->retired_at == 0)
 			return SNAPSHOT_OK;
+		retired = *out;
 		have_retired = true;
 	}
-	return have_retired ? SNAPSHOT_OK : SNAPSHOT_NOT_FOUND;
+	if (!have_retired)
+		return SNAPSHOT_NOT_FOUND;
+	*out = retired;
+	return SNAPSHOT_OK;
 }
 
 /* --- walks ----------------------------------------------------------------------------- */
