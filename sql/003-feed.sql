@@ -519,6 +519,21 @@ end
 $$;
 comment on function mxhold.feed_since(bigint) is 'Present state of every key that changed after a version, in the order relay, customer, domain';
 
+-- Who lost his snapshot also lost what was retired in it, and may hold mail for it.
+create function mxhold.feed_gone(lifetime interval) returns setof mxhold.feed_row
+language sql stable security definer
+set search_path = pg_catalog, mxhold, pg_temp
+set jit = off
+as $$
+	select distinct 'domain'::text collate "C", t.key, false, null::text collate "C", null::text, null::integer,
+		null::bigint, null::integer, null::bigint, null::bigint, null::text, null::text, null::text
+	from mxhold.touched t join mxhold.commit_log c on c.tx = t.tx
+	where t.kind = 'domain' and c.at > clock_timestamp() - lifetime
+		and not exists (select from mxhold.domain d where d.name = t.key)
+	order by t.key;
+$$;
+comment on function mxhold.feed_gone(interval) is 'Domains that were removed or renamed within an age (at most the 30 days of feed_maintain), by name, as rows that are gone';
+
 create function mxhold.feed_state(applied_version bigint, applied_stamp text)
 returns table (epoch text, version bigint, stamp text, floor bigint, same_history boolean, relay text, region text,
 	empty boolean, confirmation bigint, read_only boolean, server_time timestamptz)

@@ -84,6 +84,22 @@ retire_domain(struct apply *apply, const char *key)
 	return good(apply, snapshot_put_domain(apply->writer, key, &old));
 }
 
+/*
+ * A load without an old set tells only that it is gone. Its names below count as well, since
+ * include_subdomains may have been set.
+ */
+static bool
+put_gone_domain(struct apply *apply, const char *key)
+{
+	const struct domain_record record = {.include_subdomains = true, .retired_at = apply->now};
+	struct domain_record old;
+
+	if (find_domain(apply, key, &old)) /* it will be carried over whole */
+		return true;
+	apply->carried++;
+	return good(apply, snapshot_put_domain(apply->writer, key, &record));
+}
+
 static bool
 retire_customer(struct apply *apply, const char *key)
 {
@@ -172,6 +188,8 @@ put_row(struct apply *apply, const struct row *row)
 static bool
 drop_row(struct apply *apply, const struct row *row)
 {
+	if (apply->load)
+		return row->kind != ROW_DOMAIN || put_gone_domain(apply, row->key);
 	switch (row->kind) {
 	case ROW_DOMAIN: return retire_domain(apply, row->key);
 	case ROW_CUSTOMER: return retire_customer(apply, row->key);
@@ -185,7 +203,7 @@ count_row(struct apply *apply, const struct row *row)
 	apply->rows++;
 	if (row->kind == ROW_DOMAIN && row->fault == ROW_BAD_KEY)
 		apply->passed++;
-	else if (row->kind == ROW_DOMAIN)
+	else if (row->kind == ROW_DOMAIN && row->present)
 		apply->domains++;
 	if (row->kind == ROW_RELAY && row->present && strcmp(row->key, apply->relay) == 0)
 		apply->own_row = true;
@@ -199,7 +217,7 @@ take_row(struct apply *apply, const struct row *row)
 		return true;
 	if (row->present)
 		return put_row(apply, row);
-	return apply->load || drop_row(apply, row);
+	return drop_row(apply, row);
 }
 
 bool
@@ -214,9 +232,12 @@ apply_row(struct apply *apply, const struct row *row)
 bool
 apply_end(struct apply *apply, const struct snapshot_meta *meta, int64_t queue_lifetime)
 {
-	if (apply->load && !good(apply, snapshot_load_carry_over(apply->writer, apply->now,
-					    queue_lifetime, &apply->carried)))
+	uint64_t carried = 0;
+
+	if (apply->load && !good(apply, snapshot_load_carry_over(
+					    apply->writer, apply->now, queue_lifetime, &carried)))
 		return false;
+	apply->carried += carried;
 	return good(apply, snapshot_commit(apply->writer, meta));
 }
 

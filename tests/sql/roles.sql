@@ -24,7 +24,7 @@ from pg_class c, unnest(array['mxhold_soc', 'mxhold_relay', 'mxhold_status']) r 
 where c.relnamespace = 'mxhold'::regnamespace and c.relkind = 'S';
 
 create temp table run (name text, roles text);
-insert into run values ('feed_state', 'mxhold_relay'), ('feed_full', 'mxhold_relay'), ('feed_since', 'mxhold_relay'), ('heartbeat', 'mxhold_relay'),
+insert into run values ('feed_state', 'mxhold_relay'), ('feed_full', 'mxhold_relay'), ('feed_since', 'mxhold_relay'), ('feed_gone', 'mxhold_relay'), ('heartbeat', 'mxhold_relay'),
 	('feed_maintain', 'mxhold_relay'), ('epoch', 'mxhold_soc mxhold_status'), ('version', 'mxhold_soc mxhold_status'),
 	('customer_set_regions', 'mxhold_soc'), ('is_full_name', 'mxhold_soc'), ('name_normal', 'mxhold_soc'), ('parents', 'mxhold_soc'),
 	('address_class', 'mxhold_soc'), ('address_parse', 'mxhold_soc'), ('next_hop_normal', 'mxhold_soc'), ('next_hop_host', 'mxhold_soc'),

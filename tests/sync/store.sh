@@ -88,6 +88,19 @@ heals 'meta pages wiped'
 rm -f "$data"
 sleep 1.5
 heals 'removed'
+
+# --- what was removed lately may still be held: the relay that lost its snapshot must go on knowing it
+pg_sql -c "insert into mxhold.domain (name, customer) values ('gone.example', 'acme'), ('back.example', 'acme'), ('old-name.example', 'acme')"
+pg_sql -c "delete from mxhold.domain where name in ('gone.example', 'back.example'); insert into mxhold.domain (name, customer) values ('back.example', 'acme')"
+pg_sql -c "update mxhold.domain set name = 'new-name.example' where name = 'old-name.example'"
+as_row() { "$dump" "$state" a all 2>/dev/null | grep "^$1|.*|$2$" >/dev/null; }
+try 'removed: retired' wait_for 5 as_row gone.example retired
+rm -f "$data"
+sleep 1.5
+heals 'removed again'
+try 'the snapshot was lost: what was removed is still retired' as_row gone.example retired
+try 'and the old name of a renamed domain' as_row old-name.example retired
+try 'and what was added again is not' as_row back.example live
 ok "$(log_has 'event=snapshot-set-aside' && echo 0 || echo 1)" 'what was beyond use was set aside'
 
 # --- while the authority is away
