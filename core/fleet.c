@@ -211,6 +211,17 @@ fleet_add_own_address(struct fleet *fleet, const struct ip *address)
 	return add_address(fleet, true, address);
 }
 
+size_t
+fleet_own_addresses(const struct fleet *fleet, struct ip *out, size_t room)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < fleet->addresses.count && count < room; i++)
+		if (fleet->addresses.list[i].self)
+			out[count++] = fleet->addresses.list[i].address;
+	return count;
+}
+
 enum fleet_member
 fleet_name(const struct fleet *fleet, const char *normal_name)
 {

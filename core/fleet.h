@@ -28,6 +28,9 @@ bool fleet_add(struct fleet *fleet, const char *relay, const char *names, const 
 bool fleet_add_own_address(struct fleet *fleet, const struct ip *address)
     __attribute__((warn_unused_result));
 
+/* Writes up to `room` of this relay's own addresses to `out`, in ascending order. How many? */
+size_t fleet_own_addresses(const struct fleet *fleet, struct ip *out, size_t room);
+
 enum fleet_member fleet_name(const struct fleet *fleet, const char *normal_name);
 enum fleet_member fleet_address(const struct fleet *fleet, const struct ip *address);
 

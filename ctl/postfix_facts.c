@@ -159,6 +159,7 @@ facts_free(struct pf_facts *facts)
 	free(facts->main);
 	free(facts->master);
 	free(facts->local);
+	free(facts->row_addresses);
 	strings_free(&facts->published);
 	*facts = (struct pf_facts){0};
 }

@@ -59,6 +59,7 @@ struct pf_facts {
 	long long queue_lifetime;          /* seconds */
 	const struct ip *public_addresses; /* configuration's, else the snapshot's */
 	size_t public_count;
+	struct ip *row_addresses; /* what they point to when they are the snapshot's; else NULL */
 	/* the host and the snapshot */
 	struct ip *local;
 	size_t local_count;

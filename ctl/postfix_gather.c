@@ -19,6 +19,7 @@
 #include <sys/stat.h>
 
 #define FILE_MAX (16u << 20)
+#define ROW_ADDRESSES_MAX (RELAY_NAMES_SIZE / 2) /* of two bytes or more each */
 #define POSTCONF_SECONDS 20
 
 /* What the findings look at, beside the overlay's own parameters. */
@@ -253,6 +254,19 @@ compare_names(struct snapshot *snapshot, const struct conf *conf, struct pf_fact
 			strings_add(&facts->published, mem_string(normal));
 }
 
+/* Where mxhold.conf names no public addresses, those of the relay's row are meant. */
+static void
+take_addresses(struct snapshot *snapshot, struct pf_facts *facts)
+{
+	const struct fleet *fleet = snapshot_fleet(snapshot);
+
+	if (fleet == NULL || facts->public_count > 0)
+		return;
+	facts->row_addresses = mem_resize(NULL, ROW_ADDRESSES_MAX, sizeof(*facts->row_addresses));
+	facts->public_count = fleet_own_addresses(fleet, facts->row_addresses, ROW_ADDRESSES_MAX);
+	facts->public_addresses = facts->row_addresses;
+}
+
 static void
 gather_snapshot(
     const struct conf *conf, const struct facts_hits *candidates, struct pf_facts *facts)
@@ -265,6 +279,7 @@ gather_snapshot(
 		facts->snapshot_used = true;
 		compare_domains(snapshot, candidates, facts);
 		compare_names(snapshot, conf, facts);
+		take_addresses(snapshot, facts);
 		snapshot_end(snapshot);
 	}
 	snapshot_free(snapshot);

@@ -145,6 +145,13 @@ START_TEST(test_fleet_shared)
 	ck_assert_int_eq(fleet_address(shared, &ip), FLEET_OTHER);
 	ck_assert(ip_parse("192.0.2.3", &ip));
 	ck_assert_int_eq(fleet_address(shared, &ip), FLEET_SELF);
+
+	struct ip own[2];
+	char text[IP_TEXT_SIZE];
+	ck_assert_int_eq(fleet_own_addresses(shared, own, 2), 2);
+	ck_assert_str_eq(ip_format(&own[0], text), "192.0.2.1");
+	ck_assert_str_eq(ip_format(&own[1], text), "192.0.2.3");
+	ck_assert_int_eq(fleet_own_addresses(shared, own, 1), 1);
 	fleet_free(shared);
 }
 END_TEST
