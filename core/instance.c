@@ -192,10 +192,22 @@ instance_forget(struct instance *instance)
 	instance_close(&instance->older_fd);
 }
 
+/* Has a newer one taken over? (Else the pid file is ours, or was removed.) */
+static bool
+instance_is_overtaken(const struct instance *instance)
+{
+	struct stat there;
+
+	return instance->fd >= 0 && !instance_is_ours(instance) &&
+	       lstat(instance->path, &there) == 0;
+}
+
 void
 instance_release(struct instance *instance)
 {
 	if (instance->path != NULL && instance_is_ours(instance))
 		(void)unlink(instance->path);
+	else if (instance->path != NULL && instance_is_overtaken(instance))
+		(void)instance_end_older(instance);
 	instance_close(&instance->fd);
 }

@@ -39,7 +39,10 @@ pid_t instance_end_older(struct instance *instance);
  * trust. The parent's lock stays with the parent.
  */
 void instance_forget(struct instance *instance);
-/* Removes the pid file if it is still ours. Under the lock. */
+/*
+ * Removes the pid file if it is still ours. Under the lock. If a newer one took over before we
+ * could end the one before us, nobody else knows that one: it is ended now.
+ */
 void instance_release(struct instance *instance);
 
 #endif

@@ -551,6 +551,24 @@ START_TEST(test_newer_instance_takes_over_from_a_stopped_one)
 }
 END_TEST
 
+/* Of several that are started at once, one may be ended before it could end the one before it. */
+START_TEST(test_overtaken_instance_ends_the_one_before)
+{
+	pid_t older = start_toy(1), overtaken;
+
+	(void)wait_answer(0, 1, 3000);
+	set_mode("die");
+	overtaken = start_toy(5);
+	pause_ms(100);
+	set_mode("");
+	(void)start_toy(6);
+	(void)wait_answer(0, 6, 3000);
+	ck_assert_int_eq(wait_end(overtaken, 3000), 0);
+	ck_assert_int_eq(wait_end(older, 3000), 0);
+	(void)wait_answer(0, 6, 1000);
+}
+END_TEST
+
 START_TEST(test_stale_pid_file_harms_nobody)
 {
 	pid_t bystander = fork();
@@ -630,6 +648,7 @@ main(void)
 	tcase_add_test(tcase, test_removed_socket_is_published_again);
 	tcase_add_test(tcase, test_newer_instance_takes_over_without_a_gap);
 	tcase_add_test(tcase, test_newer_instance_takes_over_from_a_stopped_one);
+	tcase_add_test(tcase, test_overtaken_instance_ends_the_one_before);
 	tcase_add_test(tcase, test_stale_pid_file_harms_nobody);
 	tcase_add_test(tcase, test_child_ends_with_its_parent);
 	tcase_add_test(tcase, test_ask_gives_up_for_a_signal);
