@@ -122,6 +122,7 @@ run_program(const char *const *argv, const char *mail_config, int seconds, bool 
 	result.ended = whole && WIFEXITED(status) && WEXITSTATUS(status) != 127;
 	result.status = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 	result.length = texts[0].length;
+	result.cut = result.length >= OUTPUT_MAX;
 	result.output = text_take(&texts[0]);
 	result.errors = text_take(&texts[1]);
 	return result;

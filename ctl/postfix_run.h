@@ -13,6 +13,7 @@
 struct run_result {
 	bool ended;   /* false: could not be started, was killed, or took too long */
 	int status;   /* its exit status */
+	bool cut;     /* there was more output than is kept */
 	char *output; /* stdout; at most 64 MB */
 	size_t length;
 	char *errors; /* stderr */

@@ -24,10 +24,26 @@ same_as_made() {
 	[ "$(cd "$relay/etc" && find . | sort)" = "$(cd "$relay/etc.made" && find . | sort)" ]
 }
 
+queue_has() {
+	[ "$(queue_ids | wc -l)" -eq "$1" ]
+}
+
+# refuses_queue WHEN TEXT: rollback refuses for the queue's sake, and touches nothing
+refuses_queue() {
+	status=0
+	pfc rollback >"$relay/out" 2>&1 || status=$?
+	is "$status" 75 "$1: rollback waits for the queue"
+	like "$(cat "$relay/out")" "$2" 'it says how much there is'
+	like "$(cat "$relay/out")" 'drain it first' 'and the cure'
+	is "$(identity "$main" "$master" "$relay"/etc/mxhold-saved/*)" "$before" 'and touches nothing'
+}
+
 value() {
 	postconf -c "$relay/etc" -xh "$1"
 }
 
+allow=127.0.0.0/8
+hop="[127.0.0.3]:$((port + 1))"
 relay_make dedicated
 relay_daemons
 pf_start "$relay"
@@ -51,6 +67,28 @@ STATUS
 before=$(identity "$main" "$master" "$relay"/etc/mxhold-saved/*)
 try 'apply again' pfc apply
 is "$(identity "$main" "$master" "$relay"/etc/mxhold-saved/*)" "$before" 'it has changed nothing, not even an inode'
+
+# --- customers' mail in the queue (nobody listens at its next hop)
+smtp_talk 'EHLO x' 'MAIL FROM:<a@b.example>' 'RCPT TO:<one@customer.example>' DATA '~Subject: x' . >/dev/null
+smtp_talk 'EHLO x' 'MAIL FROM:<>' 'RCPT TO:<two@customer.example>' DATA '~Subject: x' . >/dev/null
+try 'mail for a customer is held' wait_for 10 queue_has 2
+refuses_queue "it runs" '2 messages for customers'
+pf_stop "$relay"
+refuses_queue "it is stopped" '2 messages for customers'
+pf_start "$relay"
+# A postqueue that fails, in a mount namespace of its own.
+printf '#!/bin/sh\necho "postqueue: fatal: no" >&2\nexit 69\n' >"$relay/postqueue"
+chmod 755 "$relay/postqueue"
+# shellcheck disable=SC2016
+broken() {
+	unshare -m sh -c 'mount --bind "$1/postqueue" /usr/sbin/postqueue && shift && exec "$@"' sh "$relay" \
+		"${CTL:-$bin/mxholdctl}" -c "$relay/mxhold.conf" postfix rollback --overlay postfix-conf/overlay.conf
+}
+status=0
+broken >"$relay/out" 2>&1 || status=$?
+is "$status" 75 'a queue that cannot be read: rollback refuses'
+like "$(cat "$relay/out")" 'cannot be told: postqueue: postqueue: fatal: no' 'and says why'
+pf_run "$relay" postsuper -c "$relay/etc" -d ALL >/dev/null 2>&1
 try 'rollback' pfc rollback
 try 'rollback: bytes, mode, owner and time are those of before' same_as_made
 try 'rollback again is nothing' pfc rollback
@@ -94,7 +132,7 @@ smtpd_relay_restrictions =
 	# nobody logs in here
 	defer_unauth_destination
 relay_domains = corp.example, inline:{other.example=x},   !no.example
-transport_maps = inline:{corp.example=smtp:[192.0.2.40]}
+transport_maps = inline:{corp.example=smtp:[192.0.2.40]}, inline:{{wait.example = retry:4.0.0 not now}}
 parent_domain_matches_subdomains = relay_domains, smtpd_access_maps
 message_size_limit = 20000000
 mailbox_size_limit = 0
@@ -130,7 +168,7 @@ like "$(value smtpd_relay_restrictions)" 'permit_mynetworks, *reject_unauth_dest
 	'restrictions: the others stay, and strangers are refused for good'
 like "$(value relay_domains)" '^corp.example, inline:\{other.example=x\}, *!no.example, \.corp\.example, socketmap:unix:mxhold/map:relay_domains$' \
 	'relay_domains: the others stay, with their subdomains'
-is "$(value transport_maps)" 'socketmap:unix:mxhold/map:transport, inline:{corp.example=smtp:[192.0.2.40]}' \
+is "$(value transport_maps)" 'socketmap:unix:mxhold/map:transport, inline:{corp.example=smtp:[192.0.2.40]}, inline:{{wait.example = retry:4.0.0 not now}}' \
 	'transport_maps: ours first, the others stay'
 is "$(value parent_domain_matches_subdomains)" 'smtpd_access_maps' 'parent_domain_matches_subdomains: only what must go'
 is "$(value relay_recipient_maps)" 'inline:{boss@corp.example=x}, socketmap:unix:mxhold/map:transport' \
@@ -148,6 +186,22 @@ is "$gone" '' 'no other line of main.cf is touched'
 before=$(identity "$main" "$master" "$relay"/etc/mxhold-saved/*)
 try 'apply --shared again' pfc apply --shared
 is "$(identity "$main" "$master" "$relay"/etc/mxhold-saved/*)" "$before" 'it has changed nothing, not even an inode'
+
+# --- the queue of a shared relay: only customers' mail counts
+printf 'Subject: x\n\nx\n' | pf_run "$relay" sendmail -C "$relay/etc" -f a@corp.example me@wait.example
+try 'other mail waits' wait_for 10 queue_has 1
+smtp_talk 'EHLO x' 'MAIL FROM:<a@b.example>' 'RCPT TO:<one@customer.example>' DATA '~Subject: x' . >/dev/null
+try 'and a customer'"'"'s' wait_for 10 queue_has 2
+refuses_queue 'a shared relay' ' 1 messages for customers'
+try 'rollback --force' pfc rollback --force
+rm -rf "$relay/etc/mxhold-saved"
+try 'as before' same_as_made
+try 'apply --shared' pfc apply --shared
+pf_queue "$relay" | sed -n 's/.*"queue_id": "\([^"]*\)".*customer.example.*/\1/p' | pf_run "$relay" postsuper -c "$relay/etc" -d - 2>/dev/null
+try 'other mail alone' queue_has 1
+try 'does not hold back' pfc rollback
+try 'as before' same_as_made
+try 'apply --shared' pfc apply --shared
 
 # --- an edit in between
 sleep 1
