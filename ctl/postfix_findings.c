@@ -339,13 +339,36 @@ judge_customers(struct judge *j)
 		    "run plan again when mxhold-sync has loaded");
 }
 
+/* A restriction that must stand nowhere, as the answer of a table? */
+static bool
+judge_answered_word(struct judge *j, const struct facts_hit *hit)
+{
+	for (size_t i = 0; i < sizeof(forbidden) / sizeof(forbidden[0]); i++)
+		if (strcmp(hit->what, forbidden[i].word) == 0) {
+			refuse(j, forbidden[i].word,
+			    mem_format("%s: table %s answers %s: %s", hit->parameter, hit->table,
+				forbidden[i].word, forbidden[i].cause),
+			    forbidden[i].cure);
+			return true;
+		}
+	return false;
+}
+
 static void
 judge_table_actions(struct judge *j)
 {
 	const struct facts_hits *hits = &j->facts->table_actions;
 	for (size_t i = 0; i < hits->count; i++) {
 		const struct facts_hit *hit = &hits->items[i];
-		if (strcmp(hit->what, "HOLD") == 0)
+		if (judge_answered_word(j, hit))
+			continue;
+		if (*hit->what == '\0')
+			warn(j, hit->parameter,
+			    mem_format("%s: table %s could not be read: whether it has FILTER, "
+				       "REDIRECT, BCC, DISCARD or permit_mx_backup is not known",
+				hit->parameter, hit->table),
+			    "look at it yourself");
+		else if (strcmp(hit->what, "HOLD") == 0)
 			warn(j, hit->parameter,
 			    mem_format("%s: table %s has the action HOLD; what is on hold does not "
 				       "expire",

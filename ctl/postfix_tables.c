@@ -3,10 +3,10 @@
  */
 #include "ctl/postfix_tables.h"
 
+#include "ctl/postfix_actions.h"
 #include "ctl/postfix_gather.h"
 #include "ctl/postfix_run.h"
 
-#include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -36,7 +36,6 @@ static const struct {
 
 static const char *const walkable[] = {
     "hash:", "btree:", "lmdb:", "cdb:", "dbm:", "sdbm:", "texthash:", "inline:"};
-static const char *const pattern_types[] = {"regexp:", "pcre:"};
 
 static const char *
 without_proxy(const char *table)
@@ -196,140 +195,10 @@ gather_list(struct pf_facts *facts, struct facts_hits *candidates, const char *p
 	pf_tokens_free(&tokens);
 }
 
-/* --- actions ------------------------------------------------------------------------------- */
-
-/* Behind a pattern ("/^X:/i"), or behind a key. */
-static const char *
-skip_key(const char *line, bool is_pattern)
-{
-	if (!is_pattern)
-		return line + strcspn(line, " \t");
-	if (*line == '!')
-		line++;
-	char delimiter = *line;
-	if (delimiter != '\0')
-		line++;
-	while (*line != '\0' && *line != delimiter)
-		line += line[0] == '\\' && line[1] != '\0' ? 2 : 1;
-	return line + strcspn(line, " \t");
-}
-
-void
-tables_action(const char *line, bool is_pattern, char *out, size_t size)
-{
-	size_t length = 0;
-	line += strspn(line, " \t");
-	out[0] = '\0';
-	if (*line == '\0' || *line == '#')
-		return;
-	line = skip_key(line, is_pattern);
-	line += strspn(line, " \t");
-	while (isalpha((unsigned char)*line) && length + 1 < size)
-		out[length++] = (char)toupper((unsigned char)*line++);
-	out[length] = '\0';
-}
-
-static void
-note_action(struct pf_facts *facts, const char *parameter, const char *table, const char *action)
-{
-	static const char *const words[] = {"FILTER", "REDIRECT", "BCC", "DISCARD", "HOLD"};
-	struct facts_hits *hits = &facts->table_actions;
-	for (size_t i = 0; i < hits->count; i++)
-		if (strcmp(hits->items[i].parameter, parameter) == 0 &&
-		    strcmp(hits->items[i].table, table) == 0 &&
-		    strcmp(hits->items[i].what, action) == 0)
-			return;
-	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
-		if (strcmp(words[i], action) == 0)
-			facts_hit_add(hits, parameter, table, action);
-}
-
-/* A table that stands in the setting: any of the words in it counts. */
-static void
-scan_inline(struct pf_facts *facts, const char *parameter, const char *table)
-{
-	char word[32];
-	size_t length = 0;
-	for (const char *at = table;; at++) {
-		if (isalpha((unsigned char)*at)) {
-			if (length + 1 < sizeof(word))
-				word[length++] = (char)toupper((unsigned char)*at);
-			continue;
-		}
-		word[length] = '\0';
-		note_action(facts, parameter, table, word);
-		length = 0;
-		if (*at == '\0')
-			return;
-	}
-}
-
-static void
-scan_table(struct pf_facts *facts, const char *parameter, const char *table)
-{
-	const char *name = without_proxy(table);
-	bool is_pattern =
-	    has_type(name, pattern_types, sizeof(pattern_types) / sizeof(pattern_types[0]));
-	const char *path = strchr(name, ':');
-	if (path == NULL || path[1] != '/' || strncmp(name, "static:", 7) == 0) {
-		scan_inline(facts, parameter, table);
-		return;
-	}
-	size_t length;
-	char action[16], *state = NULL;
-	char *content = gather_file(path + 1, &length);
-	for (char *line = content != NULL ? strtok_r(content, "\n", &state) : NULL; line != NULL;
-	     line = strtok_r(NULL, "\n", &state)) {
-		tables_action(line, is_pattern, action, sizeof(action));
-		note_action(facts, parameter, table, action);
-	}
-	free(content);
-}
-
-static void
-scan_checks(struct pf_facts *facts)
-{
-	static const char *const checks[] = {"header_checks", "mime_header_checks",
-	    "nested_header_checks", "body_checks", "milter_header_checks"};
-	for (size_t i = 0; i < sizeof(checks) / sizeof(checks[0]); i++) {
-		struct pf_tokens tokens = facts_tokens(facts, checks[i]);
-		for (size_t j = 0; j < tokens.count; j++)
-			scan_table(facts, checks[i], tokens.items[j].text);
-		pf_tokens_free(&tokens);
-	}
-}
-
-static bool
-is_access_check(const char *word)
-{
-	size_t length = strlen(word);
-	return strncmp(word, "check_", 6) == 0 && length > 13 &&
-	       strcmp(word + length - 7, "_access") == 0;
-}
-
-/* check_*_access in any setting of main.cf, restriction classes included. */
-static void
-scan_access(struct pf_facts *facts)
-{
-	struct pf_file file = pf_file_parse(facts->main, facts->main_length, PF_MAIN);
-	for (size_t i = 0; i < file.count; i++) {
-		const struct pf_line *line = &file.lines[i];
-		struct pf_tokens tokens =
-		    pf_tokens_split(file.bytes, line->value_start, line->end, PF_LIST);
-		for (size_t j = 0; j + 1 < tokens.count; j++)
-			if (is_access_check(tokens.items[j].text) &&
-			    strstr(tokens.items[j + 1].text, "reject_unlisted_recipient") == NULL)
-				scan_table(facts, line->name, tokens.items[j + 1].text);
-		pf_tokens_free(&tokens);
-	}
-	pf_file_free(&file);
-}
-
 void
 tables_gather(struct pf_facts *facts, struct facts_hits *candidates, bool verbose)
 {
 	for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++)
 		gather_list(facts, candidates, lists[i].parameter, lists[i].keyed, verbose);
-	scan_checks(facts);
-	scan_access(facts);
+	actions_gather(facts, verbose);
 }

@@ -3,8 +3,8 @@
  * that would lead mail elsewhere.
  *
  * A table is asked by postmap(1), as Postfix would; tables that can be walked are read whole (up to
- * 64 MB of them), the text of checks is read from its file. Databases behind a network are asked
- * for one random name only.
+ * 64 MB of them); postfix_actions.c looks at what checks answer. Databases behind a network are
+ * asked for one random name only.
  */
 #ifndef MXHOLD_CTL_POSTFIX_TABLES_H
 #define MXHOLD_CTL_POSTFIX_TABLES_H
@@ -14,8 +14,5 @@
 /* Adds probes, other_domains and table_actions to the facts, and every name of a domain in lists
  * and tables that decide about recipients to `candidates`. */
 void tables_gather(struct pf_facts *facts, struct facts_hits *candidates, bool verbose);
-
-/* The action of one line of a table of checks ("FILTER", "OK"; "" for none). Pure. */
-void tables_action(const char *line, bool is_pattern, char *out, size_t size);
 
 #endif

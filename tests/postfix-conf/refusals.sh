@@ -20,6 +20,14 @@ put() {
 	main) printf '%s\n' "$put_rest" | sed 's/=/ = /' >>"$relay/etc/main.cf" ;;
 	master) printf '%b\n' "$put_rest" >>"$relay/etc/master.cf" ;;
 	file) printf '%b\n' "${put_rest#* }" >"$relay/${put_rest%% *}" ;;
+	db)
+		put_type=${put_rest%% *}
+		put_rest=${put_rest#* }
+		put_name=$relay/${put_rest%% *}
+		printf '%b\n' "${put_rest#* }" >"$put_name"
+		postmap -c "$relay/etc" "$put_type:$put_name"
+		rm "$put_name"
+		;;
 	conf) sed -i "s|^${put_rest%% =*} = .*|$put_rest|" "$relay/mxhold.conf" ;;
 	unconf) sed -i "/^$put_rest = /d" "$relay/mxhold.conf" ;;
 	opt)
@@ -68,6 +76,7 @@ found() {
 
 judge_case() {
 	relay_reset
+	rm -f "$relay/a" "$relay/a.db"
 	shared=
 	case $1 in dedicated) conf_write yes ;; *) conf_write no ;; esac
 	[ "$1" != shared ] || shared=--shared

@@ -2,9 +2,10 @@
  * Tests of the pure parts of `mxholdctl postfix`: the parser that keeps every byte, the overlay,
  * and plans made from facts without a Postfix.
  */
+#include "ctl/postfix_actions.h"
 #include "ctl/postfix_live.h"
 #include "ctl/postfix_plan.h"
-#include "ctl/postfix_tables.h"
+#include "ctl/postfix_queue.h"
 
 #include <check.h>
 #include <stdio.h>
@@ -311,25 +312,30 @@ END_TEST
 static const struct {
 	const char *line;
 	bool is_pattern;
-	const char *action;
+	const char *word;
 } actions[] = {
     {"/^X:/ FILTER smtp:[x]", true, "FILTER"},
     {"!/^X:/i redirect a@b", true, "REDIRECT"},
-    {"/a\\/b FILTER/ OK", true, "OK"},
+    {"/a\\/b FILTER/ OK", true, ""},
     {"# /x/ FILTER y", true, ""},
     {"if /x/", true, ""},
     {"", true, ""},
     {"/unclosed", true, ""},
-    {"example.com REJECT no FILTER", false, "REJECT"},
+    {"example.com REJECT no FILTER", false, ""},
+    {"example.com 550 5.7.1 FILTER", false, ""},
     {"10.0.0.0/8\tHOLD", false, "HOLD"},
     {"key", false, ""},
+    {"key permit_mx_backup", false, "permit_mx_backup"},
+    {"key reject_unknown_client_hostname, Permit_MX_Backup", false, "permit_mx_backup"},
+    {"key permit_mx_backup_networks", false, ""},
+    {"key REJECT permit_mx_backup is not for you", false, ""},
+    {"key reject_unverified_recipient permit", false, "reject_unverified_recipient"},
 };
 
 START_TEST(table_actions)
 {
-	char action[16];
-	tables_action(actions[_i].line, actions[_i].is_pattern, action, sizeof(action));
-	ck_assert_str_eq(action, actions[_i].action);
+	const char *result = actions_result(actions[_i].line, actions[_i].is_pattern);
+	ck_assert_str_eq(actions_word(result), actions[_i].word);
 }
 END_TEST
 
@@ -347,6 +353,39 @@ static const struct {
     {"450 4.7.1 later", true, false},
     {"451 4.7.1 Service unavailable - try again later", false, true},
 };
+
+static const struct {
+	const char *line;
+	bool counts;
+} queue_lines[] = {
+    {"{\"recipients\": [{\"address\": \"a@ours.example\"}]}", true},
+    {"{\"recipients\": [{\"address\": \"a@b.example\"}]}", false},
+    {"{\"recipients\": [{\"address\": \"a@b.example\"}, {\"address\": \"a@ours.example\"}]}", true},
+    {"{\"recipients\": [{\"address\": \"\\\"x@b.example\\\"@ours.example\"}]}", true},
+    {"{\"recipients\": [{\"address\": \"\\\"x@ours.example\\\"@b.example\"}]}", false},
+    {"{\"recipients\": [{\"address\": \"root\"}]}", false},
+    {"{\"recipients\": []}", false},
+    /* what cannot be read counts */
+    {"{\"recipients\": [{\"reason\": \"x\"}]}", true},
+    {"{\"recipients\": 1}", true},
+    {"{\"queue_id\": \"x\"}", true},
+    {"{\"recipients\": [{\"addr", true},
+    {"[]", true},
+    {"", true},
+};
+
+static bool
+is_ours(void *context, const char *domain)
+{
+	return strcmp(domain, context) == 0;
+}
+
+START_TEST(queue_lines_count)
+{
+	char ours[] = "ours.example";
+	ck_assert(queue_line_counts(queue_lines[_i].line, is_ours, ours) == queue_lines[_i].counts);
+}
+END_TEST
 
 START_TEST(smtp_replies)
 {
@@ -371,6 +410,7 @@ main(void)
 	tcase_add_loop_test(tests, plan_edits, 0, COUNT(plan_cases));
 	tcase_add_loop_test(tests, floor_values, 0, COUNT(floors));
 	tcase_add_loop_test(tests, table_actions, 0, COUNT(actions));
+	tcase_add_loop_test(tests, queue_lines_count, 0, COUNT(queue_lines));
 	tcase_add_loop_test(tests, smtp_replies, 0, COUNT(replies));
 	suite_add_tcase(suite, tests);
 	SRunner *runner = srunner_create(suite);
