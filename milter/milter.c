@@ -1,7 +1,7 @@
 /*
- * milter: see milter.h. In: the configuration, signals (through core/supervise). Out: the socket
- * `milter` below [paths] socket_dir, which outlives every child: who connects while one is replaced
- * waits for the next.
+ * milter: see milter.h. In: the configuration (core/service), signals (core/supervise). Out: the
+ * socket `milter` below [paths] socket_dir, which outlives every child: who connects while one is
+ * replaced waits for the next.
  */
 #include "milter/milter.h"
 
@@ -12,25 +12,16 @@
 #include "milter/serve.h"
 
 #include <errno.h>
-#include <limits.h>
-#include <stdlib.h>
+#include <stdio.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sysexits.h>
 #include <unistd.h>
 
-#define DESCRIPTORS_WANTED 8192
-
 struct milter {
-	struct conf *conf;
-	const char *config;
-	char socket_dir[PATH_MAX]; /* as it was at the start: another one needs a restart */
-	struct daemon_identity identity;
+	struct service *service;
 	struct listener listener;
 	int dead_fd;
-	char pid_path[PATH_MAX + sizeof("/milter.pid")];
 };
 
 /* --- what the parent does for core/supervise ------------------------------------------- */
@@ -74,9 +65,9 @@ milter_publish(void *context)
 	struct listener made;
 
 	if (milter->dead_fd < 0)
-		milter->dead_fd = open_dead_socket(milter->socket_dir);
-	if (milter->dead_fd < 0 ||
-	    !listener_open(&made, milter->socket_dir, "milter", milter->identity.socket_gid))
+		milter->dead_fd = open_dead_socket(milter->service->socket_dir);
+	if (milter->dead_fd < 0 || !listener_open(&made, milter->service->socket_dir, "milter",
+				       milter->service->identity.socket_gid))
 		return false;
 	listener_close(&milter->listener);
 	milter->listener = made;
@@ -88,7 +79,7 @@ milter_serve(void *context)
 {
 	const struct milter *milter = context;
 	const struct serve_setup setup = {
-	    .conf = milter->conf,
+	    .conf = milter->service->conf,
 	    .listener = &milter->listener,
 	    .dead_fd = milter->dead_fd,
 	};
@@ -109,53 +100,12 @@ milter_probe(void *context, int hang_ms, int wake_fd)
 	return answer;
 }
 
-/* What a new configuration cannot change while we run. */
-static void
-milter_tell_fixed(const struct milter *milter, const struct conf *conf)
-{
-	if (strcmp(milter->socket_dir, conf->paths.socket_dir) != 0)
-		log_event(LOG_WARNING, "restart-needed", kv("key", "[paths] socket_dir"),
-		    kv("still", milter->socket_dir));
-	if (milter->identity.change &&
-	    (strcmp(milter->conf->users.milter, conf->users.milter) != 0 ||
-		strcmp(milter->conf->users.group, conf->users.group) != 0 ||
-		strcmp(milter->conf->users.socket_group, conf->users.socket_group) != 0))
-		log_event(LOG_WARNING, "restart-needed", kv("key", "[users]"));
-}
-
-static void
-log_errors(char *errors)
-{
-	char *line, *rest = errors;
-
-	while ((line = strsep(&rest, "\n")) != NULL) {
-		if (*line != '\0')
-			log_event(LOG_ERR, "configuration-error", kv("error", line));
-	}
-}
-
 static bool
 milter_reload(void *context)
 {
-	struct milter *milter = context;
-	char *errors = NULL;
-	size_t length = 0;
-	FILE *stream = open_memstream(&errors, &length);
-	struct conf *conf;
+	const struct milter *milter = context;
 
-	if (stream == NULL)
-		return false;
-	conf = conf_load(milter->config, stream);
-	(void)fclose(stream);
-	if (conf == NULL)
-		log_errors(errors);
-	free(errors);
-	if (conf == NULL)
-		return false;
-	milter_tell_fixed(milter, conf);
-	conf_free(milter->conf);
-	milter->conf = conf;
-	return true;
+	return service_reload(milter->service);
 }
 
 static void
@@ -166,47 +116,14 @@ milter_cleanup(void *context)
 	listener_remove(&milter->listener);
 }
 
-/* --- start --------------------------------------------------------------------------------- */
-
-/* As many descriptors as we may have, up to what we want; as root, as many as we want. */
-static void
-raise_limit(void)
-{
-	struct rlimit limit, more = {DESCRIPTORS_WANTED, DESCRIPTORS_WANTED};
-
-	if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
-		return;
-	if (setrlimit(RLIMIT_NOFILE, &more) == 0)
-		return;
-	limit.rlim_cur =
-	    limit.rlim_max < DESCRIPTORS_WANTED ? limit.rlim_max : (rlim_t)DESCRIPTORS_WANTED;
-	if (setrlimit(RLIMIT_NOFILE, &limit) != 0)
-		log_event(LOG_WARNING, "limit-not-raised", kv("limit", "RLIMIT_NOFILE"));
-}
-
-static bool
-milter_prepare(struct milter *milter)
-{
-	const struct conf *conf = milter->conf;
-
-	if (!daemon_resolve(conf, conf->users.milter, &milter->identity))
-		return false;
-	(void)snprintf(
-	    milter->socket_dir, sizeof(milter->socket_dir), "%s", conf->paths.socket_dir);
-	(void)snprintf(
-	    milter->pid_path, sizeof(milter->pid_path), "%s/milter.pid", milter->socket_dir);
-	return listener_directory(milter->socket_dir);
-}
-
 int
-milter_run(struct conf *conf, const char *config, bool foreground)
+milter_run(struct service *service)
 {
-	struct milter milter = {
-	    .conf = conf, .config = config, .listener = {.fd = -1}, .dead_fd = -1};
+	struct milter milter = {.service = service, .listener = {.fd = -1}, .dead_fd = -1};
 	const struct supervise supervise = {
-	    .name = "mxhold-milter",
-	    .pid_path = milter.pid_path,
-	    .identity = &milter.identity,
+	    .name = service->about->daemon.name,
+	    .pid_path = service->pid_path,
+	    .identity = &service->identity,
 	    .publish = milter_publish,
 	    .serve = milter_serve,
 	    .probe = milter_probe,
@@ -217,17 +134,10 @@ milter_run(struct conf *conf, const char *config, bool foreground)
 	    .hang_ms = 3000,
 	    .drain_ms = SERVE_DRAIN_MS + 5000,
 	};
-	int code = EX_NOUSER;
+	const int code = supervise_run(&supervise);
 
-	if (milter_prepare(&milter)) {
-		raise_limit();
-		code = EX_OSERR;
-		if (foreground || daemon_detach())
-			code = supervise_run(&supervise);
-	}
 	listener_close(&milter.listener);
 	if (milter.dead_fd >= 0)
 		(void)close(milter.dead_fd);
-	conf_free(milter.conf);
 	return code;
 }

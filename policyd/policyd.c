@@ -1,35 +1,23 @@
 /*
- * policyd: see policyd.h. In: the configuration, signals (through core/supervise). Out: the sockets
- * `policy` and `map` below [paths] socket_dir, which outlive every child.
+ * policyd: see policyd.h. In: the configuration (core/service), signals (core/supervise). Out: the
+ * sockets `policy` and `map` below [paths] socket_dir, which outlive every child.
  */
 #include "policyd/policyd.h"
 
 #include "core/listener.h"
-#include "core/log.h"
 #include "core/netstring.h"
 #include "core/supervise.h"
 #include "policyd/server.h"
 
-#include <limits.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
-#include <sysexits.h>
-#include <unistd.h>
-
-#define DESCRIPTORS_WANTED 32768
 
 /* "mxhold.invalid" is no domain of anybody (RFC 2606); any reply shows that the child lives. */
 #define ASK_MAP "28:relay_domains mxhold.invalid,"
 #define ASK_POLICY "request=smtpd_access_policy\nprotocol_state=CONNECT\n\n"
 
 struct policyd {
-	struct conf *conf;
-	const char *config;
-	char socket_dir[PATH_MAX]; /* as it was at the start: another one needs a restart */
-	struct daemon_identity identity;
+	struct service *service;
 	struct listener listener[PROTOCOL_KINDS];
-	char pid_path[PATH_MAX + 16];
 };
 
 /* --- what the parent does for core/supervise --------------------------------------------- */
@@ -42,8 +30,8 @@ policyd_publish(void *context)
 	size_t i;
 
 	for (i = 0; i < PROTOCOL_KINDS; i++) {
-		if (!listener_open(&made, policyd->socket_dir, protocol_of(i)->name,
-			policyd->identity.socket_gid))
+		if (!listener_open(&made, policyd->service->socket_dir, protocol_of(i)->name,
+			policyd->service->identity.socket_gid))
 			return false;
 		listener_close(&policyd->listener[i]);
 		policyd->listener[i] = made;
@@ -55,7 +43,7 @@ static int
 policyd_serve(void *context)
 {
 	const struct policyd *policyd = context;
-	struct server_setup setup = {.conf = policyd->conf};
+	struct server_setup setup = {.conf = policyd->service->conf};
 	size_t i;
 
 	for (i = 0; i < PROTOCOL_KINDS; i++)
@@ -110,7 +98,8 @@ policyd_probe(void *context, int hang_ms, int wake_fd)
 		if (answer != SUPERVISE_UNREACHABLE &&
 		    listener_look(&policyd->listener[i]) == LISTENER_OTHERS)
 			return SUPERVISE_CANNOT_TELL;
-		if (answer == SUPERVISE_UNREACHABLE && !listener_directory(policyd->socket_dir))
+		if (answer == SUPERVISE_UNREACHABLE &&
+		    !listener_directory(policyd->service->socket_dir))
 			return SUPERVISE_CANNOT_TELL;
 		if (answer != SUPERVISE_ANSWERED)
 			return answer;
@@ -118,53 +107,12 @@ policyd_probe(void *context, int hang_ms, int wake_fd)
 	return SUPERVISE_ANSWERED;
 }
 
-/* What a new configuration cannot change while we run. */
-static void
-policyd_tell_fixed(const struct policyd *policyd, const struct conf *conf)
-{
-	if (strcmp(policyd->socket_dir, conf->paths.socket_dir) != 0)
-		log_event(LOG_WARNING, "restart-needed", kv("key", "[paths] socket_dir"),
-		    kv("still", policyd->socket_dir));
-	if (policyd->identity.change &&
-	    (strcmp(policyd->conf->users.policyd, conf->users.policyd) != 0 ||
-		strcmp(policyd->conf->users.group, conf->users.group) != 0 ||
-		strcmp(policyd->conf->users.socket_group, conf->users.socket_group) != 0))
-		log_event(LOG_WARNING, "restart-needed", kv("key", "[users]"));
-}
-
-static void
-policyd_log_errors(char *errors)
-{
-	char *line, *rest = errors;
-
-	while ((line = strsep(&rest, "\n")) != NULL) {
-		if (*line != '\0')
-			log_event(LOG_ERR, "configuration-error", kv("error", line));
-	}
-}
-
 static bool
 policyd_reload(void *context)
 {
-	struct policyd *policyd = context;
-	char *errors = NULL;
-	size_t length = 0;
-	FILE *stream = open_memstream(&errors, &length);
-	struct conf *conf;
+	const struct policyd *policyd = context;
 
-	if (stream == NULL)
-		return false;
-	conf = conf_load(policyd->config, stream);
-	(void)fclose(stream);
-	if (conf == NULL)
-		policyd_log_errors(errors);
-	free(errors);
-	if (conf == NULL)
-		return false;
-	policyd_tell_fixed(policyd, conf);
-	conf_free(policyd->conf);
-	policyd->conf = conf;
-	return true;
+	return service_reload(policyd->service);
 }
 
 static void
@@ -177,49 +125,14 @@ policyd_cleanup(void *context)
 		listener_remove(&policyd->listener[i]);
 }
 
-/* --- start ----------------------------------------------------------------------------------- */
-
-/* As many descriptors as we may have; as root, as many as we want. */
-static void
-policyd_raise_limit(void)
-{
-	struct rlimit limit, more;
-
-	if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
-		return;
-	more = (struct rlimit){DESCRIPTORS_WANTED, DESCRIPTORS_WANTED};
-	if (limit.rlim_max < DESCRIPTORS_WANTED && setrlimit(RLIMIT_NOFILE, &more) == 0)
-		return;
-	limit.rlim_cur = limit.rlim_max;
-	if (setrlimit(RLIMIT_NOFILE, &limit) != 0)
-		log_event(LOG_WARNING, "limit-not-raised", kv("limit", "RLIMIT_NOFILE"));
-}
-
-static bool
-policyd_prepare(struct policyd *policyd)
-{
-	const struct conf *conf = policyd->conf;
-	size_t i;
-
-	for (i = 0; i < PROTOCOL_KINDS; i++)
-		policyd->listener[i].fd = -1;
-	if (!daemon_resolve(conf, conf->users.policyd, &policyd->identity))
-		return false;
-	(void)snprintf(
-	    policyd->socket_dir, sizeof(policyd->socket_dir), "%s", conf->paths.socket_dir);
-	(void)snprintf(
-	    policyd->pid_path, sizeof(policyd->pid_path), "%s/policyd.pid", policyd->socket_dir);
-	return listener_directory(policyd->socket_dir);
-}
-
 int
-policyd_run(struct conf *conf, const char *config, bool foreground)
+policyd_run(struct service *service)
 {
-	struct policyd policyd = {.conf = conf, .config = config};
-	struct supervise supervise = {
-	    .name = "mxhold-policyd",
-	    .pid_path = policyd.pid_path,
-	    .identity = &policyd.identity,
+	struct policyd policyd = {.service = service};
+	const struct supervise supervise = {
+	    .name = service->about->daemon.name,
+	    .pid_path = service->pid_path,
+	    .identity = &service->identity,
 	    .publish = policyd_publish,
 	    .serve = policyd_serve,
 	    .probe = policyd_probe,
@@ -230,14 +143,9 @@ policyd_run(struct conf *conf, const char *config, bool foreground)
 	    .hang_ms = 3000,
 	    .drain_ms = 30000,
 	};
-	int code = EX_NOUSER;
+	size_t i;
 
-	if (policyd_prepare(&policyd)) {
-		policyd_raise_limit();
-		code = EX_OSERR;
-		if (foreground || daemon_detach())
-			code = supervise_run(&supervise);
-	}
-	conf_free(policyd.conf);
-	return code;
+	for (i = 0; i < PROTOCOL_KINDS; i++)
+		policyd.listener[i].fd = -1;
+	return supervise_run(&supervise);
 }

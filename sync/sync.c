@@ -12,6 +12,7 @@
 #include "sync/signals.h"
 
 #include "core/log.h"
+#include "core/service.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -70,41 +71,18 @@ sync_check_conf(const struct conf *conf, const char *config, FILE *errors)
 	return check_conninfo(config, "report", round_report_conninfo(conf), errors) && good;
 }
 
-/* Logs each line of `text`. */
-static void
-log_lines(char *text)
+/* May it take the place of the present one? */
+static bool
+may_replace(const struct conf *conf, const char *config, FILE *errors, const void *context)
 {
-	char *line, *rest = text;
+	const struct conf *present = context;
 
-	while ((line = strsep(&rest, "\n")) != NULL)
-		if (line[0] != '\0')
-			log_event(LOG_ERR, "configuration-error", kv("error", line));
-}
-
-static struct conf *
-read_conf(const struct sync *sync)
-{
-	char *text = NULL;
-	size_t size = 0;
-	FILE *errors = open_memstream(&text, &size);
-	struct conf *conf;
-
-	if (errors == NULL)
-		return NULL;
-	conf = conf_load(sync->config, errors);
-	if (conf != NULL && !sync_check_conf(conf, sync->config, errors)) {
-		conf_free(conf);
-		conf = NULL;
-	}
-	if (conf != NULL && strcmp(conf->paths.state_dir, sync->conf->paths.state_dir) != 0) {
-		fprintf(errors, "%s: another [paths] state_dir needs a restart\n", sync->config);
-		conf_free(conf);
-		conf = NULL;
-	}
-	fclose(errors);
-	log_lines(text);
-	free(text);
-	return conf;
+	if (!sync_check_conf(conf, config, errors))
+		return false;
+	if (strcmp(conf->paths.state_dir, present->paths.state_dir) == 0)
+		return true;
+	fprintf(errors, "%s: another [paths] state_dir needs a restart\n", config);
+	return false;
 }
 
 /* Makes `conf` the present one. False: out of memory, and nothing has changed. */
@@ -130,7 +108,7 @@ use_conf(struct sync *sync, struct conf *conf)
 static void
 reload_conf(struct sync *sync)
 {
-	struct conf *conf = read_conf(sync);
+	struct conf *conf = service_read_conf(sync->config, may_replace, sync->conf);
 
 	if (conf != NULL && use_conf(sync, conf)) {
 		log_event(LOG_NOTICE, "configuration-read", kv("file", sync->config));
