@@ -10,7 +10,13 @@ sources=$(find core sync policyd milter ctl tests bench -name '*.c' | sort)
 headers=$(find core sync policyd milter ctl tests bench -name '*.h' | sort)
 programs=$(find core sync policyd milter ctl -name '*.c' | sort)
 scripts=$(find make tests demo bench .ci -name '*.sh' -o -path './.ci/run' | sort)
-flags='-D_GNU_SOURCE -DMXHOLD_VERSION="lint" -I. -I/usr/include/postgresql -std=c11'
+
+# tidy_each FILE...: one call a file. In one call for all, clang-tidy 14 carries what its analyzer knows of a va_list from
+# one file into the next, and finds faults that are not there.
+tidy_each() {
+	printf '%s\n' "$@" | xargs -P "$(nproc)" -I FILE clang-tidy --quiet FILE -- -std=c11 -I. -I/usr/include/postgresql \
+		-D_GNU_SOURCE '-DMXHOLD_VERSION="lint"'
+}
 
 # shellcheck disable=SC2086
 {
@@ -19,7 +25,7 @@ flags='-D_GNU_SOURCE -DMXHOLD_VERSION="lint" -I. -I/usr/include/postgresql -std=
 	try 'cppcheck' cppcheck -q --std=c11 --inline-suppr --error-exitcode=1 -j 2 \
 		--enable=warning,portability,performance --suppress=missingIncludeSystem \
 		--suppress=normalCheckLevelMaxBranches -D_GNU_SOURCE -DMXHOLD_VERSION='"lint"' -I. $sources
-	try 'clang-tidy' clang-tidy --quiet $programs -- $flags
+	try 'clang-tidy' tidy_each $programs
 }
 for page in docs/man/*.[1-8]; do
 	try "mandoc: ${page##*/}" mandoc -T lint -W warning "$page"
