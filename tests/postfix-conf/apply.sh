@@ -121,6 +121,12 @@ pfc plan --instance postfix-mxhold --config-dir "$relay/etc" >"$relay/out" 2>&1 
 is "$status" 64 '--instance and --config-dir exclude each other'
 cp "$relay/etc.made/main.cf" "$main"
 
+# --- a parameter that stands twice: every program of Postfix warns of it, and that is no fault
+printf 'mynetworks_style = host\nmynetworks_style = host\n' >>"$main"
+try 'a parameter that stands twice: apply' pfc apply
+try 'a parameter that stands twice: rollback' pfc rollback
+cp "$relay/etc.made/main.cf" "$main"
+
 # --- an existing relay: comments, continuation lines, lists, no newline at the end
 cat >>"$main" <<'CONF'
 # The milters of this house
