@@ -107,10 +107,18 @@ void snapshot_writer_close(struct snapshot_writer *writer);
 /* Why the last call on `writer` failed. Never NULL; valid until the next call. */
 const char *snapshot_writer_problem(const struct snapshot_writer *writer);
 /*
- * Renames STATE_DIR/snapshot to snapshot.damaged (an older one is removed). The writer must be
- * closed. False: errno is set; EWOULDBLOCK: a living writer has it.
+ * Renames STATE_DIR/snapshot to snapshot.damaged (an older one is removed; one that cannot be
+ * removed stays, and the name becomes snapshot.damaged.1 to .9). The writer must be closed.
+ * False: errno is set; EWOULDBLOCK: a living writer has it.
  */
 bool snapshot_set_aside(const char *state_dir) __attribute__((warn_unused_result));
+/*
+ * For a lock.mdb that is not the one that the writer had open: removes it. The next
+ * snapshot_writer_open makes a new one, and data.mdb another file with the same rows, so that
+ * readers of the old files go on with them for a second and then open the new ones. The writer must
+ * be closed. False: errno is set.
+ */
+bool snapshot_lock_file_discard(const char *state_dir) __attribute__((warn_unused_result));
 
 /* A change transaction on the active set. Every call may fail with UNUSABLE: then abort. */
 enum snapshot_result snapshot_write_begin(struct snapshot_writer *writer);
@@ -123,8 +131,8 @@ enum snapshot_result snapshot_write_get_domain(
     struct snapshot_writer *writer, bool from_active, const char *name, struct domain_record *out);
 enum snapshot_result snapshot_write_get_customer(struct snapshot_writer *writer, bool from_active,
     const char *name, struct customer_record *out);
-enum snapshot_result snapshot_write_get_relay(struct snapshot_writer *writer, bool from_active,
-    const char *name, struct relay_record *out);
+enum snapshot_result snapshot_write_get_relay(
+    struct snapshot_writer *writer, bool from_active, const char *name, struct relay_record *out);
 enum snapshot_result snapshot_put_domain(
     struct snapshot_writer *writer, const char *name, const struct domain_record *record);
 enum snapshot_result snapshot_put_customer(

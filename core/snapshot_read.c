@@ -40,9 +40,9 @@ struct snapshot {
 	uint64_t renewed[SNAPSHOT_SETS][SNAPSHOT_KINDS];    /* the `begun` that they belong to */
 	uint64_t begun;                                     /* counts transactions */
 	size_t page_size;
-	dev_t device;
-	ino_t inode;
-	int64_t checked_ms; /* when the file was last looked at */
+	dev_t device, lock_device;
+	ino_t inode, lock_inode; /* 0: nobody looked */
+	int64_t checked_ms;      /* when the file was last looked at */
 	int64_t failed_ms;
 	bool failed;     /* failed_ms counts */
 	bool active;     /* between begin and end */
@@ -215,14 +215,28 @@ file_is_whole(struct snapshot *snapshot)
 	return false;
 }
 
+/*
+ * Is the lock.mdb that is open still the one that others would open? Where there is none, nobody
+ * else can read or write, and what is open may go on.
+ */
+static bool
+lock_is_current(const struct snapshot *snapshot)
+{
+	struct stat status;
+
+	return snapshot->lock_inode == 0 || stat(snapshot->lock_path, &status) != 0 ||
+	       (status.st_ino == snapshot->lock_inode && status.st_dev == snapshot->lock_device);
+}
+
 /* Is what is open still what the path names, and whole? */
 static bool
 file_is_current(struct snapshot *snapshot)
 {
 	struct stat status;
 
-	return stat(snapshot->data_path, &status) == 0 && status.st_ino == snapshot->inode &&
-	       status.st_dev == snapshot->device && file_is_whole(snapshot);
+	return lock_is_current(snapshot) && stat(snapshot->data_path, &status) == 0 &&
+	       status.st_ino == snapshot->inode && status.st_dev == snapshot->device &&
+	       file_is_whole(snapshot);
 }
 
 /* Looks at the files before LMDB does: a reader must neither create nor map what is not right. */
@@ -240,9 +254,14 @@ look_at_files(struct snapshot *snapshot)
 	}
 	if (status.st_size < FILE_AT_LEAST)
 		return fail_truncated(snapshot);
-	if (!snapshot->makes_lock && stat(snapshot->lock_path, &status) != 0)
+	snapshot->lock_inode = 0;
+	if (snapshot->makes_lock)
+		return SNAPSHOT_OK;
+	if (stat(snapshot->lock_path, &status) != 0)
 		return fail(
 		    snapshot, SNAPSHOT_UNUSABLE, "%s: %s", snapshot->lock_path, strerror(errno));
+	snapshot->lock_inode = status.st_ino;
+	snapshot->lock_device = status.st_dev;
 	return SNAPSHOT_OK;
 }
 

@@ -176,6 +176,10 @@ writer_prepare(struct snapshot_writer *writer)
 	if (!snapshot_directory_make(writer->state_dir))
 		return snapshot_writer_fail(writer, SNAPSHOT_UNUSABLE, "%.180s/%s: %s",
 		    writer->state_dir, SNAPSHOT_DIRECTORY, strerror(errno));
+	if (!snapshot_lock_file_renew(writer->state_dir))
+		return snapshot_writer_fail(writer, SNAPSHOT_UNUSABLE,
+		    "%.180s: making data.mdb and lock.mdb anew: %s", writer->state_dir,
+		    strerror(errno));
 	snapshot_inspect_safely(writer->state_dir, false, &found);
 	if (found.opened == SNAPSHOT_DAMAGED || found.opened == SNAPSHOT_UNUSABLE)
 		return snapshot_writer_fail(writer, found.opened, "%s", found.problem);

@@ -52,5 +52,12 @@ bool snapshot_directory_make(const char *state_dir);
  * or what is still not as it should be (static text).
  */
 const char *snapshot_permissions_set(const char *state_dir, gid_t group);
+/*
+ * To be called before lock.mdb is made anew. Readers that still hold the old one would not be seen
+ * through the new one, and their pages would be written over: so data.mdb becomes another file with
+ * the same bytes, which they find out within a second, while what they hold stays as it is. Does
+ * nothing where lock.mdb is there. False: errno is set.
+ */
+bool snapshot_lock_file_renew(const char *state_dir);
 
 #endif

@@ -50,11 +50,11 @@ store_set_aside(struct store *store, const char *why)
 }
 
 static bool
-look_at_file(const struct store *store, struct stat *out)
+look_at_file(const struct store *store, const char *name, struct stat *out)
 {
 	char path[PATH_MAX];
 
-	snprintf(path, sizeof path, "%s/snapshot/data.mdb", store->state_dir);
+	snprintf(path, sizeof path, "%s/snapshot/%s", store->state_dir, name);
 	return stat(path, out) == 0;
 }
 
@@ -64,7 +64,7 @@ store_note(struct store *store)
 {
 	struct stat now;
 
-	if (look_at_file(store, &now) && now.st_size >= store->seen.st_size)
+	if (look_at_file(store, "data.mdb", &now) && now.st_size >= store->seen.st_size)
 		store->seen = now;
 }
 
@@ -137,6 +137,8 @@ open_once(struct store *store, bool *again)
 	memset(&store->seen, 0, sizeof store->seen);
 	result = snapshot_writer_open(store->state_dir, store->group, 0, &store->writer, &problem);
 	if (result == SNAPSHOT_OK) {
+		if (!look_at_file(store, "lock.mdb", &store->lock))
+			memset(&store->lock, 0, sizeof store->lock);
 		*again = !store_verify(store);
 		return !*again;
 	}
@@ -173,18 +175,47 @@ same_time(const struct timespec *a, const struct timespec *b)
 	return a->tv_sec == b->tv_sec && a->tv_nsec == b->tv_nsec;
 }
 
+static bool
+same_file(const struct stat *a, const struct stat *b)
+{
+	return a->st_ino == b->st_ino && a->st_dev == b->st_dev;
+}
+
+/*
+ * A writer that went on with another lock.mdb than its readers would write over what they read; and
+ * without one nobody can open the snapshot. Nothing is lost: data.mdb is copied at the next
+ * opening.
+ */
+static bool
+check_lock(struct store *store)
+{
+	struct stat now;
+
+	if (look_at_file(store, "lock.mdb", &now) && same_file(&now, &store->lock))
+		return true;
+	log_event(LOG_ERR, "snapshot-lock-lost",
+	    kv("error", "lock.mdb is missing, or another file"),
+	    kv("effect", "the snapshot is copied"));
+	store_close(store);
+	if (!snapshot_lock_file_discard(store->state_dir))
+		log_event(LOG_ERR, "snapshot-lock-not-removed", kv("error", strerror(errno)));
+	return false;
+}
+
 bool
 store_check(struct store *store)
 {
 	struct stat now;
 
-	if (!look_at_file(store, &now) || now.st_ino != store->seen.st_ino ||
-	    now.st_dev != store->seen.st_dev || now.st_size < store->seen.st_size) {
+	if (!look_at_file(store, "data.mdb", &now) || !same_file(&now, &store->seen) ||
+	    now.st_size < store->seen.st_size) {
 		log_event(LOG_CRIT, "snapshot-broken",
 		    kv("error", "data.mdb is missing, another file, or truncated"));
 		store_close(store);
 		return false;
 	}
+	if (!check_lock(store))
+		return false;
 	if (same_time(&now.st_mtim, &store->seen.st_mtim))
 		return true;
 	log_event(LOG_ERR, "snapshot-touched", kv("error", "somebody else wrote to data.mdb"));

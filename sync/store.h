@@ -18,6 +18,7 @@ struct store {
 	bool cure; /* some values are damaged: a full load is wanted */
 	char problem[256];
 	struct stat seen; /* data.mdb after our own last write; st_ino 0: not looked at yet */
+	struct stat lock; /* lock.mdb as it was when we opened it */
 };
 
 /* Opens where it is not open, and verifies; sets aside what cannot be used. False: logged. */
@@ -27,7 +28,8 @@ void store_close(struct store *store);
 void store_set_aside(struct store *store, const char *why);
 /*
  * Cheap, for each round: is the file the one that we wrote last? One that was truncated or replaced
- * is closed; one that somebody wrote to is verified. False: store_open has to look at it.
+ * is closed, as is one whose lock.mdb is gone or replaced; one that somebody wrote to is verified.
+ * False: store_open has to look at it.
  */
 bool store_check(struct store *store) __attribute__((warn_unused_result));
 /* After our own writes, also those that failed half-way: this is the file as we left it. */

@@ -131,6 +131,11 @@ lock_overwritten() {
 	dd if=/dev/urandom of="$LAB/eu/state/snapshot/lock.mdb" bs=4096 count=8 conv=notrunc status=none
 	sleep 1.2
 }
+# Whoever has it open goes on; a child that starts now needs it.
+lock_removed() {
+	rm -f "$LAB/eu/state/snapshot/lock.mdb"
+	kill -9 "$(child policyd)"
+}
 snapshot_is_a_directory() {
 	rm -rf "$LAB/eu/state/snapshot"
 	mkdir -p "$LAB/eu/state/snapshot/data.mdb"
@@ -188,7 +193,7 @@ all_killed() {
 faults='policyd_child_killed policyd_parent_killed policyd_child_frozen policyd_parent_frozen milter_child_killed
 milter_parent_killed milter_child_frozen milter_parent_frozen sync_killed sync_frozen master_killed master_frozen
 database_stopped database_frozen database_cut_off snapshot_truncated snapshot_overwritten snapshot_emptied snapshot_removed
-snapshot_is_a_directory lock_overwritten sockets_removed configuration_broken disk_full primary_away primary_refuses primary_forgets domains_come_and_go daemons_reloaded daemons_terminated
+snapshot_is_a_directory lock_overwritten lock_removed sockets_removed configuration_broken disk_full primary_away primary_refuses primary_forgets domains_come_and_go daemons_reloaded daemons_terminated
 policyd_all_frozen postfix_killed all_killed'
 
 # --- the load ------------------------------------------------------------------------------------------------------------

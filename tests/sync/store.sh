@@ -89,6 +89,31 @@ rm -f "$data"
 sleep 1.5
 heals 'removed'
 
+# --- lock.mdb: nothing is lost with it, and nothing has to be told again
+loads() { grep -c 'event=load-begins' "$work/sync.log"; }
+before=$(loads)
+rm -f "$state/snapshot/lock.mdb"
+try 'lock.mdb removed: found out' wait_for 5 log_has 'event=snapshot-lock-lost'
+heals 'lock.mdb removed'
+rm -f "$state/snapshot/lock.mdb"
+mkdir -p "$state/snapshot/lock.mdb/in-the-way" || true
+try 'lock.mdb a directory: a file again' wait_for 5 test -f "$state/snapshot/lock.mdb"
+heals 'lock.mdb a directory'
+daemon_stop || true
+rm -f "$state/snapshot/lock.mdb"
+daemon_start
+heals 'lock.mdb removed while nobody ran'
+is "$(loads)" "$before" 'without lock.mdb: no row was read anew'
+
+# --- whatever lies where the broken one is to be put
+rm -rf "$state/snapshot"
+mkdir -p "$state/snapshot/data.mdb/a/copy"
+sleep 1.5
+heals 'a directory in its place'
+truncate -s 100000 "$data"
+sleep 1.5
+heals 'truncated again'
+
 # --- what was removed lately may still be held: the relay that lost its snapshot must go on knowing it
 pg_sql -c "insert into mxhold.domain (name, customer) values ('gone.example', 'acme'), ('back.example', 'acme'), ('old-name.example', 'acme')"
 pg_sql -c "delete from mxhold.domain where name in ('gone.example', 'back.example'); insert into mxhold.domain (name, customer) values ('back.example', 'acme')"

@@ -6,6 +6,7 @@
 #include "tests/unit/snapshot_fixture.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <grp.h>
 #include <time.h>
 
@@ -870,6 +871,175 @@ START_TEST(test_set_aside_and_replaced)
 }
 END_TEST
 
+/* Below the last one that was set aside: what an operator, or an accident, left there. */
+static void
+litter(unsigned depth)
+{
+	char path[200], outside[80];
+
+	snprintf(path, sizeof(path), "%s/snapshot.damaged", state_dir);
+	must(mkdir(path, 0750) == 0 || errno == EEXIST);
+	snprintf(outside, sizeof(outside), "%s/kept", state_dir);
+	must(mkdir(outside, 0750) == 0 || errno == EEXIST);
+	strcat(path, "/link");
+	must(symlink(outside, path) == 0);
+	snprintf(path, sizeof(path), "%s/snapshot.damaged/data.mdb", state_dir);
+	for (unsigned level = 0; level < depth; level++, strcat(path, "/d"))
+		must(mkdir(path, 0750) == 0);
+}
+
+static void
+set_aside_over_a_tree(void)
+{
+	char path[200];
+
+	litter(3);
+	set_aside();
+	snprintf(path, sizeof(path), "%s/snapshot.damaged/link", state_dir);
+	must(access(path, F_OK) != 0 && errno == ENOENT);
+}
+
+static void
+set_aside_over_what_stays(void)
+{
+	litter(20); /* deeper than it goes down */
+	set_aside();
+}
+
+START_TEST(test_set_aside_whatever_is_in_the_way)
+{
+	in_child(write_small);
+	in_child(set_aside_over_a_tree);
+	ck_assert_int_eq(mode_of("snapshot.damaged/data.mdb"), 0640);
+	ck_assert_int_eq(mode_of("kept"), 0750); /* no link is followed */
+	for (unsigned times = 0; times < 3; times++) {
+		in_child(write_small);
+		if (times == 0) {
+			char path[200];
+
+			snprintf(path, sizeof(path), "%s/snapshot.damaged", state_dir);
+			ck_assert_int_eq(nftw(path, remove_one, 8, FTW_DEPTH | FTW_PHYS), 0);
+			in_child(set_aside_over_what_stays);
+		} else {
+			in_child(set_aside);
+		}
+		ck_assert_int_eq(mode_of("snapshot.damaged.1/data.mdb"), 0640);
+	}
+	in_child(write_small);
+}
+END_TEST
+
+/* --- lock.mdb ------------------------------------------------------------------------------ */
+
+static void
+lock_path(char out[200])
+{
+	snprintf(out, 200, "%s/snapshot/lock.mdb", state_dir);
+}
+
+static void
+discard_lock(void)
+{
+	must(snapshot_lock_file_discard(state_dir));
+}
+
+/* Many commits: were their readers unseen, their pages would be taken. */
+static void
+write_on(void)
+{
+	struct snapshot_writer *writer = writer_open();
+
+	for (uint64_t version = 2; version < 40; version++) {
+		must_ok(snapshot_write_begin(writer));
+		put_domain(writer, "c.example", version % 2 == 0 ? "acme" : "bolt");
+		writer_commit(writer, version);
+	}
+	snapshot_writer_close(writer);
+}
+
+static void
+lock_is_lost(void (*lose)(void))
+{
+	struct snapshot *snapshot = reader_begin(), *another;
+	struct domain_record record;
+
+	lose();
+	ck_assert(has_domain(snapshot, "a.example"));
+	snapshot_end(snapshot);
+	ck_assert_int_eq(begin_later(snapshot), SNAPSHOT_OK); /* what is open goes on */
+	in_child(write_on);
+	ck_assert_int_eq(snapshot_domain(snapshot, "b.example", &record), SNAPSHOT_OK);
+	ck_assert_int_eq(snapshot_domain(snapshot, "c.example", &record), SNAPSHOT_NOT_FOUND);
+	ck_assert_uint_eq(snapshot_meta(snapshot)->version, 1);
+	snapshot_end(snapshot);
+	ck_assert_int_eq(begin_later(snapshot), SNAPSHOT_OK);
+	ck_assert(has_domain(snapshot, "c.example") && has_domain(snapshot, "a.example"));
+	snapshot_end(snapshot);
+	ck_assert_int_eq(mode_of("snapshot/data.mdb"), 0640);
+	ck_assert_int_eq(mode_of("snapshot/lock.mdb"), 0660);
+	snapshot_free(snapshot);
+	another = reader_begin();
+	ck_assert(has_domain(another, "c.example"));
+	snapshot_free(another);
+}
+
+static void
+lose_by_removal(void)
+{
+	char path[200];
+
+	lock_path(path);
+	ck_assert_int_eq(unlink(path), 0);
+}
+
+static void
+lose_to_a_directory(void)
+{
+	char path[200];
+
+	lose_by_removal();
+	lock_path(path);
+	ck_assert_int_eq(mkdir(path, 0700), 0);
+	in_child(discard_lock);
+}
+
+START_TEST(test_lock_removed)
+{
+	in_child(write_small);
+	lock_is_lost(lose_by_removal);
+}
+END_TEST
+
+START_TEST(test_lock_discarded)
+{
+	in_child(write_small);
+	lock_is_lost(lose_to_a_directory);
+}
+END_TEST
+
+/* Somebody put another lock.mdb there, and a new writer took it: readers must leave the old one. */
+START_TEST(test_lock_replaced)
+{
+	char path[200];
+	int fd;
+
+	in_child(write_small);
+	struct snapshot *snapshot = reader_begin();
+
+	snapshot_end(snapshot);
+	lose_by_removal();
+	lock_path(path);
+	fd = open(path, O_WRONLY | O_CREAT | O_EXCL, 0660);
+	ck_assert_int_ge(fd, 0);
+	close(fd);
+	in_child(write_on);
+	ck_assert_int_eq(begin_later(snapshot), SNAPSHOT_OK);
+	ck_assert_uint_eq(snapshot_meta(snapshot)->version, 39);
+	ck_assert(has_domain(snapshot, "c.example"));
+	snapshot_free(snapshot);
+}
+END_TEST
+
 /* A reader whose map is too small for what came later opens it anew. */
 static void
 write_in_small_map(void)
@@ -923,6 +1093,10 @@ tcase_add_all(TCase *tests)
 	tcase_add_test(tests, test_other_users);
 	tcase_add_test(tests, test_group_that_cannot_be_set_is_told);
 	tcase_add_test(tests, test_set_aside_and_replaced);
+	tcase_add_test(tests, test_set_aside_whatever_is_in_the_way);
+	tcase_add_test(tests, test_lock_removed);
+	tcase_add_test(tests, test_lock_discarded);
+	tcase_add_test(tests, test_lock_replaced);
 	tcase_add_test(tests, test_map_grows);
 }
 
