@@ -200,10 +200,12 @@ drop_row(struct apply *apply, const struct row *row)
 static void
 count_row(struct apply *apply, const struct row *row)
 {
+	bool domain = row->kind == ROW_DOMAIN && row->present;
+
 	apply->rows++;
-	if (row->kind == ROW_DOMAIN && row->fault == ROW_BAD_KEY)
+	if (domain && row->fault == ROW_BAD_KEY)
 		apply->passed++;
-	else if (row->kind == ROW_DOMAIN && row->present)
+	else if (domain)
 		apply->domains++;
 	if (row->kind == ROW_RELAY && row->present && strcmp(row->key, apply->relay) == 0)
 		apply->own_row = true;
