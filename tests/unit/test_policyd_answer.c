@@ -84,7 +84,8 @@ make_snapshot(void)
 	const char *problem;
 
 	ck_assert_int_eq(
-	    snapshot_writer_open(state_dir, (gid_t)-1, 0, &writer, &problem), SNAPSHOT_OK);
+	    snapshot_writer_open(state_dir, (gid_t)-1, (size_t)64 << 20, &writer, &problem),
+	    SNAPSHOT_OK);
 	ck_assert_int_eq(snapshot_load_begin(writer), SNAPSHOT_OK);
 	put_rows((int64_t)time(NULL));
 	ck_assert_int_eq(snapshot_commit(writer, &meta), SNAPSHOT_OK);
