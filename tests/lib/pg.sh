@@ -43,7 +43,7 @@ pg_run() {
 pg_quiet() {
 	cat <<-'CONF'
 		fsync = off
-		synchronous_commit = off
+		synchronous_commit = on
 		full_page_writes = off
 		max_wal_size = 4GB
 		shared_buffers = 256MB
