@@ -61,6 +61,27 @@ comment on column mxhold.touched.tx is 'The transaction';
 comment on column mxhold.touched.kind is 'relay, customer or domain';
 comment on column mxhold.touched.key is 'Name of the row';
 
+create table mxhold.tombstone (
+	name               text collate "C" not null,
+	customer           text collate "C" not null,
+	regions            text[]           not null,
+	next_hops          text,
+	include_subdomains boolean          not null,
+	tls_required       boolean          not null,
+	removed_at         timestamptz      not null default clock_timestamp(),
+	tx                 xid8             not null default pg_current_xact_id(),
+	constraint tombstone_pkey primary key (name)
+);
+comment on table mxhold.tombstone is 'Domains that were deleted or renamed away, as they were last: relays may hold mail for them. Means nothing while a domain has that name';
+comment on column mxhold.tombstone.name is 'Name of the domain';
+comment on column mxhold.tombstone.customer is 'Whose it was; he may be gone too';
+comment on column mxhold.tombstone.regions is 'Where its mail could be held when it was removed';
+comment on column mxhold.tombstone.next_hops is 'As in domain';
+comment on column mxhold.tombstone.include_subdomains is 'As in domain';
+comment on column mxhold.tombstone.tls_required is 'As in domain';
+comment on column mxhold.tombstone.removed_at is 'When; feed_maintain forgets what is older than 30 days';
+comment on column mxhold.tombstone.tx is 'The transaction that removed it';
+
 create index domain_tx_idx on mxhold.domain (tx);
 create index domain_include_tx_idx on mxhold.domain (tx) where include_subdomains;
 create index customer_tx_idx on mxhold.customer (tx);
@@ -137,6 +158,49 @@ begin
 end
 $$;
 comment on function mxhold.feed_deleted() is 'Trigger: notes deleted rows for the feed';
+
+create function mxhold.tombstone_put() returns trigger
+language plpgsql security definer
+set search_path = pg_catalog, mxhold, pg_temp
+as $$
+begin
+	execute 'insert into mxhold.tombstone (name, customer, regions, next_hops, include_subdomains, tls_required)
+		select o.name, o.customer,
+			array(select r.region from mxhold.customer_region r where r.customer = o.customer order by r.region),
+			o.next_hops, o.include_subdomains, o.tls_required
+		from old_rows o '
+		|| case tg_op when 'UPDATE' then 'where not exists (select from new_rows n where n.name = o.name) ' else '' end
+		|| 'on conflict (name) do update set customer = excluded.customer, next_hops = excluded.next_hops,
+			include_subdomains = excluded.include_subdomains, tls_required = excluded.tls_required,
+			regions = excluded.regions, removed_at = excluded.removed_at, tx = excluded.tx';
+	return null;
+end
+$$;
+comment on function mxhold.tombstone_put() is 'Trigger: keeps what relays need for the held mail of domains that are deleted or renamed';
+
+-- Rows of domain_region follow by a cascade, whose triggers run behind those of domain.
+create function mxhold.tombstone_narrow() returns trigger
+language plpgsql security definer
+set search_path = pg_catalog, mxhold, pg_temp
+as $$
+begin
+	update mxhold.tombstone t set regions = array(select u from unnest(t.regions) u where u = any(n.regions))
+	from (select o.domain, array_agg(o.region) as regions from old_rows o group by o.domain) n
+	where t.name = n.domain and t.tx = pg_current_xact_id()
+		and not exists (select from mxhold.domain d where d.name = n.domain);
+	return null;
+end
+$$;
+comment on function mxhold.tombstone_narrow() is 'Trigger: keeps how domains that are deleted or renamed were narrowed';
+
+create trigger tombstone_delete after delete on mxhold.domain referencing old table as old_rows
+	for each statement execute function mxhold.tombstone_put();
+create trigger tombstone_update after update on mxhold.domain referencing old table as old_rows new table as new_rows
+	for each statement execute function mxhold.tombstone_put();
+create trigger tombstone_delete after delete on mxhold.domain_region referencing old table as old_rows
+	for each statement execute function mxhold.tombstone_narrow();
+create trigger tombstone_update after update on mxhold.domain_region referencing old table as old_rows
+	for each statement execute function mxhold.tombstone_narrow();
 
 create function mxhold.refuse_truncate() returns trigger
 language plpgsql
@@ -520,19 +584,24 @@ $$;
 comment on function mxhold.feed_since(bigint) is 'Present state of every key that changed after a version, in the order relay, customer, domain';
 
 -- Who lost his snapshot also lost what was retired in it, and may hold mail for it.
-create function mxhold.feed_gone(lifetime interval) returns setof mxhold.feed_row
+create function mxhold.feed_gone() returns setof mxhold.feed_row
 language sql stable security definer
 set search_path = pg_catalog, mxhold, pg_temp
 set jit = off
 as $$
-	select distinct 'domain'::text collate "C", t.key, false, null::text collate "C", null::text, null::integer,
-		null::bigint, null::integer, null::bigint, null::bigint, null::text, null::text, null::text
-	from mxhold.touched t join mxhold.commit_log c on c.tx = t.tx
-	where t.kind = 'domain' and c.at > clock_timestamp() - lifetime
-		and not exists (select from mxhold.domain d where d.name = t.key)
-	order by t.key;
+	select 'domain'::text collate "C", g.name, false, g.customer, ''::text,
+		case when g.include_subdomains then 1 else 0 end
+			+ case when g.next_hops is null or g.permitted then 0 else 4 end
+			+ case when g.tls_required then 8 else 0 end,
+		null::bigint, null::integer, null::bigint, null::bigint, case when g.permitted then g.next_hops end,
+		null::text, null::text
+	from (
+		select t.*, coalesce(own.region = any(t.regions), false) as permitted
+		from mxhold.tombstone t left join mxhold.relay own on own.login = session_user
+		where not exists (select from mxhold.domain d where d.name = t.name)
+	) g order by g.name;
 $$;
-comment on function mxhold.feed_gone(interval) is 'Domains that were removed or renamed within an age (at most the 30 days of feed_maintain), by name, as rows that are gone';
+comment on function mxhold.feed_gone() is 'Domains that were deleted or renamed within the last 30 days, by name, as they were last, as rows that are not present';
 
 create function mxhold.feed_state(applied_version bigint, applied_stamp text)
 returns table (epoch text, version bigint, stamp text, floor bigint, same_history boolean, relay text, region text,
@@ -622,6 +691,7 @@ declare
 	lowest bigint;
 begin
 	perform from mxhold.feed_meta for update;
+	delete from mxhold.tombstone t where t.removed_at < now() - age;
 	select max(c.version) into lowest from mxhold.commit_log c where c.at < now() - age;
 	if lowest is null then
 		return (select m.floor from mxhold.feed_meta m);
@@ -632,7 +702,7 @@ begin
 	return (select m.floor from mxhold.feed_meta m);
 end
 $$;
-comment on function mxhold.feed_prune(interval) is 'Forgets changes older than an age; returns the floor: a reader below it must read in full';
+comment on function mxhold.feed_prune(interval) is 'Forgets changes and tombstones older than an age; returns the floor: a reader below it must read in full';
 
 create function mxhold.feed_maintain() returns bigint
 language sql volatile security definer

@@ -85,19 +85,24 @@ retire_domain(struct apply *apply, const char *key)
 }
 
 /*
- * A load without an old set tells only that it is gone. Its names below count as well, since
- * include_subdomains may have been set.
+ * A load tells what is gone lately; an old set that is whole knows it better, and longer than its
+ * time it is not kept. Without one it counts from now, not from its removal: a relay that has not
+ * heard of that may have taken mail until a moment ago. Where the row cannot be read, the names
+ * below count as well.
  */
 static bool
-put_gone_domain(struct apply *apply, const char *key)
+put_gone_domain(struct apply *apply, const struct row *row)
 {
-	const struct domain_record record = {.include_subdomains = true, .retired_at = apply->now};
-	struct domain_record old;
+	struct domain_record record = {.include_subdomains = true, .tls_required = true}, old;
+	enum snapshot_result known = snapshot_write_get_domain(apply->writer, true, row->key, &old);
 
-	if (find_domain(apply, key, &old)) /* it will be carried over whole */
+	if (known == SNAPSHOT_OK || (known == SNAPSHOT_NOT_FOUND && apply->compare))
 		return true;
+	if (row->told)
+		record = row->record.domain;
+	record.retired_at = apply->now;
 	apply->carried++;
-	return good(apply, snapshot_put_domain(apply->writer, key, &record));
+	return good(apply, snapshot_put_domain(apply->writer, row->key, &record));
 }
 
 static bool
@@ -189,7 +194,7 @@ static bool
 drop_row(struct apply *apply, const struct row *row)
 {
 	if (apply->load)
-		return row->kind != ROW_DOMAIN || put_gone_domain(apply, row->key);
+		return row->kind != ROW_DOMAIN || put_gone_domain(apply, row);
 	switch (row->kind) {
 	case ROW_DOMAIN: return retire_domain(apply, row->key);
 	case ROW_CUSTOMER: return retire_customer(apply, row->key);

@@ -386,14 +386,10 @@ feed_since(struct feed *feed, uint64_t version, feed_visit *visit, void *context
 }
 
 enum feed_result
-feed_gone(struct feed *feed, int64_t lifetime, feed_visit *visit, void *context)
+feed_gone(struct feed *feed, feed_visit *visit, void *context)
 {
-	char sql[112];
-
-	snprintf(sql, sizeof sql,
-	    "copy (select * from mxhold.feed_gone(make_interval(secs => %lld))) to stdout",
-	    (long long)lifetime);
-	return copy_rows(feed, "feed_gone", sql, FULL_FIRST_MS, visit, context);
+	return copy_rows(feed, "feed_gone", "copy (select * from mxhold.feed_gone()) to stdout",
+	    FULL_FIRST_MS, visit, context);
 }
 
 /* --- between rounds ------------------------------------------------------------------ */

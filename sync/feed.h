@@ -50,8 +50,8 @@ enum feed_result feed_full(struct feed *feed, enum row_kind kind, feed_visit *vi
     __attribute__((warn_unused_result));
 enum feed_result feed_since(struct feed *feed, uint64_t version, feed_visit *visit, void *context)
     __attribute__((warn_unused_result));
-/* Reads which domains vanished within `lifetime` seconds: rows that are not present. */
-enum feed_result feed_gone(struct feed *feed, int64_t lifetime, feed_visit *visit, void *context)
+/* Reads which domains vanished within the last 30 days: rows that are not present. */
+enum feed_result feed_gone(struct feed *feed, feed_visit *visit, void *context)
     __attribute__((warn_unused_result));
 /* Ends the transaction. */
 enum feed_result feed_end(struct feed *feed) __attribute__((warn_unused_result));

@@ -238,10 +238,9 @@ read_rows(struct reading *reading)
 		return feed_since(reading->round->feed, reading->apply.meta.version, take, reading);
 	for (kind = ROW_RELAY; kind <= ROW_DOMAIN && result == FEED_OK; kind++)
 		result = feed_full(reading->round->feed, kind, take, reading);
-	/* Without a snapshot there is nothing to carry over: what was retired must be told. */
-	if (result == FEED_OK && !reading->round->status->usable)
-		result = feed_gone(reading->round->feed, reading->round->conf->relay.queue_lifetime,
-		    take, reading);
+	/* What no old set is there to carry over must be told. */
+	if (result == FEED_OK)
+		result = feed_gone(reading->round->feed, take, reading);
 	return result;
 }
 

@@ -359,6 +359,7 @@ read_head(const char *columns[COLUMNS], struct row *out, const char **error)
 	if (present == NULL || (strcmp(present, "t") != 0 && strcmp(present, "f") != 0))
 		return false;
 	out->present = present[0] == 't';
+	out->told = false;
 	out->why = key_fault(out->kind, key, out->key);
 	out->fault = out->why != NULL ? ROW_BAD_KEY : ROW_SOUND;
 	if (out->fault == ROW_BAD_KEY)
@@ -395,5 +396,8 @@ row_parse(char *line, size_t length, struct row *out, const char **error)
 		return false;
 	if (out->present && out->fault == ROW_SOUND)
 		read_record(columns, out);
+	else if (out->fault == ROW_SOUND && out->kind == ROW_DOMAIN &&
+		 columns[COLUMN_CUSTOMER] != NULL)
+		out->told = read_domain(columns, &out->record.domain, error);
 	return true;
 }

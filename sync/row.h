@@ -30,7 +30,8 @@ enum row_fault {
 struct row {
 	enum row_kind kind;
 	char key[DOMAIN_SIZE];
-	bool present; /* false: gone; no record */
+	bool present; /* false: gone; no record, but for: */
+	bool told;    /* a domain that is gone, and the record as it was last */
 	enum row_fault fault;
 	const char *why; /* the fault in words; static */
 	union {

@@ -52,7 +52,9 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		FUZZ_HOLDS((row.fault == ROW_SOUND) == (row.why == NULL));
 	if (good)
 		FUZZ_HOLDS(row.key[0] != '\0' && strlen(row.key) < sizeof(row.key));
-	if (good && row.present && row.fault == ROW_SOUND)
+	if (good && row.told)
+		FUZZ_HOLDS(!row.present && row.kind == ROW_DOMAIN && row.fault == ROW_SOUND);
+	if (good && (row.present || row.told) && row.fault == ROW_SOUND)
 		check_present(&row);
 	free(line);
 	fuzz_outcome(good);

@@ -86,6 +86,42 @@ select is(says('eu1', 'select count(*) from mxhold.feed_full(''region'')'), '0',
 select is(says('eu1', 'select string_agg(f::text, ''|'' order by kind, key) from mxhold.feed_since(0) f where present'),
 	says('eu1', 'select string_agg(f::text, ''|'' order by kind, key) from (select * from mxhold.feed_full(''relay'') union all select * from mxhold.feed_full(''customer'') union all select * from mxhold.feed_full(''domain'')) f'),
 	'everything since 0 is what a full load tells');
+-- what is gone
+create function pg_temp.gone(login text) returns text language sql as $$
+	select says(login, 'select coalesce(string_agg(f::text, '' '' order by key), '''') from mxhold.feed_gone() f where key ~ ''^t[0-9]''');
+$$;
+select is(says('eu1', 'select string_agg(key, '' '') from mxhold.feed_gone()'),
+	(select string_agg(name, ' ' order by name collate "C") from mxhold.tombstone t where not exists (select from mxhold.domain d where d.name = t.name)), 'what the steps above removed is told, in bytewise order');
+select is(says('eu1', 'select count(*) from mxhold.feed_gone() where present or kind <> ''domain'''), '0', '... as domains that are not present');
+select code('soc', 'insert into mxhold.customer (name) values (''tomb'')');
+select code('soc', 'insert into mxhold.customer_region values (''tomb'', ''usa''), (''tomb'', ''asia'')');
+select code('soc', 'insert into mxhold.domain (name, customer, next_hops, tls_required, include_subdomains) values
+	(''t1.example'', ''tomb'', ''[203.0.113.5]'', true, false), (''t2.example'', ''tomb'', ''[203.0.113.6]'', false, true), (''t3.example'', ''tomb'', null, false, false)');
+select code('soc', 'insert into mxhold.domain_region values (''t2.example'', ''usa''), (''t3.example'', ''asia'')');
+select is(pg_temp.gone('us1'), '', 'nothing is gone while it is there');
+select code('soc', 'update mxhold.domain set note = ''x'' where customer = ''tomb''');
+select is((select count(*)::int from mxhold.tombstone where name ~ '^t[0-9]'), 0, 'an update without another name buries nothing');
+select code('soc', 'update mxhold.domain set name = ''t9.example'' where name = ''t1.example''');
+select is(pg_temp.gone('us1'), '(domain,t1.example,f,tomb,"",8,,,,,[203.0.113.5],,)', 'renamed: the old name, as it was');
+select code('soc', 'update mxhold.domain set name = ''t1.example'' where name = ''t9.example''');
+select is(pg_temp.gone('us1'), '(domain,t9.example,f,tomb,"",8,,,,,[203.0.113.5],,)', 'renamed back: only the other');
+select code('soc', 'delete from mxhold.domain where customer = ''tomb''');
+select code('soc', 'delete from mxhold.customer where name = ''tomb''');
+select is(pg_temp.gone('us1'), '(domain,t1.example,f,tomb,"",8,,,,,[203.0.113.5],,) (domain,t2.example,f,tomb,"",1,,,,,[203.0.113.6],,) (domain,t3.example,f,tomb,"",0,,,,,,,) (domain,t9.example,f,tomb,"",8,,,,,[203.0.113.5],,)',
+	'deleted, and the customer too: as they were, to a relay of a region that was permitted');
+select is(pg_temp.gone('eu1'), '(domain,t1.example,f,tomb,"",8,,,,,[203.0.113.5],,) (domain,t2.example,f,tomb,"",5,,,,,,,) (domain,t3.example,f,tomb,"",0,,,,,,,) (domain,t9.example,f,tomb,"",8,,,,,[203.0.113.5],,)',
+	'... and with next hops withheld from a region that was narrowed away');
+select is(pg_temp.gone('stray'), '(domain,t1.example,f,tomb,"",12,,,,,,,) (domain,t2.example,f,tomb,"",5,,,,,,,) (domain,t3.example,f,tomb,"",0,,,,,,,) (domain,t9.example,f,tomb,"",12,,,,,,,)',
+	'... and from nobody''s login');
+select code('soc', 'insert into mxhold.domain (name, customer) values (''t1.example'', ''acme'')');
+select unalike(pg_temp.gone('us1'), '%t1.example%', 'what is there again is not gone');
+select code('soc', 'delete from mxhold.domain where name = ''t1.example''');
+select alike(pg_temp.gone('us1'), '(domain,t1.example,f,acme,"",0,,,,,,,)%', 'gone again: as it was last');
+update mxhold.tombstone set removed_at = now() - interval '31 days' where name = 't2.example';
+select mxhold.feed_maintain();
+select unalike(pg_temp.gone('us1'), '%t2.example%', 'after 30 days it is forgotten');
+select alike(pg_temp.gone('us1'), '%t3.example%', '... the others are not');
+
 create function pg_temp.plan(query text) returns text language plpgsql as $$
 declare
 	line text;

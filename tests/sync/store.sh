@@ -118,6 +118,11 @@ heals 'truncated again'
 pg_sql -c "insert into mxhold.domain (name, customer) values ('gone.example', 'acme'), ('back.example', 'acme'), ('old-name.example', 'acme')"
 pg_sql -c "delete from mxhold.domain where name in ('gone.example', 'back.example'); insert into mxhold.domain (name, customer) values ('back.example', 'acme')"
 pg_sql -c "update mxhold.domain set name = 'new-name.example' where name = 'old-name.example'"
+pg_sql -c "insert into mxhold.customer (name) values ('brief')" -c "insert into mxhold.customer_region (customer, region) values ('brief', 'europe'), ('brief', 'asia')" \
+	-c "insert into mxhold.domain (name, customer, next_hops, tls_required, include_subdomains) values
+		('hops.example', 'brief', '[203.0.113.9]:25', true, false), ('narrow.example', 'brief', '[203.0.113.9]:25', false, true)" \
+	-c "insert into mxhold.domain_region (domain, region) values ('narrow.example', 'asia')" \
+	-c "delete from mxhold.domain where customer = 'brief'" -c "delete from mxhold.customer where name = 'brief'"
 as_row() { "$dump" "$state" a all 2>/dev/null | grep "^$1|.*|$2$" >/dev/null; }
 try 'removed: retired' wait_for 5 as_row gone.example retired
 rm -f "$data"
@@ -126,6 +131,12 @@ heals 'removed again'
 try 'the snapshot was lost: what was removed is still retired' as_row gone.example retired
 try 'and the old name of a renamed domain' as_row old-name.example retired
 try 'and what was added again is not' as_row back.example live
+told() { "$dump" "$state" a all | grep "^$1|" || true; }
+is "$(told hops.example)" 'hops.example|brief||8|0|0|0|0|[203.0.113.9]:25|retired' 'with its next hops, though its customer is gone too'
+is "$(told narrow.example)" 'narrow.example|brief||5|0|0|0|0||retired' 'but not with those that this region must not know'
+reload() { timeout 20 "$ask" "$state/control" reload 15 >/dev/null; }
+try 'another full load' reload
+is "$(told hops.example)" 'hops.example|brief||8|0|0|0|0|[203.0.113.9]:25|retired' 'and they stay'
 ok "$(log_has 'event=snapshot-set-aside' && echo 0 || echo 1)" 'what was beyond use was set aside'
 
 # --- while the authority is away

@@ -60,8 +60,25 @@ START_TEST(test_other_kinds)
 	ck_assert_str_eq(row.record.relay.addresses, "192.0.2.1 2001:db8::1");
 	ck_assert(parse("domain\tgone.example\tf\t\\N\t\\N\t\\N\t\\N\t\\N\t\\N\t\\N\t\\N\t\\N\t"
 			"\\N\n"));
-	ck_assert(!row.present);
+	ck_assert(!row.present && !row.told);
 	ck_assert_str_eq(row.key, "gone.example");
+}
+END_TEST
+
+START_TEST(test_gone_and_told)
+{
+	ck_assert(parse("domain\tgone.example\tf\tacme\t\t9\t\\N\t\\N\t\\N\t\\N\t"
+			"[203.0.113.5]:25\t\\N\t\\N\n"));
+	ck_assert(!row.present && row.told && row.fault == ROW_SOUND);
+	ck_assert_str_eq(row.record.domain.customer, "acme");
+	ck_assert_str_eq(row.record.domain.next_hops, "[203.0.113.5]:25");
+	ck_assert(row.record.domain.include_subdomains && row.record.domain.tls_required);
+	/* What cannot be used is gone all the same: its name is enough. */
+	ck_assert(parse("domain\tgone.example\tf\tacme\t\t4096\t\\N\t\\N\t\\N\t\\N\t\\N\t\\N\t"
+			"\\N\n"));
+	ck_assert(!row.present && !row.told && row.fault == ROW_SOUND && row.why == NULL);
+	ck_assert(parse("customer\tacme\tf\tacme\t\t9\t\\N\t\\N\t\\N\t\\N\t\\N\t\\N\t\\N\n"));
+	ck_assert(!row.present && !row.told);
 }
 END_TEST
 
@@ -204,6 +221,7 @@ main(void)
 
 	tcase_add_test(tcase, test_domain);
 	tcase_add_test(tcase, test_other_kinds);
+	tcase_add_test(tcase, test_gone_and_told);
 	tcase_add_test(tcase, test_escapes);
 	tcase_add_loop_test(tcase, test_bad, 0, (int)(sizeof(bad) / sizeof(bad[0])));
 	tcase_add_loop_test(tcase, test_unusable, 0, (int)(sizeof(unusable) / sizeof(unusable[0])));
