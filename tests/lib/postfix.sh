@@ -89,6 +89,9 @@ pf_set() {
 # Returns when master(8) has bound its sockets, or fails with its words.
 pf_start() {
 	pf_chroot_files "$1"
+	# While no master runs, `postfix start` has its queue checked by the user postfix, who writes straight to this file when
+	# he finds something (half a queue file of a cleanup that was killed), and could not start Postfix if he may not.
+	[ ! -f "$1/log/mail.log" ] || chown postfix "$1/log/mail.log"
 	if ! pf_words=$(pf_run "$1" postfix -c "$1/etc" start 2>&1 </dev/null); then
 		printf 'postfix below %s does not start:\n%s\n' "$1" "$pf_words" >&2
 		[ ! -f "$1/log/mail.log" ] || tail -5 "$1/log/mail.log" >&2
