@@ -65,7 +65,7 @@ try 'staged, PREFIX=/opt/mxhold' install_to "DESTDIR=$work/opt" PREFIX=/opt/mxho
 is "$(missing "$work/opt" /opt/mxhold /opt/mxhold/etc)" '' 'everything is there, in /opt/mxhold'
 is "$(cd "$work/opt" && echo ./* ./opt/*)" './opt ./opt/mxhold' 'and nothing elsewhere'
 is "$(grep -rlF "$work/opt" "$work/opt" || true)" '' 'no file knows the staging directory'
-is "$(grep -rahoE '[^[:space:]=]*(/etc/mxhold|/share/mxhold)/' "$work/opt/opt/mxhold/sbin" "$work/opt/opt/mxhold/share/man" \
+is "$(grep -rahoE '(/opt/mxhold)?(/etc/mxhold|/share/mxhold)/' "$work/opt/opt/mxhold/sbin" "$work/opt/opt/mxhold/share/man" \
 	"$work/opt/opt/mxhold/share/mxhold" | sort -u | tr '\n' ' ')" '/opt/mxhold/etc/mxhold/ /opt/mxhold/share/mxhold/ ' \
 	'programs and pages name these places only'
 for program in $programs; do
