@@ -58,8 +58,8 @@ create table mxhold.region (
 comment on table mxhold.region is 'Where relays stand, and where a customer may permit that his mail is held; at most 30';
 comment on column mxhold.region.name is 'Short name: lower case, digits and hyphens, such as europe';
 comment on column mxhold.region.note is 'For people';
-comment on column mxhold.region.created_at is 'When the row was made';
-comment on column mxhold.region.created_by is 'By which login';
+comment on column mxhold.region.created_at is 'When the row was made (set by trigger)';
+comment on column mxhold.region.created_by is 'By which login (set by trigger)';
 
 create table mxhold.customer (
 	name            text collate "C" not null,
@@ -117,8 +117,8 @@ create index customer_region_region_idx on mxhold.customer_region (region);
 comment on table mxhold.customer_region is 'Regions in which a customer permits that his mail is held; without a row: nowhere';
 comment on column mxhold.customer_region.customer is 'Whose mail';
 comment on column mxhold.customer_region.region is 'May be held there';
-comment on column mxhold.customer_region.created_at is 'When the row was made';
-comment on column mxhold.customer_region.created_by is 'By which login';
+comment on column mxhold.customer_region.created_at is 'When the row was made (set by trigger)';
+comment on column mxhold.customer_region.created_by is 'By which login (set by trigger)';
 
 create table mxhold.domain (
 	name               text collate "C" not null,
@@ -191,8 +191,8 @@ create index domain_region_region_idx on mxhold.domain_region (region);
 comment on table mxhold.domain_region is 'Narrows where a domain''s mail is held: of the customer''s regions, only these; without a row: all of his';
 comment on column mxhold.domain_region.domain is 'Which domain';
 comment on column mxhold.domain_region.region is 'Stays permitted if the customer permits it too; it never adds a region';
-comment on column mxhold.domain_region.created_at is 'When the row was made';
-comment on column mxhold.domain_region.created_by is 'By which login';
+comment on column mxhold.domain_region.created_at is 'When the row was made (set by trigger)';
+comment on column mxhold.domain_region.created_by is 'By which login (set by trigger)';
 
 create table mxhold.relay (
 	name       text collate "C" not null,
@@ -240,8 +240,8 @@ create table mxhold.fence_allow (
 comment on table mxhold.fence_allow is 'Special networks (private, VPN) in which next hops may be though they are special; each relay permits them in [fence] allow too';
 comment on column mxhold.fence_allow.network is 'Such as 10.20.0.0/16';
 comment on column mxhold.fence_allow.note is 'For people';
-comment on column mxhold.fence_allow.created_at is 'When the row was made';
-comment on column mxhold.fence_allow.created_by is 'By which login';
+comment on column mxhold.fence_allow.created_at is 'When the row was made (set by trigger)';
+comment on column mxhold.fence_allow.created_by is 'By which login (set by trigger)';
 
 insert into mxhold.migration (name) values ('001-base');
 

@@ -292,10 +292,35 @@ set search_path = pg_catalog, mxhold, pg_temp
 as $$
 begin
 	new.domain := mxhold.name_normal(new.domain);
+	if tg_op = 'UPDATE' then
+		new.created_at := old.created_at;
+		new.created_by := old.created_by;
+	else
+		new.created_at := now();
+		new.created_by := session_user;
+	end if;
 	return new;
 end
 $$;
-comment on function mxhold.domain_region_row() is 'Trigger: normal form of the domain''s name';
+comment on function mxhold.domain_region_row() is 'Trigger: normal form of the domain''s name, who and when';
+
+-- Who made a row, and when, is nobody's to say.
+create function mxhold.made_row() returns trigger
+language plpgsql
+set search_path = pg_catalog, mxhold, pg_temp
+as $$
+begin
+	if tg_op = 'UPDATE' then
+		new.created_at := old.created_at;
+		new.created_by := old.created_by;
+	else
+		new.created_at := now();
+		new.created_by := session_user;
+	end if;
+	return new;
+end
+$$;
+comment on function mxhold.made_row() is 'Trigger: who and when';
 
 -- Feed, snapshot and decisions carry lists of regions in 1,023 bytes.
 create function mxhold.region_count() returns trigger
@@ -316,6 +341,9 @@ create trigger row_form before insert or update on mxhold.customer for each row 
 create trigger row_form before insert or update on mxhold.relay for each row execute function mxhold.relay_row();
 create trigger row_form before insert or update on mxhold.domain_region
 	for each row execute function mxhold.domain_region_row();
+create trigger row_form before insert or update on mxhold.region for each row execute function mxhold.made_row();
+create trigger row_form before insert or update on mxhold.customer_region for each row execute function mxhold.made_row();
+create trigger row_form before insert or update on mxhold.fence_allow for each row execute function mxhold.made_row();
 create trigger region_count after insert on mxhold.region for each statement execute function mxhold.region_count();
 
 -- --- whose a name is -------------------------------------------------------------------------------------------------

@@ -384,21 +384,21 @@ comment on function mxhold.version() is 'Newest version of the feed; 0: nothing 
 
 create table mxhold.feed_confirmation (
 	id      bigint      not null,
-	epoch   text        not null default mxhold.epoch(),
-	version bigint      not null default mxhold.version(),
+	epoch   text        not null,
+	version bigint      not null,
 	note    text        not null,
-	at      timestamptz not null default now(),
-	by      text        not null default session_user,
+	at      timestamptz not null,
+	by      text        not null,
 	constraint feed_confirmation_pkey primary key (id),
 	constraint feed_confirmation_note_said check (note <> '')
 );
 comment on table mxhold.feed_confirmation is 'Each row lets relays that hold back (empty feed, another history) take over what the authority now says';
 comment on column mxhold.feed_confirmation.id is 'Counts up, by the clock: unlike a sequence, also across copies of this database that went apart; a relay obeys each once';
-comment on column mxhold.feed_confirmation.epoch is 'Which database is confirmed';
-comment on column mxhold.feed_confirmation.version is 'Its version when it was confirmed';
+comment on column mxhold.feed_confirmation.epoch is 'Which database is confirmed (set by trigger)';
+comment on column mxhold.feed_confirmation.version is 'Its version when it was confirmed (set by trigger)';
 comment on column mxhold.feed_confirmation.note is 'Why';
-comment on column mxhold.feed_confirmation.at is 'When';
-comment on column mxhold.feed_confirmation.by is 'By which login';
+comment on column mxhold.feed_confirmation.at is 'When (set by trigger)';
+comment on column mxhold.feed_confirmation.by is 'By which login (set by trigger)';
 
 create function mxhold.confirmation_numbered() returns trigger
 language plpgsql security definer
@@ -407,10 +407,14 @@ as $$
 begin
 	new.id := greatest((extract(epoch from clock_timestamp()) * 1000000)::bigint,
 		(select coalesce(max(f.id), 0) + 1 from mxhold.feed_confirmation f));
+	new.epoch := mxhold.epoch();
+	new.version := mxhold.version();
+	new.at := now();
+	new.by := session_user;
 	return new;
 end
 $$;
-comment on function mxhold.confirmation_numbered() is 'Trigger: numbers a confirmation in microseconds. An older copy that went on, and the original, would give the same numbers of a sequence, and a relay that obeyed one would not obey the other';
+comment on function mxhold.confirmation_numbered() is 'Trigger: which database, who and when, and a number in microseconds. An older copy that went on, and the original, would give the same numbers of a sequence, and a relay that obeyed one would not obey the other';
 
 create trigger confirmation_number before insert on mxhold.feed_confirmation
 	for each row execute function mxhold.confirmation_numbered();

@@ -78,6 +78,27 @@ select is(code('soc', 'insert into mxhold.relay (name, region, login, names, add
 	'23P01', 'nor a name below one with include_subdomains');
 select is(code('soc', 'update mxhold.relay set names = ''{mx.backup.example}'' where name = ''us1'''), '00000', 'but one below one without');
 
+-- who and when: nobody says it but the database
+select is(code('soc', format('insert into mxhold.%s (%s, created_at, created_by) values (%s, ''2001-01-01'', ''boss'')', tab, key, val)),
+	'00000', tab || ': made in another''s name')
+from (values ('region', 'name', '''moon'''), ('customer_region', 'customer, region', '''acme'', ''moon'''),
+	('domain_region', 'domain, region', '''z.acme.example'', ''moon'''), ('fence_allow', 'network', '''10.77.0.0/16'''),
+	('customer', 'name', '''zed'''), ('domain', 'name, customer', '''zed.example'', ''zed''')) t (tab, key, val);
+select is(code('soc', format('update mxhold.%I set created_at = ''2001-01-01'', created_by = ''boss''', tab)), '00000', tab || ': or changed')
+from unnest(array['region', 'customer_region', 'domain_region', 'fence_allow', 'customer', 'domain']) t (tab);
+select is(code('soc', 'insert into mxhold.feed_confirmation (note, epoch, version, at, by) values (''x'', ''e'', 9, ''2001-01-01'', ''boss'')'),
+	'00000', 'feed_confirmation: made in another''s name');
+select is((by, at > '2002-01-01')::text, '(soc,t)', tab || ' tells who made it, and when')
+from (select 'region', created_by, created_at from mxhold.region where name = 'moon'
+	union all select 'customer_region', created_by, created_at from mxhold.customer_region where region = 'moon'
+	union all select 'domain_region', created_by, created_at from mxhold.domain_region where region = 'moon'
+	union all select 'fence_allow', created_by, created_at from mxhold.fence_allow where network = '10.77.0.0/16'
+	union all select 'customer', created_by, created_at from mxhold.customer where name = 'zed'
+	union all select 'domain', created_by, created_at from mxhold.domain where name = 'zed.example'
+	union all select 'feed_confirmation', f.by, f.at from mxhold.feed_confirmation f) t (tab, by, at);
+select is((select epoch from mxhold.feed_confirmation), mxhold.epoch(), 'and a confirmation, which database');
+select is((select version from mxhold.feed_confirmation), mxhold.version(), '... and its version');
+
 select throws_ok(format('truncate mxhold.%I cascade', t), '0A000', null, 'TRUNCATE ' || t || ' is refused, also to the owner')
 from unnest(array['region', 'customer', 'customer_region', 'domain', 'domain_region', 'relay', 'fence_allow', 'feed_confirmation', 'audit']) t;
 select * from finish();
