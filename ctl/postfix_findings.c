@@ -6,6 +6,7 @@
  * wildcard, a hop between relays, a lost message. What could not be told is a warning.
  */
 #include "ctl/postfix_plan.h"
+#include "ctl/postfix_stranger.h"
 
 #include <ctype.h>
 #include <stdlib.h>
@@ -224,15 +225,25 @@ first_of(const struct judge *j, const char *parameter, const char *const *words)
 	return found;
 }
 
-enum stranger { STRANGER_PERMITTED = 0, STRANGER_UNDECIDED = 5 };
-
-/* What becomes of a recipient that nobody permits: index in `words`, 0 is a plain permit. */
-static size_t
-fate_of_stranger(const struct judge *j, const char *parameter)
+/* May strangers relay? `service`: with its own options; NULL: by main.cf. True: they may not. */
+static bool
+judge_strangers(struct judge *j, const struct pf_service *service)
 {
-	static const char *const words[] = {"permit", "reject_unauth_destination",
-	    "defer_unauth_destination", "reject", "defer", NULL};
-	return first_of(j, parameter, words);
+	static const char *const causes[] = {
+	    [STRANGER_PERMITTED] = "permits everything before anything refuses strangers",
+	    [STRANGER_UNDECIDED] = "has nothing that refuses strangers",
+	};
+	const char *parameter;
+	enum stranger_fate fate = stranger_fate(j->facts, &j->main, service, &parameter);
+	if (fate == STRANGER_REFUSED)
+		return true;
+	char *where = service != NULL
+			  ? mem_format("service %s in master.cf: ", pf_service_field(service, 0))
+			  : mem_string("");
+	refuse(j, parameter, mem_format("%s%s %s: an open relay", where, parameter, causes[fate]),
+	    "write reject_unauth_destination in front of it");
+	free(where);
+	return false;
 }
 
 /* Does a customer's recipient run into a plain reject or defer? */
@@ -257,13 +268,6 @@ judge_restrictions(struct judge *j)
 				       "would run into",
 				parameters[i]),
 			    "write reject_unauth_destination in its place");
-	size_t second = fate_of_stranger(j, parameters[1]);
-	if (fate_of_stranger(j, parameters[0]) == STRANGER_PERMITTED &&
-	    (second == STRANGER_PERMITTED || second == STRANGER_UNDECIDED))
-		refuse(j, parameters[0],
-		    mem_string("a plain `permit` comes before anything that refuses strangers: an "
-			       "open relay"),
-		    "write reject_unauth_destination in front of it");
 	if (facts_have_word(j->facts, parameters[1], "reject_unknown_recipient_domain") &&
 	    *facts_value(j->facts, "unknown_address_reject_code") == '5')
 		warn(j, "unknown_address_reject_code",
@@ -272,20 +276,51 @@ judge_restrictions(struct judge *j)
 		    "set unknown_address_reject_code = 450");
 }
 
+/* `where`: "" or the service with its own list. */
 static void
-judge_networks(struct judge *j)
+judge_networks(struct judge *j, const char *where, const char *networks)
 {
-	struct pf_tokens tokens = facts_tokens(j->facts, "mynetworks");
+	struct pf_tokens tokens = pf_tokens_split(networks, 0, strlen(networks), PF_LIST);
 	for (size_t i = 0; i < tokens.count; i++) {
 		const char *word = tokens.items[i].text;
 		size_t length = strlen(word);
 		if ((length > 2 && strcmp(word + length - 2, "/0") == 0) ||
 		    strncmp(word, "static:", 7) == 0)
 			refuse(j, "mynetworks",
-			    mem_format("mynetworks has %s: the whole world may relay", word),
+			    mem_format(
+				"%smynetworks has %s: the whole world may relay", where, word),
 			    "name only your own networks");
 	}
 	pf_tokens_free(&tokens);
+}
+
+static void
+judge_service_networks(struct judge *j, const struct pf_service *service)
+{
+	char *where = mem_format("service %s in master.cf: ", pf_service_field(service, 0));
+	char *networks = stranger_value(j->facts, &j->main, service, "mynetworks");
+	judge_networks(j, where, networks);
+	free(networks);
+	free(where);
+}
+
+/* The same for each smtpd in master.cf that has lists or networks of its own. */
+static void
+judge_own_lists(struct judge *j)
+{
+	bool closed = judge_strangers(j, NULL);
+	for (size_t i = 0; closed && i < j->master.count; i++) {
+		struct pf_service service;
+		if (!pf_service_parse(&j->master, &j->master.lines[i], &service))
+			continue;
+		if (strcmp(pf_service_field(&service, 7), "smtpd") == 0 &&
+		    service.option_count > 0) {
+			(void)judge_strangers(j, &service);
+			if (pf_service_option(&service, "mynetworks") != NULL)
+				judge_service_networks(j, &service);
+		}
+		pf_service_free(&service);
+	}
 }
 
 /* --- wildcards, and customers' domains where they do not belong ---------------------------------
@@ -647,7 +682,8 @@ plan_add_findings(struct plan *plan, const struct pf_facts *facts)
 	judge_main_words(&j);
 	judge_services(&j);
 	judge_restrictions(&j);
-	judge_networks(&j);
+	judge_networks(&j, "", facts_value(facts, "mynetworks"));
+	judge_own_lists(&j);
 	judge_wildcards(&j);
 	judge_customers(&j);
 	judge_table_actions(&j);
