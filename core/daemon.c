@@ -16,6 +16,7 @@
 #include <grp.h>
 #include <limits.h>
 #include <pwd.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -110,7 +111,7 @@ daemon_options(int argc, char **argv, const struct daemon_about *about, struct d
 
 /* --- users ------------------------------------------------------------------------ */
 
-/* The number that `text` is, where it is one. */
+/* The number that `text` is, where it is one that a user or group can have. */
 static bool
 is_number(const char *text, unsigned long *out)
 {
@@ -119,7 +120,7 @@ is_number(const char *text, unsigned long *out)
 	if (text[0] < '0' || text[0] > '9')
 		return false;
 	*out = strtoul(text, &end, 10);
-	return *end == '\0';
+	return *end == '\0' && *out < UINT32_MAX; /* (uid_t)-1 is nobody's */
 }
 
 static bool
@@ -140,7 +141,7 @@ resolve_user(const char *user, uid_t *out)
 		}
 		*out = entry->pw_uid;
 	}
-	if (*out != 0 && *out != (uid_t)-1)
+	if (*out != 0)
 		return true;
 	log_event(LOG_ERR, "user-refused", kv("user", user),
 	    kv("cure", "name a user of its own in [users]: this one would keep root's rights"));
@@ -163,7 +164,7 @@ resolve_group(const char *group, gid_t *out)
 		}
 		*out = entry->gr_gid;
 	}
-	if (*out != 0 && *out != (gid_t)-1)
+	if (*out != 0)
 		return true;
 	log_event(LOG_ERR, "group-refused", kv("group", group),
 	    kv("cure", "name a group of its own in [users]: this one would keep root's rights"));

@@ -22,12 +22,37 @@ listener_failed(const char *what, const char *path)
 	return false;
 }
 
+/* Whoever may write there may put a socket of his own in the place of ours. */
+static bool
+listener_directory_is_safe(const char *directory)
+{
+	struct stat status;
+	const char *problem = NULL;
+
+	if (stat(directory, &status) != 0)
+		return listener_failed("stat", directory);
+	if (!S_ISDIR(status.st_mode))
+		problem = "it is no directory";
+	else if (geteuid() == 0 && status.st_uid != 0)
+		problem = "its owner is not root, and could put a socket in the place of ours";
+	else if (geteuid() == 0 && (status.st_mode & 022) != 0)
+		problem = "others than root may write to it, and put a socket in the place of ours";
+	if (problem == NULL)
+		return true;
+	log_event(LOG_ERR, "directory-refused", kv("path", directory), kv("error", problem),
+	    kv("cure", "chown root DIRECTORY; chmod 0755 DIRECTORY; or name another one in [paths] "
+		       "socket_dir"));
+	return false;
+}
+
 bool
 listener_directory(const char *directory)
 {
 	if (mkdir(directory, 0755) == 0)
 		return chmod(directory, 0755) == 0 || listener_failed("chmod", directory);
-	return errno == EEXIST || listener_failed("mkdir", directory);
+	if (errno != EEXIST)
+		return listener_failed("mkdir", directory);
+	return listener_directory_is_safe(directory);
 }
 
 /* Owner, mode, queue: all that must be right before anybody can find the socket. */

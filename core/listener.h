@@ -28,7 +28,11 @@ enum listener_place {
 	LISTENER_OTHERS,  /* something else does: a newer instance, or what it left behind */
 };
 
-/* Makes the directory with mode 0755 where it is missing; its parent must be there. */
+/*
+ * Makes the directory with mode 0755 where it is missing; its parent must be there. As root, one
+ * that is another's, or that others may write to, is refused: they could put their own socket in
+ * the place of ours. False: the error was logged.
+ */
 bool listener_directory(const char *directory) __attribute__((warn_unused_result));
 /*
  * Makes DIR/NAME. Mode 0660; as

@@ -93,26 +93,29 @@ raise_limit(rlim_t wanted)
 		log_event(LOG_WARNING, "limit-not-raised", kv("limit", "RLIMIT_NOFILE"));
 }
 
-static bool
+/* EX_OK, or the code to end with: the error was logged. */
+static int
 prepare(struct service *service)
 {
 	const struct service_about *about = service->about;
 	const struct conf *conf = service->conf;
 
 	if (!daemon_resolve(conf, about->user(conf), &service->identity))
-		return false;
+		return EX_NOUSER;
 	(void)snprintf(
 	    service->socket_dir, sizeof(service->socket_dir), "%s", conf->paths.socket_dir);
 	(void)snprintf(service->pid_path, sizeof(service->pid_path), "%s/%s", service->socket_dir,
 	    about->pid_file);
-	return listener_directory(service->socket_dir);
+	return listener_directory(service->socket_dir) ? EX_OK : EX_CANTCREAT;
 }
 
 static int
 come_up(struct service *service, bool foreground)
 {
-	if (!prepare(service))
-		return EX_NOUSER;
+	const int code = prepare(service);
+
+	if (code != EX_OK)
+		return code;
 	raise_limit(service->about->descriptors);
 	if (!foreground && !daemon_detach())
 		return EX_OSERR;

@@ -26,6 +26,13 @@ struct milter {
 
 /* --- what the parent does for core/supervise ------------------------------------------- */
 
+static int
+dead_socket_failed(const char *path)
+{
+	log_event(LOG_ERR, "listen-failed", kv("path", path), kv("error", strerror(errno)));
+	return -1;
+}
+
 /*
  * A listening socket that nobody can reach, as its name is gone at once; until then, its mode lets
  * nobody in. (An abstract name could be connected to by anybody.)
@@ -40,11 +47,13 @@ open_dead_socket(const char *directory)
 
 	length = snprintf(address.sun_path, sizeof(address.sun_path), "%s/milter.none.%ld",
 	    directory, (long)getpid());
-	if (length < 0 || (size_t)length >= sizeof(address.sun_path))
-		return -1;
+	if (length < 0 || (size_t)length >= sizeof(address.sun_path)) {
+		errno = ENAMETOOLONG;
+		return dead_socket_failed(directory);
+	}
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (fd < 0)
-		return -1;
+		return dead_socket_failed(address.sun_path);
 	(void)unlink(address.sun_path);
 	old = umask(0777);
 	good = bind(fd, (const struct sockaddr *)&address, sizeof(address)) == 0;
@@ -52,8 +61,7 @@ open_dead_socket(const char *directory)
 	good = good && unlink(address.sun_path) == 0 && listen(fd, 1) == 0;
 	if (good)
 		return fd;
-	log_event(
-	    LOG_ERR, "listen-failed", kv("path", address.sun_path), kv("error", strerror(errno)));
+	(void)dead_socket_failed(address.sun_path);
 	(void)close(fd);
 	return -1;
 }

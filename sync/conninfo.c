@@ -5,6 +5,7 @@
 
 #include <arpa/inet.h>
 #include <libpq-fe.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -185,6 +186,32 @@ fill_hosts_by_default(struct conninfo *info, const PQconninfoOption *options)
 	return good;
 }
 
+/*
+ * Why libpq cannot read `text`. Its own words may have a part of a password in them ("password=a b"
+ * is one with a blank), so all that is taken from them is the name of a keyword that it does not
+ * know, and only where no password can stand before it.
+ */
+static const char *
+why_unreadable(const char *text, const char *error)
+{
+	static const char begin[] = "invalid connection option \"";
+	static char named[120];
+	const char *word = error != NULL ? strstr(error, begin) : NULL;
+	size_t length = word != NULL ? strcspn(word + sizeof begin - 1, "\"") : 0;
+	const char *secret = strcasestr(text, "pass"), *at = NULL;
+
+	if (length > 0 && length <= 40) {
+		(void)snprintf(named, sizeof named, "%.*s", (int)length, word + sizeof begin - 1);
+		at = strstr(text, named);
+	}
+	if (at == NULL || (secret != NULL && secret < at) || strstr(text, "://") != NULL)
+		return "not a connection string of libpq (its text is not shown: it may hold a "
+		       "password)";
+	(void)snprintf(named, sizeof named, "libpq has no connection keyword \"%.*s\"", (int)length,
+	    word + sizeof begin - 1);
+	return named;
+}
+
 struct conninfo *
 conninfo_parse(const char *text, const char **problem)
 {
@@ -195,14 +222,13 @@ conninfo_parse(const char *text, const char **problem)
 	if (info == NULL)
 		return NULL;
 	info->parsed = PQconninfoParse(text, &error);
-	PQfreemem(error);
 	if (info->parsed == NULL)
-		*problem = "not a connection string of libpq (its text is not shown: it may hold a "
-			   "password)";
+		*problem = why_unreadable(text, error);
 	else if (!fill_hosts_by_default(info, info->parsed))
 		*problem = "hosts, addresses and ports do not match, or are more than 16";
 	else if (fill_parameters(info, info->parsed))
 		return info;
+	PQfreemem(error);
 	conninfo_free(info);
 	return NULL;
 }

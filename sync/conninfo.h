@@ -3,7 +3,8 @@
  * service files count as usual) taken apart, so that each address is dialled alone with a deadline
  * of its own, and so that libpq never resolves a name by itself, which would block.
  *
- * It never shows the string or a part of it: there may be a password in it.
+ * It never shows the string or a part of it, as there may be a password in it; but for a keyword
+ * that libpq does not know, where no password stands before it.
  */
 #ifndef MXHOLD_SYNC_CONNINFO_H
 #define MXHOLD_SYNC_CONNINFO_H
@@ -30,7 +31,7 @@ struct conninfo {
 	void *parsed; /* owns the texts */
 };
 
-/* NULL: *problem is a static text. The caller frees. */
+/* NULL: *problem is a static text, valid until the next call. The caller frees. */
 struct conninfo *conninfo_parse(const char *text, const char **problem)
     __attribute__((warn_unused_result));
 void conninfo_free(struct conninfo *info);

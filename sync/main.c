@@ -59,7 +59,7 @@ run(struct conf *conf, const struct daemon_options *options)
 	int code = EX_OK, lock;
 
 	if (!daemon_resolve(conf, conf->users.sync, &identity))
-		code = EX_CONFIG;
+		code = EX_NOUSER;
 	else if (!statedir_prepare(conf->paths.state_dir, &identity))
 		code = EX_CANTCREAT;
 	else if ((lock = statedir_lock(conf->paths.state_dir, &identity)) < 0)

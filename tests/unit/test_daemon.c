@@ -158,6 +158,11 @@ START_TEST(test_resolve)
 	assert_refused("root", "64100", "event=user-refused user=root ");
 	assert_refused("0", "64100", "event=user-refused user=0 ");
 	assert_refused("64101", "root", "event=group-refused group=root ");
+	/* As 32 bits they would be root, user 1, nobody, and what is left of a full register. */
+	assert_refused("4294967296", "64100", "event=user-unknown user=4294967296 ");
+	assert_refused("4294967297", "64100", "event=user-unknown user=4294967297 ");
+	assert_refused("4294967295", "64100", "event=user-unknown user=4294967295 ");
+	assert_refused("64101", "99999999999999999999", "event=group-unknown ");
 }
 END_TEST
 

@@ -116,7 +116,50 @@ START_TEST(test_codes)
 	ck_assert_int_eq(service("-n"), EX_CONFIG);
 	ck_assert_int_eq(service("-f"), EX_CONFIG);
 	write_config("europe", "no/such/parent", "64101");
-	ck_assert_int_eq(service("-f"), EX_NOUSER);
+	ck_assert_int_eq(service("-f"), EX_CANTCREAT);
+	write_config("europe", "conf", "64101"); /* a file */
+	ck_assert_int_eq(service("-f"), EX_CANTCREAT);
+	write_config("europe", "sockets", "mxhold-nobody-is-this");
+	ck_assert_int_eq(service("-f"), geteuid() == 0 ? EX_NOUSER : 77);
+}
+END_TEST
+
+/* Where others than root may write, they could put a socket of their own in the place of ours. */
+START_TEST(test_socket_directory)
+{
+	static const struct {
+		mode_t mode;
+		uid_t owner;
+		bool good;
+	} cases[] = {
+	    {0755, 0, true},
+	    {0750, 0, true},
+	    {02755, 0, true},
+	    {0775, 0, false},
+	    {0757, 0, false},
+	    {01777, 0, false},
+	    {0755, 64101, false},
+	};
+	char sockets[sizeof directory + 10];
+	const int log = capture();
+
+	if (geteuid() != 0)
+		return; /* asks nothing: see test_start */
+	snprintf(sockets, sizeof sockets, "%s/sockets", directory);
+	ck_assert_int_eq(mkdir(sockets, 0755), 0);
+	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+		ck_assert_int_eq(chown(sockets, cases[i].owner, 0), 0);
+		ck_assert_int_eq(chmod(sockets, cases[i].mode), 0);
+		ck_assert_int_eq(service("-f"), cases[i].good ? 77 : EX_CANTCREAT);
+		const char *text = logged(log);
+		ck_assert_msg(
+		    cases[i].good == (strstr(text, "event=directory-refused") == NULL), "%s", text);
+		ck_assert(cases[i].good || strstr(text, " cure=") != NULL);
+	}
+	ck_assert_int_eq(chmod(directory, 0755), 0);
+	ck_assert_int_eq(chmod(config, 0644), 0);
+	ck_assert_int_eq(setresuid(64101, 64101, 64101), 0);
+	ck_assert_int_eq(service("-f"), 77); /* not as root: its own will do */
 }
 END_TEST
 
@@ -248,6 +291,7 @@ main(void)
 
 	tcase_add_checked_fixture(tcase, setup, teardown);
 	tcase_add_test(tcase, test_codes);
+	tcase_add_test(tcase, test_socket_directory);
 	tcase_add_test(tcase, test_start);
 	tcase_add_test(tcase, test_limit);
 	tcase_add_test(tcase, test_reload);

@@ -134,6 +134,29 @@ START_TEST(test_bad)
 }
 END_TEST
 
+/* A keyword that libpq does not know is named, unless it could be a part of a password. */
+static const struct {
+	const char *text, *named;
+} unknown[] = {
+    {"hots=db.example user=u", "\"hots\""},
+    {"host=a usr=u password=secret", "\"usr\""},
+    {"host=a password=secret usr=u", NULL},
+    {"host=a PassWord=secret usr=u", "\"PassWord\""},
+    {"host=a password=se usr=u", NULL},
+    {"postgresql://u:secret@a/d?usr=u", NULL},
+};
+
+START_TEST(test_unknown_keyword)
+{
+	ck_assert_ptr_null(conninfo_parse(unknown[_i].text, &problem));
+	ck_assert_ptr_null(strstr(problem, "secret"));
+	if (unknown[_i].named != NULL)
+		ck_assert_ptr_nonnull(strstr(problem, unknown[_i].named));
+	else
+		ck_assert_ptr_null(strstr(problem, "keyword"));
+}
+END_TEST
+
 int
 main(void)
 {
@@ -149,6 +172,8 @@ main(void)
 	tcase_add_test(tcase, test_environment);
 	tcase_add_test(tcase, test_service);
 	tcase_add_loop_test(tcase, test_bad, 0, (int)(sizeof(bad) / sizeof(bad[0])));
+	tcase_add_loop_test(
+	    tcase, test_unknown_keyword, 0, (int)(sizeof(unknown) / sizeof(unknown[0])));
 	suite_add_tcase(suite, tcase);
 	return table_run(suite);
 }
