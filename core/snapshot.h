@@ -133,8 +133,12 @@ enum snapshot_result snapshot_write_get_customer(struct snapshot_writer *writer,
     const char *name, struct customer_record *out);
 enum snapshot_result snapshot_write_get_relay(
     struct snapshot_writer *writer, bool from_active, const char *name, struct relay_record *out);
-enum snapshot_result snapshot_put_domain(
-    struct snapshot_writer *writer, const char *name, const struct domain_record *record);
+/*
+ * `now`: since when, in seconds since the epoch, the row's subdomains are retired, if it had them
+ * in and this record has not. (In a load, snapshot_load_carry_over sees to that, at its own `now`.)
+ */
+enum snapshot_result snapshot_put_domain(struct snapshot_writer *writer, const char *name,
+    const struct domain_record *record, int64_t now);
 enum snapshot_result snapshot_put_customer(
     struct snapshot_writer *writer, const char *name, const struct customer_record *record);
 enum snapshot_result snapshot_put_relay(

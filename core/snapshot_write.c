@@ -17,7 +17,6 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
-#include <time.h>
 #include <unistd.h>
 
 /*
@@ -584,15 +583,15 @@ snapshot_write_get_relay(
 }
 
 enum snapshot_result
-snapshot_put_domain(
-    struct snapshot_writer *writer, const char *name, const struct domain_record *record)
+snapshot_put_domain(struct snapshot_writer *writer, const char *name,
+    const struct domain_record *record, int64_t now)
 {
 	uint8_t bytes[SNAPSHOT_VALUE_MAX];
 	struct domain_record whole = *record, old;
 
 	if (writer->mode == WRITER_CHANGE &&
 	    snapshot_write_get_domain(writer, true, name, &old) == SNAPSHOT_OK)
-		snapshot_inherit(&old, &whole, (int64_t)time(NULL));
+		snapshot_inherit(&old, &whole, now);
 	return put_row(
 	    writer, SNAPSHOT_DOMAIN, name, bytes, snapshot_value_put_domain(name, &whole, bytes));
 }

@@ -69,7 +69,7 @@ put_domain(struct apply *apply, const char *key, const struct domain_record *tol
 		apply->differing++;
 	if (!apply->load && (!had || old.retired_at != 0))
 		apply->live++;
-	return good(apply, snapshot_put_domain(apply->writer, key, told));
+	return good(apply, snapshot_put_domain(apply->writer, key, told, apply->now));
 }
 
 static bool
@@ -81,7 +81,7 @@ retire_domain(struct apply *apply, const char *key)
 		return true;
 	old.retired_at = apply->now;
 	apply->live--;
-	return good(apply, snapshot_put_domain(apply->writer, key, &old));
+	return good(apply, snapshot_put_domain(apply->writer, key, &old, apply->now));
 }
 
 /*
@@ -102,7 +102,7 @@ put_gone_domain(struct apply *apply, const struct row *row)
 		record = row->record.domain;
 	record.retired_at = apply->now;
 	apply->carried++;
-	return good(apply, snapshot_put_domain(apply->writer, row->key, &record));
+	return good(apply, snapshot_put_domain(apply->writer, row->key, &record, apply->now));
 }
 
 static bool

@@ -178,7 +178,8 @@ put_domain(struct snapshot_writer *writer, const struct words *words)
 	(void)snprintf(record.customer, sizeof(record.customer), "%s", words->word[2]);
 	list_of(words, "regions", " ", record.regions, sizeof(record.regions));
 	list_of(words, "hops", ", ", record.next_hops, sizeof(record.next_hops));
-	must(snapshot_put_domain(writer, words->word[1], &record), words->word[1]);
+	must(snapshot_put_domain(writer, words->word[1], &record, (int64_t)time(NULL)),
+	    words->word[1]);
 }
 
 static void
@@ -260,7 +261,7 @@ put_synthetic(struct snapshot_writer *writer, const struct options *options)
 	must(snapshot_put_customer(writer, "bench", &customer), "bench");
 	for (i = 0; i < options->count; i++) {
 		(void)snprintf(name, sizeof(name), "d%08" PRIu64 ".bench.example", i);
-		must(snapshot_put_domain(writer, name, &domain), name);
+		must(snapshot_put_domain(writer, name, &domain, (int64_t)time(NULL)), name);
 		if (!options->update && i % CHECKPOINT == CHECKPOINT - 1)
 			must(snapshot_load_checkpoint(writer), "checkpoint");
 	}

@@ -112,7 +112,7 @@ put_domain(struct snapshot_writer *writer, const char *name, const char *custome
 	struct domain_record record = {.include_subdomains = false};
 
 	strcpy(record.customer, customer);
-	must_ok(snapshot_put_domain(writer, name, &record));
+	must_ok(snapshot_put_domain(writer, name, &record, NOW));
 }
 
 static inline void

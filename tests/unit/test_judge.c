@@ -17,7 +17,7 @@ static struct snapshot *snapshot;
 static void
 put_row(struct snapshot_writer *writer, const char *name, struct domain_record record)
 {
-	must_ok(snapshot_put_domain(writer, name, &record));
+	must_ok(snapshot_put_domain(writer, name, &record, NOW));
 }
 
 static void

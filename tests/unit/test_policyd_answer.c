@@ -72,9 +72,9 @@ put_rows(int64_t now)
 	ck_assert_int_eq(snapshot_put_customer(writer, "late", &late), SNAPSHOT_OK);
 	for (i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
 		ck_assert_int_eq(
-		    snapshot_put_domain(writer, rows[i].name, &rows[i].record), SNAPSHOT_OK);
-	ck_assert_int_eq(snapshot_put_domain(writer, "gone.example", &gone), SNAPSHOT_OK);
-	ck_assert_int_eq(snapshot_put_domain(writer, "old.example", &old), SNAPSHOT_OK);
+		    snapshot_put_domain(writer, rows[i].name, &rows[i].record, now), SNAPSHOT_OK);
+	ck_assert_int_eq(snapshot_put_domain(writer, "gone.example", &gone, now), SNAPSHOT_OK);
+	ck_assert_int_eq(snapshot_put_domain(writer, "old.example", &old, now), SNAPSHOT_OK);
 }
 
 static void

@@ -470,7 +470,7 @@ verify_small(void)
 	put_customer(writer, "acme", "eu");
 	put_domain(writer, "a.example", "acme");
 	const struct domain_record retired = {.customer = "acme", .retired_at = NOW};
-	must_ok(snapshot_put_domain(writer, "b.example", &retired));
+	must_ok(snapshot_put_domain(writer, "b.example", &retired, NOW));
 	writer_commit(writer, 1);
 	must_ok(snapshot_verify(writer, &census));
 	must(census.domains == 2 && census.retired == 1 && census.customers == 1);
@@ -498,7 +498,7 @@ load_until_full(struct snapshot_writer *writer, const char *why)
 		const struct domain_record record = {.customer = "acme"};
 
 		snprintf(name, sizeof(name), "full%07u.example", row);
-		result = snapshot_put_domain(writer, name, &record);
+		result = snapshot_put_domain(writer, name, &record, NOW);
 		if (result == SNAPSHOT_OK && row % 10000 == 9999)
 			result = snapshot_load_checkpoint(writer);
 	}
@@ -602,7 +602,7 @@ load_without_extension(void)
 	memset(record.next_hops, 'x', sizeof(record.next_hops) - 1);
 	for (unsigned row = 0; row < BIG_ROWS; row++) {
 		snprintf(name, sizeof(name), "big%05u.example", row);
-		must_ok(snapshot_put_domain(writer, name, &record));
+		must_ok(snapshot_put_domain(writer, name, &record, NOW));
 	}
 	must(setrlimit(RLIMIT_FSIZE, &bound) == 0);
 	(void)!snapshot_commit(writer, &meta);
