@@ -6,6 +6,7 @@
 #include "core/log.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
@@ -127,6 +128,26 @@ store_verify(struct store *store)
 	return true;
 }
 
+/*
+ * Its first bytes (LMDB's magic and format, which never change): where they are others, so are the
+ * mutexes behind them, and to take one could last for ever.
+ */
+static bool
+lock_head(const struct store *store, uint64_t *out)
+{
+	char path[PATH_MAX];
+	ssize_t got;
+	int fd;
+
+	snprintf(path, sizeof path, "%s/snapshot/lock.mdb", store->state_dir);
+	fd = open(path, O_RDONLY | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0)
+		return false;
+	got = pread(fd, out, sizeof *out, 0);
+	close(fd);
+	return got == (ssize_t)sizeof *out;
+}
+
 /* One attempt. *again: what was in the way has been set aside. */
 static bool
 open_once(struct store *store, bool *again)
@@ -137,7 +158,8 @@ open_once(struct store *store, bool *again)
 	memset(&store->seen, 0, sizeof store->seen);
 	result = snapshot_writer_open(store->state_dir, store->group, 0, &store->writer, &problem);
 	if (result == SNAPSHOT_OK) {
-		if (!look_at_file(store, "lock.mdb", &store->lock))
+		if (!look_at_file(store, "lock.mdb", &store->lock) ||
+		    !lock_head(store, &store->lock_head))
 			memset(&store->lock, 0, sizeof store->lock);
 		*again = !store_verify(store);
 		return !*again;
@@ -190,11 +212,13 @@ static bool
 check_lock(struct store *store)
 {
 	struct stat now;
+	uint64_t head;
 
-	if (look_at_file(store, "lock.mdb", &now) && same_file(&now, &store->lock))
+	if (look_at_file(store, "lock.mdb", &now) && same_file(&now, &store->lock) &&
+	    lock_head(store, &head) && head == store->lock_head)
 		return true;
 	log_event(LOG_ERR, "snapshot-lock-lost",
-	    kv("error", "lock.mdb is missing, or another file"),
+	    kv("error", "lock.mdb is missing, another file, or overwritten"),
 	    kv("effect", "the snapshot is copied"));
 	store_close(store);
 	if (!snapshot_lock_file_discard(store->state_dir))

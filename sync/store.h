@@ -19,6 +19,7 @@ struct store {
 	char problem[256];
 	struct stat seen; /* data.mdb after our own last write; st_ino 0: not looked at yet */
 	struct stat lock; /* lock.mdb as it was when we opened it */
+	uint64_t lock_head;
 };
 
 /* Opens where it is not open, and verifies; sets aside what cannot be used. False: logged. */

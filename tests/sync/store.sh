@@ -90,7 +90,7 @@ sleep 1.5
 heals 'removed'
 
 # --- lock.mdb: nothing is lost with it, and nothing has to be told again
-loads() { grep -c 'event=load-begins' "$work/sync.log"; }
+loads() { grep -c 'event=load-begins' "$work/sync.log" || true; }
 before=$(loads)
 rm -f "$state/snapshot/lock.mdb"
 try 'lock.mdb removed: found out' wait_for 5 log_has 'event=snapshot-lock-lost'
@@ -99,6 +99,11 @@ rm -f "$state/snapshot/lock.mdb"
 mkdir -p "$state/snapshot/lock.mdb/in-the-way" || true
 try 'lock.mdb a directory: a file again' wait_for 5 test -f "$state/snapshot/lock.mdb"
 heals 'lock.mdb a directory'
+: >"$work/sync.log"
+before=0
+dd if=/dev/zero bs=4096 count=8 status=none | tr '\0' '\377' | dd of="$state/snapshot/lock.mdb" conv=notrunc status=none
+try 'lock.mdb overwritten: found out, before its mutexes are taken' wait_for 5 log_has 'event=snapshot-lock-lost'
+heals 'lock.mdb overwritten'
 daemon_stop || true
 rm -f "$state/snapshot/lock.mdb"
 daemon_start
