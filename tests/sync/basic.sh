@@ -17,6 +17,15 @@ status=0
 output=$("$sync_bin" -n -c "$work/bad.conf" 2>&1) || status=$?
 is "$status" 78 'a connection string that libpq refuses: exit 78'
 case $output in *ret* | *sec*) ok 1 'and no part of it is shown' ;; *) ok 0 'and no part of it is shown' ;; esac
+sed 's/^conninfo = .*/conninfo = hots=x user=u/' "$work/mxhold.conf" >"$work/bad.conf"
+output=$("$sync_bin" -n -c "$work/bad.conf" 2>&1) || true
+like "$output" '\[authority\] conninfo: .*"hots"' 'a keyword that libpq does not know is named'
+if [ "$(id -u)" -eq 0 ]; then
+	sed 's/^sync = .*/sync = mxhold-nobody-is-this/' "$work/mxhold.conf" >"$work/bad.conf"
+	status=0
+	timeout 20 "$sync_bin" -f -c "$work/bad.conf" >"$work/bad.log" 2>&1 || status=$?
+	is "$status" 67 'a user that is missing: exit 67'
+fi
 
 daemon_start
 wait_for 10 state_is current || true
