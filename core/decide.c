@@ -95,7 +95,8 @@ static bool
 domain_is_known(const struct decide_facts *facts)
 {
 	return facts->domain_known == KNOWN_YES && facts->domain != NULL &&
-	       !decide_retired_expired(facts->domain->retired_at, facts->now, facts->queue_lifetime);
+	       !decide_retired_expired(
+		   facts->domain->retired_at, facts->now, facts->queue_lifetime);
 }
 
 static struct verdict

@@ -30,7 +30,8 @@ print_verbs(FILE *to)
 		fprintf(to, "  %-10s %s\n", verbs[i].name, verbs[i].purpose);
 	fputs("\n`mxholdctl VERB --help` tells more.\n\n"
 	      "  -c, --config FILE        configuration, default " CONF_DEFAULT_PATH "\n"
-	      "  -d, --database CONNINFO  the authority, as the SOC; default $MXHOLD_DB, else libpq's\n"
+	      "  -d, --database CONNINFO  the authority, as the SOC; default $MXHOLD_DB, else "
+	      "libpq's\n"
 	      "  -v, --verbose            show what is run\n"
 	      "      --json               one JSON object a line on stdout\n"
 	      "  -h, --help               this text\n"
