@@ -38,18 +38,23 @@ LDFLAGS  += $(LINKSAFE) $(if $(SAN),-fsanitize=address$(comma)undefined)
 # --- what there is -----------------------------------------------------------
 # Each folder is one program: its main.c, and an archive of the rest, which the unit tests link too.
 
-FOLDERS := $(patsubst %/main.c,%,$(wildcard sync/main.c policyd/main.c milter/main.c ctl/main.c))
+FOLDERS := $(patsubst %/main.c,%,$(wildcard sync/main.c policyd/main.c milter/main.c ctl/main.c \
+	     queued/main.c helper/main.c))
 bin.sync := mxhold-sync
 bin.policyd := mxhold-policyd
 bin.milter := mxhold-milter
 bin.ctl := mxholdctl
+bin.queued := mxhold-queued
+bin.helper := mxhold-helper
 PROGRAMS := $(foreach f,$(FOLDERS),$(BUILD)/bin/$(bin.$f))
 
 LIBS_CORE := -llmdb -linih -lidn2
 libs.sync := -lpq -ljansson
 libs.policyd := -levent_core
 libs.milter := -lmilter -lpthread
-libs.ctl := -lpq -ljansson
+libs.ctl := -lpq -ljansson -lunbound -lcurl
+libs.queued := -levent_core -levent_openssl -lssl -lcrypto -lunbound -ljansson
+libs.helper :=
 INC_PQ := -I/usr/include/postgresql
 CPPFLAGS += $(INC_PQ)
 

@@ -79,11 +79,42 @@ static const struct conf_key keys[] = {
 
     {"status", "listen", CONF_LISTEN, AT(status.listen)},
 
+    {"queue", "probe_interval", CONF_SECONDS, AT(queue.probe_interval), .preset = "5s", .min = 1,
+	.max = 3600},
+    {"queue", "probe_interval_long", CONF_SECONDS, AT(queue.probe_interval_long), .preset = "10s",
+	.min = 1, .max = 3600},
+    {"queue", "confirmations", CONF_NUMBER, AT(queue.confirmations), .preset = "3", .min = 1,
+	.max = 100},
+    {"queue", "concurrency", CONF_NUMBER, AT(queue.concurrency), .preset = "200", .min = 1,
+	.max = 10000},
+    {"queue", "retention", CONF_DURATION, AT(queue.retention), .min = 1, .max = 100 * DAY},
+    {"queue", "quota_messages", CONF_NUMBER, AT(queue.quota_messages), .preset = "0",
+	.max = INT64_MAX},
+    {"queue", "quota_bytes", CONF_NUMBER, AT(queue.quota_bytes), .preset = "0", .max = INT64_MAX},
+    {"queue", "keep_refused", CONF_BOOL, AT(queue.keep_refused), .preset = "no"},
+    {"queue", "unknown_user_tries", CONF_NUMBER, AT(queue.unknown_user_tries), .preset = "2",
+	.min = 1, .max = 1000},
+    {"queue", "unknown_user_interval", CONF_DURATION, AT(queue.unknown_user_interval),
+	.preset = "10m", .min = 1, .max = 100 * DAY},
+    {"queue", "refused_tries", CONF_NUMBER, AT(queue.refused_tries), .preset = "3", .min = 1,
+	.max = 1000},
+    {"queue", "refused_after", CONF_DURATION, AT(queue.refused_after), .preset = "2h", .min = 1,
+	.max = 100 * DAY},
+    {"queue", "sender_retry", CONF_DURATION, AT(queue.sender_retry), .preset = "5m", .min = 1,
+	.max = DAY},
+    {"queue", "mx_interval", CONF_DURATION, AT(queue.mx_interval), .preset = "1d", .min = 1,
+	.max = 30 * DAY},
+    {"queue", "spool_size", CONF_NUMBER, AT(queue.spool_size), .preset = "4294967296",
+	.min = 1 << 20, .max = INT64_C(1) << 44},
+
+    {"alert", "command", CONF_PATH, AT(alert.command), .max = PATH_LENGTH_MAX},
+
     {"users", "group", CONF_ACCOUNT, AT(users.group), .preset = "mxhold"},
     {"users", "socket_group", CONF_ACCOUNT, AT(users.socket_group), .preset = "postfix"},
     {"users", "sync", CONF_ACCOUNT, AT(users.sync), .preset = "mxhold-sync"},
     {"users", "policyd", CONF_ACCOUNT, AT(users.policyd), .preset = "mxhold-policyd"},
     {"users", "milter", CONF_ACCOUNT, AT(users.milter), .preset = "mxhold-milter"},
+    {"users", "queued", CONF_ACCOUNT, AT(users.queued), .preset = "mxhold-queued"},
 };
 
 #define KEY_COUNT (sizeof(keys) / sizeof(keys[0]))

@@ -43,7 +43,7 @@ struct conf {
 		char *socket_dir;         /* default: mxhold below Postfix's queue_directory:
 					     /var/spool/postfix/mxhold */
 		char *postfix_config_dir; /* default /etc/postfix */
-		char *maillog;            /* default /var/log/mail.log */
+		char *maillog;            /* default /var/log/mail.log; "journald": the journal */
 	} paths;
 	struct {
 		struct ip_network *allow;
@@ -52,12 +52,33 @@ struct conf {
 	struct {
 		char *listen;
 	} status;
+	struct {                             /* mxhold-queued; times in seconds */
+		int64_t probe_interval;      /* of primaries with held mail, default 5 */
+		int64_t probe_interval_long; /* in outages of more than an hour, default 10 */
+		int64_t confirmations;       /* good probes a second apart, default 3 */
+		int64_t concurrency;         /* primaries probed at once, default 200 */
+		int64_t retention;           /* 0 (the default): queue_lifetime */
+		int64_t quota_messages;      /* a domain's, where no row says; 0: none */
+		int64_t quota_bytes;
+		bool keep_refused;          /* never take out what a primary refuses; default no */
+		int64_t unknown_user_tries; /* default 2 */
+		int64_t unknown_user_interval; /* least time between them, default 10m */
+		int64_t refused_tries;         /* any other refusal, default 3 */
+		int64_t refused_after;         /* least time from first to last, default 2h */
+		int64_t sender_retry; /* rule 10: who tries again after it is taken, default 5m */
+		int64_t mx_interval;  /* how often MX records are read, default 1d */
+		int64_t spool_size;   /* bytes of disk at most, default 4 GiB */
+	} queue;
+	struct {
+		char *command; /* gets one JSON object on stdin; NULL: none */
+	} alert;
 	struct {                    /* names or numbers; used only when started as root */
 		char *group;        /* default mxhold */
 		char *socket_group; /* default postfix */
 		char *sync;         /* default mxhold-sync */
 		char *policyd;      /* default mxhold-policyd */
 		char *milter;       /* default mxhold-milter */
+		char *queued;       /* default mxhold-queued */
 	} users;
 };
 

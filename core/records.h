@@ -15,11 +15,14 @@
 #define REGIONS_SIZE 1024   /* region names separated by single blanks, with NUL */
 #define NEXT_HOPS_SIZE 1024 /* next hops, ", " between them, with NUL */
 #define RELAY_NAMES_SIZE 2048
+#define HOLD_REASON_SIZE 129         /* why mail is held back, with NUL */
+#define PIN_SIZE 257                 /* a pinned banner or certificate, with NUL */
 #define SIZE_LIMIT_DEFAULT 10485760u /* bytes of content: 10 MB */
 
 enum oversize { OVERSIZE_INHERIT, OVERSIZE_REJECT, OVERSIZE_DEFER };
 enum primary_up { PRIMARY_UP_INHERIT, PRIMARY_UP_ACCEPT, PRIMARY_UP_DEFER };
 enum mx_check { MX_CHECK_INHERIT, MX_CHECK_ON, MX_CHECK_OFF };
+enum refused { REFUSED_INHERIT, REFUSED_JUDGE, REFUSED_KEEP }; /* what the primary refuses */
 
 struct limits {
 	uint64_t size_limit;     /* bytes of content; 0: inherit */
@@ -29,6 +32,7 @@ struct limits {
 	enum oversize oversize;
 	enum primary_up when_primary_up;
 	enum mx_check mx_check;
+	enum refused refused;
 };
 
 struct domain_record {
@@ -41,6 +45,12 @@ struct domain_record {
 	/* When include_subdomains was withdrawn (0: it was not): the subdomains retired then, and
 	   their held mail needs a row. Kept by the snapshot's writer; the feed leaves it 0. */
 	int64_t subdomains_retired_at;
+	int64_t hold_until; /* a declared maintenance: mail waits until then; INT64_MAX: until
+			       changed */
+	char hold_reason[HOLD_REASON_SIZE];
+	/* Only a primary that shows these gets mail. "": not pinned. */
+	char pin_certificate[PIN_SIZE]; /* SHA-256 of its public key (SPKI), 64 hex digits */
+	char pin_banner[PIN_SIZE];      /* text that its banner begins with, behind the code */
 	struct limits limits;
 	char regions[REGIONS_SIZE];     /* narrows the customer's; "": all of them */
 	char next_hops[NEXT_HOPS_SIZE]; /* "": by MX */

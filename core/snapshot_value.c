@@ -3,10 +3,11 @@
  *
  * A value is, little-endian: checksum (8 bytes), presence bits (4), then in this order what the
  * bits name: customer (length byte, text), retired_at, subdomains_retired_at, size_limit,
- * quota_messages, quota_bytes (8 each), retention (4), regions, next_hops, names, addresses (2
- * bytes of length, text). Nothing is padded and nothing absent takes room: a plain domain of a
- * customer `acme` takes 17 bytes. The checksum (XXH3) covers the kind of record, the key and all
- * that follows it, so that no value passes as another kind's or another key's.
+ * quota_messages, quota_bytes (8 each), retention (4), regions, next_hops (2 bytes of length,
+ * text), hold_until (8), hold_reason, pin_certificate, pin_banner, names, addresses (2 bytes of
+ * length, text). Nothing is padded and nothing absent takes room: a plain domain of a customer
+ * `acme` takes 17 bytes. The checksum (XXH3) covers the kind of record, the key and all that
+ * follows it, so that no value passes as another kind's or another key's.
  *
  * Decoding reads nothing outside the value, and takes only what encoding could have written.
  */
@@ -38,15 +39,21 @@ enum {
 	HAS_NEXT_HOPS = 1u << 17,
 	HAS_NAMES = 1u << 18,
 	HAS_ADDRESSES = 1u << 19,
+	SHIFT_REFUSED = 20, /* two bits */
+	HAS_HOLD_UNTIL = 1u << 22,
+	HAS_HOLD_REASON = 1u << 23,
+	HAS_PIN_CERTIFICATE = 1u << 24,
+	HAS_PIN_BANNER = 1u << 25,
 };
 
 #define BITS_LIMITS                                                                                \
-	(0x3fu << SHIFT_OVERSIZE | HAS_SIZE_LIMIT | HAS_QUOTA_MESSAGES | HAS_QUOTA_BYTES |         \
-	    HAS_RETENTION)
+	(0x3fu << SHIFT_OVERSIZE | 3u << SHIFT_REFUSED | HAS_SIZE_LIMIT | HAS_QUOTA_MESSAGES |     \
+	    HAS_QUOTA_BYTES | HAS_RETENTION)
 #define BITS_DOMAIN                                                                                \
 	(HAS_INCLUDE_SUBDOMAINS | HAS_SUSPENDED | HAS_TLS_REQUIRED | HAS_HOPS_WITHHELD |           \
 	    HAS_RETIRED_AT | HAS_SUBDOMAINS_RETIRED_AT | BITS_LIMITS | HAS_REGIONS |               \
-	    HAS_NEXT_HOPS)
+	    HAS_NEXT_HOPS | HAS_HOLD_UNTIL | HAS_HOLD_REASON | HAS_PIN_CERTIFICATE |               \
+	    HAS_PIN_BANNER)
 #define BITS_CUSTOMER (HAS_SUSPENDED | HAS_RETIRED_AT | BITS_LIMITS | HAS_REGIONS)
 #define BITS_RELAY (HAS_NAMES | HAS_ADDRESSES)
 
@@ -143,6 +150,7 @@ put_limits(struct writer *writer, const struct limits *limits)
 	put_choice(writer, SHIFT_OVERSIZE, (unsigned)limits->oversize);
 	put_choice(writer, SHIFT_PRIMARY_UP, (unsigned)limits->when_primary_up);
 	put_choice(writer, SHIFT_MX_CHECK, (unsigned)limits->mx_check);
+	put_choice(writer, SHIFT_REFUSED, (unsigned)limits->refused);
 	put_optional_number(writer, HAS_SIZE_LIMIT, limits->size_limit, 8);
 	put_optional_number(writer, HAS_QUOTA_MESSAGES, limits->quota_messages, 8);
 	put_optional_number(writer, HAS_QUOTA_BYTES, limits->quota_bytes, 8);
@@ -188,6 +196,12 @@ snapshot_value_put_domain(
 	put_limits(&writer, &record->limits);
 	put_optional_text(&writer, HAS_REGIONS, record->regions, sizeof(record->regions));
 	put_optional_text(&writer, HAS_NEXT_HOPS, record->next_hops, sizeof(record->next_hops));
+	put_optional_time(&writer, HAS_HOLD_UNTIL, record->hold_until);
+	put_optional_text(
+	    &writer, HAS_HOLD_REASON, record->hold_reason, sizeof(record->hold_reason));
+	put_optional_text(
+	    &writer, HAS_PIN_CERTIFICATE, record->pin_certificate, sizeof(record->pin_certificate));
+	put_optional_text(&writer, HAS_PIN_BANNER, record->pin_banner, sizeof(record->pin_banner));
 	return writer_finish(&writer, KIND_DOMAIN, key);
 }
 
@@ -310,6 +324,7 @@ take_limits(struct reader *reader, struct limits *out)
 	out->oversize = (enum oversize)take_choice(reader, SHIFT_OVERSIZE);
 	out->when_primary_up = (enum primary_up)take_choice(reader, SHIFT_PRIMARY_UP);
 	out->mx_check = (enum mx_check)take_choice(reader, SHIFT_MX_CHECK);
+	out->refused = (enum refused)take_choice(reader, SHIFT_REFUSED);
 	out->size_limit = take_optional_number(reader, HAS_SIZE_LIMIT, 8);
 	out->quota_messages = take_optional_number(reader, HAS_QUOTA_MESSAGES, 8);
 	out->quota_bytes = take_optional_number(reader, HAS_QUOTA_BYTES, 8);
@@ -355,6 +370,11 @@ snapshot_value_get_domain(
 	take_limits(&reader, &out->limits);
 	take_optional_text(&reader, HAS_REGIONS, out->regions, sizeof(out->regions));
 	take_optional_text(&reader, HAS_NEXT_HOPS, out->next_hops, sizeof(out->next_hops));
+	out->hold_until = take_optional_time(&reader, HAS_HOLD_UNTIL);
+	take_optional_text(&reader, HAS_HOLD_REASON, out->hold_reason, sizeof(out->hold_reason));
+	take_optional_text(
+	    &reader, HAS_PIN_CERTIFICATE, out->pin_certificate, sizeof(out->pin_certificate));
+	take_optional_text(&reader, HAS_PIN_BANNER, out->pin_banner, sizeof(out->pin_banner));
 	return reader_finish(&reader);
 }
 
