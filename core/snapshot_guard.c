@@ -4,21 +4,14 @@
  * one writer must outlive that, or it could never load anew.
  *
  * In: STATE_DIR. Out: what the child found; a child that died or did not answer in time found the
- * file damaged. The child shares nothing with its parent but a pipe: it opens an environment of
- * its own (LMDB: never across fork) and leaves by _exit.
+ * file damaged (core/guard.h).
  */
+#include "core/guard.h"
 #include "core/snapshot_format.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <poll.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/prctl.h>
-#include <sys/resource.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #define OPEN_DEADLINE_MS 15000
 #define WALK_DEADLINE_MS 600000
@@ -68,101 +61,46 @@ rehearse(const char *state_dir, struct snapshot_inspection *found)
 		mdb_env_close(env);
 }
 
-static _Noreturn void
-child_main(pid_t parent, int out, const char *state_dir, bool every_row)
-{
-	static const int deadly[] = {SIGBUS, SIGSEGV, SIGABRT, SIGFPE, SIGILL, SIGTERM, SIGINT};
-	struct snapshot_inspection found;
-
-	for (size_t i = 0; i < sizeof(deadly) / sizeof(deadly[0]); i++)
-		signal(deadly[i], SIG_DFL);
-	setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0});
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	if (getppid() != parent)
-		_exit(1);
-	snapshot_inspect(state_dir, every_row, &found);
-	if (!every_row && found.opened == SNAPSHOT_OK)
-		rehearse(state_dir, &found);
-	_exit(write(out, &found, sizeof(found)) == (ssize_t)sizeof(found) ? 0 : 1);
-}
-
-/* Reads one whole answer, or returns false at the end of the file or at the deadline. */
-static bool
-read_answer(int in, int64_t deadline_ms, struct snapshot_inspection *out)
-{
-	size_t have = 0;
-
-	while (have < sizeof(*out)) {
-		const int64_t left = deadline_ms - snapshot_clock_boot_ms();
-		struct pollfd wait = {.fd = in, .events = POLLIN};
-
-		if (left <= 0)
-			return false;
-		const int ready = poll(&wait, 1, (int)left);
-		if (ready < 0 && errno == EINTR)
-			continue;
-		if (ready <= 0)
-			return false;
-		const ssize_t got = read(in, (char *)out + have, sizeof(*out) - have);
-		if (got < 0 && errno == EINTR)
-			continue;
-		if (got <= 0)
-			return false;
-		have += (size_t)got;
-	}
-	return true;
-}
+struct look {
+	const char *state_dir;
+	bool every_row;
+};
 
 static void
-reap(pid_t child, struct snapshot_inspection *out, bool answered)
+look(void *answer, const void *context)
 {
-	int status = 0;
+	const struct look *about = context;
+	struct snapshot_inspection *found = answer;
 
-	if (!answered)
-		kill(child, SIGKILL); /* it hangs, or it is dead already */
-	while (waitpid(child, &status, 0) < 0)
-		if (errno != EINTR)
-			return;
-	if (!answered && WIFSIGNALED(status) && WTERMSIG(status) != SIGKILL)
-		snprintf(out->problem, sizeof(out->problem), "reading it ends a process (%s)",
-		    strsignal(WTERMSIG(status)));
-}
-
-static void
-system_failed(struct snapshot_inspection *out, const char *what)
-{
-	out->opened = SNAPSHOT_UNUSABLE;
-	snprintf(out->problem, sizeof(out->problem), "%s: %s", what, strerror(errno));
+	snapshot_inspect(about->state_dir, about->every_row, found);
+	if (!about->every_row && found->opened == SNAPSHOT_OK)
+		rehearse(about->state_dir, found);
 }
 
 void
 snapshot_inspect_safely(const char *state_dir, bool every_row, struct snapshot_inspection *out)
 {
-	const int64_t deadline =
-	    snapshot_clock_boot_ms() + (every_row ? WALK_DEADLINE_MS : OPEN_DEADLINE_MS);
-	const pid_t self = getpid();
-	int ends[2];
+	const struct look about = {.state_dir = state_dir, .every_row = every_row};
+	struct guard_task task = {
+	    .look = look,
+	    .context = &about,
+	    .deadline_ms = every_row ? WALK_DEADLINE_MS : OPEN_DEADLINE_MS,
+	};
 
-	memset(out, 0, sizeof(*out));
-	if (pipe2(ends, O_CLOEXEC) != 0) {
-		system_failed(out, "pipe");
+	switch (guard_run(&task, out, sizeof(*out))) {
+	case GUARD_ANSWERED: return;
+	case GUARD_DIED:
+		out->opened = SNAPSHOT_DAMAGED;
+		snprintf(out->problem, sizeof(out->problem), "reading it ends a process (%s)",
+		    strsignal(task.signal));
 		return;
+	case GUARD_SILENT:
+		out->opened = SNAPSHOT_DAMAGED;
+		snprintf(out->problem, sizeof(out->problem), "reading it does not end");
+		return;
+	case GUARD_FAILED: break;
 	}
-	const pid_t child = fork();
-	if (child == 0)
-		child_main(self, ends[1], state_dir, every_row);
-	close(ends[1]);
-	if (child < 0) {
-		system_failed(out, "fork");
-	} else {
-		const bool answered = read_answer(ends[0], deadline, out);
-
-		if (!answered) {
-			memset(out, 0, sizeof(*out));
-			out->opened = SNAPSHOT_DAMAGED;
-			snprintf(out->problem, sizeof(out->problem), "reading it does not end");
-		}
-		reap(child, out, answered);
-	}
-	close(ends[0]);
+	out->opened = SNAPSHOT_UNUSABLE;
+	snprintf(
+	    out->problem, sizeof(out->problem), "a process to look at it: %s", strerror(errno));
 }

@@ -1,0 +1,44 @@
+/*
+ * lmdb_files: what the house's LMDB environments (snapshot, state, spool) have in common as files:
+ * STATE_DIR/NAME/data.mdb and lock.mdb, and STATE_DIR/NAME.lock, which the one writer holds. Never
+ * looks inside.
+ */
+#ifndef MXHOLD_CORE_LMDB_FILES_H
+#define MXHOLD_CORE_LMDB_FILES_H
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+struct lmdb_place {
+	const char *state_dir;
+	const char *name; /* of the environment's directory below it */
+};
+
+/* Takes STATE_DIR/NAME.lock. -1: errno is set; EWOULDBLOCK: another writer has it. */
+int lmdb_lock_take(const struct lmdb_place *place) __attribute__((warn_unused_result));
+/* Makes the directory where it is missing. False: errno is set. */
+bool lmdb_directory_make(const struct lmdb_place *place) __attribute__((warn_unused_result));
+/*
+ * Sets modes (0750, data 0640, lock 0660) and group ((gid_t)-1: leaves it), as far as this user
+ * may. Returns NULL, or what is still not as it should be (static text).
+ */
+const char *lmdb_permissions_set(const struct lmdb_place *place, gid_t group);
+/*
+ * To be called before lock.mdb is made anew. Readers that still hold the old one would not be seen
+ * through the new one, and their pages would be written over: so data.mdb becomes another file with
+ * the same bytes, which they find out within a second, while what they hold stays as it is. Does
+ * nothing where lock.mdb is there. False: errno is set.
+ */
+bool lmdb_lock_file_renew(const struct lmdb_place *place) __attribute__((warn_unused_result));
+/* Removes lock.mdb, under the writer's lock. False: errno is set. */
+bool lmdb_lock_file_discard(const struct lmdb_place *place) __attribute__((warn_unused_result));
+/*
+ * Renames STATE_DIR/NAME to NAME.damaged (an older one is removed; one that cannot be removed
+ * stays, and the name becomes NAME.damaged.1 to .9), under the writer's lock. False: errno is set;
+ * EWOULDBLOCK: a living writer has it.
+ */
+bool lmdb_set_aside(const struct lmdb_place *place) __attribute__((warn_unused_result));
+/* Removes STATE_DIR/NAME with all below it. The caller holds the writer's lock. */
+bool lmdb_remove(const struct lmdb_place *place) __attribute__((warn_unused_result));
+
+#endif
