@@ -1,0 +1,245 @@
+/*
+ * release: see release.h. release_enter() is the one place where the stage changes.
+ */
+#include "queued/release.h"
+
+#include <stdio.h>
+#include <string.h>
+
+const char *
+release_stage_name(enum release_stage stage)
+{
+	static const char *const names[RELEASE_STAGES] = {
+	    [RELEASE_IDLE] = "idle",
+	    [RELEASE_CANARY] = "canary",
+	    [RELEASE_DRAIN] = "drain",
+	    [RELEASE_PAUSE] = "pause",
+	};
+
+	return names[stage];
+}
+
+struct release
+release_new(void)
+{
+	return (struct release){.next_ms = NEVER_MS};
+}
+
+static void
+release_enter(struct release *release, enum release_stage stage, int64_t next_ms)
+{
+	release->stage = stage;
+	release->next_ms = next_ms;
+	release->canary[0] = '\0';
+}
+
+void
+release_stop(struct release *release)
+{
+	*release = release_new();
+}
+
+/* --- pauses ------------------------------------------------------------------------------------
+ */
+
+static int64_t
+pause_length(unsigned step, int64_t max)
+{
+	int64_t length = RELEASE_PAUSE_MS;
+
+	while (step-- > 0 && length < max)
+		length *= 2;
+	return length < max ? length : max;
+}
+
+static enum release_act
+pause_until(struct release *release, int64_t until, bool proved)
+{
+	release->proved = proved;
+	release_enter(release, RELEASE_PAUSE, until);
+	return RELEASE_NOTHING;
+}
+
+static enum release_act
+pause_growing(struct release *release, int64_t max, bool proved, struct queued_time now)
+{
+	int64_t length = pause_length(release->step, max);
+
+	if (release->step < 20)
+		release->step++;
+	return pause_until(release, now.ms + length, proved);
+}
+
+/* --- canaries ----------------------------------------------------------------------------------
+ */
+
+static enum release_act
+round_begin(struct release *release, struct queued_time now)
+{
+	release->canaries = 0;
+	release->later = 0;
+	release->held_ms = 0;
+	release_enter(release, RELEASE_CANARY, now.ms + RELEASE_CANARY_MS);
+	return RELEASE_TRY;
+}
+
+enum release_act
+release_start(struct release *release, struct queued_time now)
+{
+	if (release->stage != RELEASE_IDLE)
+		return RELEASE_NOTHING;
+	release->step = 0;
+	return round_begin(release, now);
+}
+
+static enum release_act
+wave_begin(struct release *release, struct queued_time now)
+{
+	release->sent = release->deferred = release->refused = release->unheard = 0;
+	release->active_ms = now.ms;
+	release->held_ms = 0;
+	release_enter(release, RELEASE_DRAIN, now.ms + RELEASE_QUIET_MS);
+	return RELEASE_FLUSH;
+}
+
+static enum release_act
+canary_next(struct release *release, struct queued_time now)
+{
+	if (release->canaries >= RELEASE_CANARIES)
+		return pause_growing(release, RELEASE_PAUSE_MAX_MS, false, now);
+	release_enter(release, RELEASE_CANARY, now.ms + RELEASE_CANARY_MS);
+	return RELEASE_TRY;
+}
+
+enum release_act
+release_tried(struct release *release, const char *id, struct queued_time now)
+{
+	if (release->stage != RELEASE_CANARY)
+		return RELEASE_NOTHING;
+	if (id == NULL)
+		return pause_growing(release, RELEASE_PAUSE_MAX_MS, false, now);
+	release->canaries++;
+	(void)snprintf(release->canary, sizeof(release->canary), "%s", id);
+	release->next_ms = now.ms + RELEASE_CANARY_MS;
+	return RELEASE_NOTHING;
+}
+
+/*
+ * "Later", after more of them: perhaps greylisting, for which each message has to be seen once. So
+ * all of them are tried; but not where the server turns whole connections away (421).
+ */
+static enum release_act
+canary_later(struct release *release, unsigned code, struct queued_time now)
+{
+	release->later++;
+	if (release->later < RELEASE_LATER && code != 421)
+		return canary_next(release, now);
+	if (code == 421)
+		return pause_growing(release, RELEASE_PAUSE_MAX_MS, false, now);
+	if (release->step < 20)
+		release->step++;
+	return wave_begin(release, now);
+}
+
+static enum release_act
+canary_attempt(struct release *release, const struct event_attempt *attempt, struct queued_time now)
+{
+	bool ours = strcmp(release->canary, attempt->queue_id) == 0;
+
+	if (attempt->result == ATTEMPT_SENT) {
+		release->step = 0;
+		return wave_begin(release, now);
+	}
+	if (!ours)
+		return RELEASE_NOTHING;
+	switch (attempt->result) {
+	case ATTEMPT_DEFERRED: return canary_later(release, attempt->code, now);
+	case ATTEMPT_REFUSED: return canary_next(release, now);
+	case ATTEMPT_HELD: return pause_until(release, now.ms + RELEASE_HELD_MS, false);
+	case ATTEMPT_UNREACHED:
+		(void)pause_growing(release, RELEASE_PAUSE_MAX_MS, false, now);
+		return RELEASE_PROBE;
+	case ATTEMPT_SENT: break;
+	}
+	return RELEASE_NOTHING;
+}
+
+/* --- waves ---------------------------------------------------------------------------------------
+ */
+
+static enum release_act
+wave_attempt(struct release *release, const struct event_attempt *attempt, struct queued_time now)
+{
+	release->active_ms = now.ms;
+	switch (attempt->result) {
+	case ATTEMPT_SENT: release->sent++; break;
+	case ATTEMPT_DEFERRED: release->deferred++; break;
+	case ATTEMPT_REFUSED: release->refused++; break;
+	case ATTEMPT_HELD: release->held_ms = now.ms; break;
+	case ATTEMPT_UNREACHED: release->unheard++; return RELEASE_PROBE;
+	}
+	return RELEASE_NOTHING;
+}
+
+/* The wave is over, and there is mail left. */
+static enum release_act
+wave_end(struct release *release, struct queued_time now)
+{
+	unsigned later = release->deferred + release->unheard;
+	int64_t held_until = release->held_ms + RELEASE_HELD_MS;
+
+	if (release->sent + later + release->refused == 0 && release->held_ms == 0) {
+		(void)pause_growing(release, RELEASE_PAUSE_MAX_MS, true, now);
+		return RELEASE_TRY_SOME;
+	}
+	if (release->sent > 0 && release->sent >= later)
+		release->step = 0;
+	if (release->held_ms != 0)
+		return pause_until(release, held_until > now.ms ? held_until : now.ms, true);
+	if (release->sent == 0 && later == 0)
+		return pause_growing(release, RELEASE_REFUSED_MAX_MS, false, now);
+	return pause_growing(release, RELEASE_PAUSE_MAX_MS, release->sent > 0, now);
+}
+
+/* --- what comes
+ * ------------------------------------------------------------------------------------ */
+
+enum release_act
+release_attempt(
+    struct release *release, const struct event_attempt *attempt, struct queued_time now)
+{
+	if (release->stage == RELEASE_CANARY)
+		return canary_attempt(release, attempt, now);
+	if (release->stage == RELEASE_DRAIN)
+		return wave_attempt(release, attempt, now);
+	return RELEASE_NOTHING;
+}
+
+enum release_act
+release_left(struct release *release, const char *id, struct queued_time now)
+{
+	if (release->stage == RELEASE_CANARY && strcmp(release->canary, id) == 0)
+		return canary_next(release, now);
+	return RELEASE_NOTHING;
+}
+
+enum release_act
+release_tick(struct release *release, struct queued_time now)
+{
+	if (now.ms < release->next_ms)
+		return RELEASE_NOTHING;
+	switch (release->stage) {
+	case RELEASE_CANARY: return canary_next(release, now);
+	case RELEASE_PAUSE:
+		return release->proved ? wave_begin(release, now) : round_begin(release, now);
+	case RELEASE_DRAIN:
+		if (now.ms - release->active_ms >= RELEASE_QUIET_MS)
+			return wave_end(release, now);
+		release->next_ms = release->active_ms + RELEASE_QUIET_MS;
+		return RELEASE_NOTHING;
+	case RELEASE_IDLE:
+	case RELEASE_STAGES: break;
+	}
+	release->next_ms = NEVER_MS;
+	return RELEASE_NOTHING;
+}

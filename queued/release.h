@@ -1,0 +1,73 @@
+/*
+ * release: how one domain's held mail leaves once its primary is up, as a state machine: deliveries
+ * and time in, flushes out. Pure.
+ *
+ * First one message goes, the canary; its delivery is the proof. Then the domain is flushed, in
+ * waves: a wave ends when nothing was tried for a while; what then is left gets another wave after
+ * a pause. The pause stays short while most of a wave is taken, and grows (each flush costs a line
+ * in the log for each recipient) while the primary says "later"; it grows to an hour where all that
+ * is left was refused. A canary that gets 4xx, 5xx or no line in the log at all is followed by
+ * another one, and after some of them by a pause.
+ */
+#ifndef MXHOLD_QUEUED_RELEASE_H
+#define MXHOLD_QUEUED_RELEASE_H
+
+#include "queued/clock.h"
+#include "queued/events.h"
+
+enum release_stage {
+	RELEASE_IDLE,   /* nothing to do, or the primary is not up, or the domain is held */
+	RELEASE_CANARY, /* one message is being tried */
+	RELEASE_DRAIN,  /* a wave is under way */
+	RELEASE_PAUSE,  /* until next_ms */
+	RELEASE_STAGES,
+};
+const char *release_stage_name(enum release_stage stage);
+
+/* What the caller has to do now. */
+enum release_act {
+	RELEASE_NOTHING,
+	RELEASE_TRY,      /* try a message that was not yet a canary, and call release_tried() */
+	RELEASE_FLUSH,    /* postqueue -s DOMAIN */
+	RELEASE_TRY_SOME, /* postqueue -i of some of the oldest: the flush had no effect */
+	RELEASE_PROBE,    /* the primary was not reached: probe it soon */
+};
+
+struct release {
+	enum release_stage stage;
+	int64_t next_ms;                           /* when release_tick() is wanted */
+	unsigned canaries;                         /* of this round */
+	unsigned later;                            /* of them: answered 4xx */
+	unsigned sent, deferred, refused, unheard; /* attempts of this wave; unheard: no answer */
+	int64_t active_ms;                         /* the last attempt or flush */
+	int64_t held_ms;                           /* a try that met our own hold; 0: none */
+	unsigned step;                             /* pauses grow with it */
+	bool proved;                               /* after the pause: flush, without a canary */
+	char canary[JOURNAL_ID_SIZE];              /* "": none under way */
+};
+
+#define RELEASE_CANARY_MS 20000 /* a canary without a line in the log is lost after this */
+#define RELEASE_CANARIES 10     /* of a round */
+#define RELEASE_LATER 3         /* canaries that get 4xx, then a sweep and a pause */
+#define RELEASE_QUIET_MS 3000   /* a wave has ended when nothing was tried for so long */
+#define RELEASE_HELD_MS 31000   /* qmgr(8) keeps a resolver's answer for 30 s */
+#define RELEASE_PAUSE_MS 5000   /* the first pause; doubled with each step */
+#define RELEASE_PAUSE_MAX_MS 300000
+#define RELEASE_REFUSED_MAX_MS 3600000
+
+struct release release_new(void);
+/* The primary was confirmed up, or a hold has ended, and there is held mail. */
+enum release_act release_start(struct release *release, struct queued_time now);
+/* The primary is not up any more, or the domain is held, or its queue is empty. */
+void release_stop(struct release *release);
+/* Answer to RELEASE_TRY: the message that is being tried; NULL: there is none left. */
+enum release_act release_tried(struct release *release, const char *id, struct queued_time now);
+/* A delivery attempt of the domain. */
+enum release_act release_attempt(
+    struct release *release, const struct event_attempt *attempt, struct queued_time now);
+/* A message has left the queue without an attempt (removed by somebody). */
+enum release_act release_left(struct release *release, const char *id, struct queued_time now);
+/* To be called at next_ms. */
+enum release_act release_tick(struct release *release, struct queued_time now);
+
+#endif
