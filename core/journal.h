@@ -21,7 +21,7 @@ enum journal_outcome { /* 0: still held */
 const char *journal_outcome_name(enum journal_outcome outcome); /* "held", "delivered", ... */
 
 #define JOURNAL_ID_SIZE 32
-#define JOURNAL_ADDRESS_SIZE 512 /* sender and recipient; longer ones are cut with a hash */
+#define JOURNAL_ADDRESS_SIZE 440 /* sender and recipient; longer ones are cut with a hash */
 #define JOURNAL_TEXT_SIZE 512
 
 /* Times are microseconds since the epoch, 0: not known. */
@@ -43,7 +43,7 @@ struct journal_row {
 	char code[16]; /* its last enhanced code, or its reply code: "5.1.1", "421" */
 	/* how refused so far: what mxhold-queued needs after a restart; not shipped */
 	uint32_t refusals;
-	int64_t first_refusal;
+	int64_t first_refusal, last_refusal;
 };
 
 /*
@@ -52,9 +52,25 @@ struct journal_row {
  */
 char *journal_row_print(const struct journal_row *row, bool all)
     __attribute__((warn_unused_result));
-/* False: it is none. */
+/* False: it is none, or a field is missing, of another type or out of its bounds. */
 bool journal_row_parse(const char *text, size_t length, struct journal_row *out)
     __attribute__((warn_unused_result));
+
+/*
+ * Copies `length` bytes as text: a NUL byte becomes '?'; what does not fit is cut between two UTF-8
+ * characters. Always NUL-terminated. False: it was cut.
+ */
+bool journal_text(char *out, size_t size, const char *bytes, size_t length);
+/* The same for an address: a longer one ends in `~` and 16 hexadecimal digits of its hash. */
+void journal_address(char out[JOURNAL_ADDRESS_SIZE], const char *bytes, size_t length);
+
+/*
+ * The key of a row in the spool: queue id, NUL, recipient. In it each byte outside printable ASCII
+ * is a '?', because the log and the queue's listing do not spell such recipients alike. Returns
+ * its length.
+ */
+#define JOURNAL_KEY_SIZE (JOURNAL_ID_SIZE + JOURNAL_ADDRESS_SIZE)
+size_t journal_key(char out[JOURNAL_KEY_SIZE], const char *queue_id, const char *recipient);
 
 /* Arrival time of a long queue id (Postfix: enable_long_queue_ids), microseconds; 0: not one. */
 int64_t journal_queue_id_time(const char *queue_id);

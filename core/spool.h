@@ -29,45 +29,76 @@ struct spool_entry {
 	bool final; /* no further change will come: may go once shipped */
 };
 
-/* --- the writer ----------------------------------------------------------------------------------
- */
+/* --- the writer ------------------------------------------------------------------------------ */
 
 struct spool_writer;
 
-/* Makes STATE_DIR/spool where missing; one that cannot be read is set aside (never removed: it
-   holds what was not shipped). NULL: *problem says why. */
+/*
+ * Makes STATE_DIR/spool where missing (0750, data 0640, lock 0660, `group` unless (gid_t)-1). One
+ * that is damaged is renamed to spool.damaged.N (never removed: it holds what was not shipped) and
+ * a new one made; spool_set_aside then says so. What is there is read and checked in a child
+ * process, as a broken file may kill who reads it: no threads yet, please. `map_size`: bytes of
+ * disk at most; puts are refused as FULL a little earlier, so that there is room to note and to
+ * remove. NULL: *problem says why (static text; another writer, no permission, no room).
+ */
 struct spool_writer *spool_writer_open(const char *state_dir, gid_t group, size_t map_size,
     const char **problem) __attribute__((warn_unused_result));
 void spool_writer_close(struct spool_writer *writer);
+/* Where a damaged one was put when this writer was opened; "": none was. */
+const char *spool_set_aside(const struct spool_writer *writer);
+/* Why the last call failed. Never NULL; valid until the next call. */
+const char *spool_writer_problem(const struct spool_writer *writer);
+
+/* After FULL or UNUSABLE of anything but prune and get_note: abort. Nothing of it was written. */
 enum spool_result spool_begin(struct spool_writer *writer) __attribute__((warn_unused_result));
 enum spool_result spool_commit(struct spool_writer *writer) __attribute__((warn_unused_result));
 void spool_abort(struct spool_writer *writer);
-enum spool_result spool_put(struct spool_writer *writer, const char *key, size_t key_length,
-    const char *text, size_t length, bool final) __attribute__((warn_unused_result));
+/* `now_us`: by the clock; final rows are dropped by it when nobody ships (spool_prune). */
+enum spool_result spool_put(struct spool_writer *writer, const struct spool_entry *entry,
+    int64_t now_us) __attribute__((warn_unused_result));
+/* The row's present text (within a transaction); valid until the next write. */
+enum spool_result spool_get(struct spool_writer *writer, const char *key, size_t key_length,
+    struct spool_entry *out) __attribute__((warn_unused_result));
 /* Small records of the writer's own, by name: position in the log, holds. NULL text removes. */
 enum spool_result spool_note(struct spool_writer *writer, const char *name, const char *text,
     size_t length) __attribute__((warn_unused_result));
 /* Copies at most `size` bytes; *length is what it has. */
 enum spool_result spool_get_note(struct spool_writer *writer, const char *name, char *out,
     size_t size, size_t *length) __attribute__((warn_unused_result));
-/* Removes final rows up to what the shipper says it has shipped; at most `most` of them.
-   `keep_final_us`: a final row is removed unshipped when it is older (nobody ships: bounded by
-   retention_days). */
-enum spool_result spool_prune(struct spool_writer *writer, unsigned most, uint64_t *removed)
-    __attribute__((warn_unused_result));
-/* All rows that are not final, and notes with `prefix`, at start. Stops when visit returns false.
+/*
+ * Removes final rows that the shipper says it has shipped, and those put before `unshipped_before`
+ * (microseconds) that nobody shipped for so long ([journal] retention_days); at most `most` of
+ * them. A transaction of its own. *dropped counts the unshipped ones.
  */
+struct spool_pruned {
+	uint64_t removed, dropped;
+};
+enum spool_result spool_prune(struct spool_writer *writer, unsigned most, int64_t now_us,
+    int64_t unshipped_before, struct spool_pruned *out) __attribute__((warn_unused_result));
+/* All rows that are not final, at start, within a transaction. Stops when visit returns false. */
 enum spool_result spool_each_open(struct spool_writer *writer,
     bool (*visit)(const struct spool_entry *entry, void *context), void *context);
+/* All notes whose name begins with `prefix`, in the order of their names; key: the whole name. */
+enum spool_result spool_each_note(struct spool_writer *writer, const char *prefix,
+    bool (*visit)(const struct spool_entry *entry, void *context), void *context);
+/* Bytes in use, bytes at which puts are refused, and how many rows there are. */
+struct spool_usage {
+	uint64_t bytes, limit, rows;
+};
+enum spool_result spool_usage(struct spool_writer *writer, struct spool_usage *out)
+    __attribute__((warn_unused_result));
 
-/* --- the reader (shipper)
- * -------------------------------------------------------------------------- */
+/* --- readers (the shipper) ------------------------------------------------------------------- */
 
 struct spool_reader;
 
 struct spool_reader *spool_reader_new(const char *state_dir); /* NULL: out of memory */
 void spool_reader_free(struct spool_reader *reader);
-/* Rows with a seq above `after`, in its order; a short transaction, ended on return. */
+/*
+ * Rows with a seq above `after`, in its order, until visit returns false; a short transaction,
+ * ended on return. NOT_FOUND: there is no spool. A row that fails its checksum is passed over, and
+ * the result is then UNUSABLE, though all others were visited.
+ */
 enum spool_result spool_read(struct spool_reader *reader, uint64_t after,
     bool (*visit)(const struct spool_entry *entry, void *context), void *context);
 /* Random identity of this spool: another one means that numbers begin anew. */

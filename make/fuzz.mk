@@ -7,6 +7,7 @@ FUZZ_CFLAGS := -std=c11 $(filter-out -Werror,$(WARN)) -O1 -g -fno-omit-frame-poi
 	-fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all
 # What is fuzzed lies in core, but for the parser of the feed.
 FUZZ_ALSO := sync/row.c
+LIBS_FUZZ := $(LIBS_CORE) -ljansson -lunbound
 FUZZ_CORE := $(patsubst %.c,$(BUILD)/fuzz/obj/%.o,$(call sources,core) $(FUZZ_ALSO))
 
 $(BUILD)/fuzz/obj/%.o: %.c
@@ -14,12 +15,12 @@ $(BUILD)/fuzz/obj/%.o: %.c
 	$(call say,CLANG,$<)$(CLANG) $(CPPFLAGS) $(FUZZ_CFLAGS) -MMD -MP -c -o $@ $<
 
 $(BUILD)/fuzz/fuzz_%: $(BUILD)/fuzz/obj/tests/fuzz/fuzz_%.o $(BUILD)/fuzz/obj/tests/fuzz/fuzz.o $(FUZZ_CORE)
-	$(call say,LINK,$@)$(CLANG) -fsanitize=fuzzer,address,undefined -o $@ $^ $(LIBS_CORE)
+	$(call say,LINK,$@)$(CLANG) -fsanitize=fuzzer,address,undefined -o $@ $^ $(LIBS_FUZZ)
 
 $(BUILD)/fuzz/replay_%: $(BUILD)/obj/tests/fuzz/fuzz_%.o $(BUILD)/obj/tests/fuzz/fuzz.o \
 		$(BUILD)/obj/tests/fuzz/replay_main.o $(call objects,$(FUZZ_ALSO)) $(CORE_LIB)
 	@mkdir -p $(@D)
-	$(call say,LINK,$@)$(CC) $(LDFLAGS) -o $@ $^ $(LIBS_CORE)
+	$(call say,LINK,$@)$(CC) $(LDFLAGS) -o $@ $^ $(LIBS_FUZZ)
 
 -include $(shell find $(BUILD)/fuzz/obj -name '*.d' 2>/dev/null)
 

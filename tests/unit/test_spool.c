@@ -1,0 +1,604 @@
+/*
+ * Tests of core/spool: order and replacement of rows, notes, pruning, a full map, kill -9 in the
+ * middle of commits, a reader beside the writer, damaged files. Whoever reads while a writer lives
+ * does so in a process of its own, as LMDB wants it.
+ */
+#include "core/spool.h"
+
+#include "tests/unit/table.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#define MAP ((size_t)8 << 20)
+#define SECOND 1000000
+
+static char directory[64];
+
+static void
+setup(void)
+{
+	snprintf(directory, sizeof(directory), "/tmp/test-spool.XXXXXX");
+	ck_assert_ptr_nonnull(mkdtemp(directory));
+}
+
+static void
+teardown(void)
+{
+	char command[128];
+
+	snprintf(command, sizeof(command), "rm -rf %s", directory);
+	ck_assert_int_eq(system(command), 0);
+}
+
+static const char *
+path_of(const char *name)
+{
+	static char path[256];
+
+	snprintf(path, sizeof(path), "%s/%s", directory, name);
+	return path;
+}
+
+static struct spool_writer *
+open_sized(size_t map_size)
+{
+	const char *problem;
+	struct spool_writer *writer = spool_writer_open(directory, (gid_t)-1, map_size, &problem);
+
+	ck_assert_msg(writer != NULL, "%s", problem);
+	ck_assert_ptr_null(problem);
+	return writer;
+}
+
+static struct spool_writer *
+open_writer(void)
+{
+	return open_sized(MAP);
+}
+
+static enum spool_result
+put_text(struct spool_writer *writer, const char *key, const char *text, bool final, int64_t at)
+{
+	const struct spool_entry entry = {.key = key,
+	    .key_length = strlen(key),
+	    .text = text,
+	    .length = strlen(text),
+	    .final = final};
+
+	return spool_put(writer, &entry, at);
+}
+
+static void
+put(struct spool_writer *writer, const char *key, const char *text, bool final)
+{
+	ck_assert_int_eq(put_text(writer, key, text, final, SECOND), SPOOL_OK);
+}
+
+static void
+begin(struct spool_writer *writer)
+{
+	ck_assert_int_eq(spool_begin(writer), SPOOL_OK);
+}
+
+static void
+commit(struct spool_writer *writer)
+{
+	ck_assert_int_eq(spool_commit(writer), SPOOL_OK);
+}
+
+/* --- what a reader sees, as text: "key=text;" ------------------------------------------------- */
+
+static char seen[65536];
+static uint64_t last_seq;
+
+static bool
+note_entry(const struct spool_entry *entry, void *context)
+{
+	const size_t used = strlen(seen);
+
+	(void)context;
+	snprintf(seen + used, sizeof(seen) - used, "%.*s=%.*s%s;", (int)entry->key_length,
+	    entry->key, (int)entry->length, entry->text, entry->final ? "!" : "");
+	ck_assert(entry->seq == 0 || entry->seq > last_seq);
+	if (entry->seq > 0)
+		last_seq = entry->seq;
+	return true;
+}
+
+static const char *
+read_after(uint64_t after)
+{
+	struct spool_reader *reader = spool_reader_new(directory);
+
+	seen[0] = '\0';
+	last_seq = after;
+	ck_assert_int_eq(spool_read(reader, after, note_entry, NULL), SPOOL_OK);
+	spool_reader_free(reader);
+	return seen;
+}
+
+static const char *
+identity_of(void)
+{
+	static char identity[40];
+	struct spool_reader *reader = spool_reader_new(directory);
+
+	ck_assert_int_eq(spool_identity(reader, identity), SPOOL_OK);
+	ck_assert_uint_eq(strlen(identity), 32);
+	spool_reader_free(reader);
+	return identity;
+}
+
+START_TEST(test_rows)
+{
+	struct spool_writer *writer = open_writer();
+	struct spool_entry entry;
+
+	ck_assert_str_eq(spool_set_aside(writer), "");
+	begin(writer);
+	put(writer, "a", "1", false);
+	put(writer, "b", "1", true);
+	put(writer, "c", "1", false);
+	commit(writer);
+	begin(writer);
+	put(writer, "a", "2", true);
+	ck_assert_int_eq(spool_get(writer, "a", 1, &entry), SPOOL_OK);
+	ck_assert(entry.final && entry.length == 1 && entry.text[0] == '2');
+	ck_assert_int_eq(spool_get(writer, "none", 4, &entry), SPOOL_NOT_FOUND);
+	commit(writer);
+	begin(writer);
+	put(writer, "d", "lost", false);
+	spool_abort(writer);
+	spool_writer_close(writer);
+	ck_assert_str_eq(read_after(0), "b=1!;c=1;a=2!;");
+	ck_assert_str_eq(read_after(3), "a=2!;");
+	ck_assert_str_eq(read_after(4), "");
+	ck_assert_str_eq(read_after(UINT64_MAX), "");
+}
+END_TEST
+
+START_TEST(test_numbers_go_on)
+{
+	struct spool_pruned pruned;
+	struct spool_writer *writer = open_writer();
+
+	begin(writer);
+	put(writer, "a", "1", true);
+	commit(writer);
+	spool_writer_close(writer);
+	ck_assert(spool_set_shipped(directory, identity_of(), 1));
+	writer = open_writer();
+	ck_assert_int_eq(spool_prune(writer, 100, SECOND, 0, &pruned), SPOOL_OK);
+	ck_assert_uint_eq(pruned.removed, 1);
+	ck_assert_uint_eq(pruned.dropped, 0);
+	spool_writer_close(writer);
+	ck_assert_str_eq(read_after(0), "");
+	writer = open_writer();
+	begin(writer);
+	put(writer, "b", "1", true);
+	commit(writer);
+	spool_writer_close(writer);
+	/* An empty spool gives no number twice: 1 is shipped, and this one is not. */
+	ck_assert_str_eq(read_after(1), "b=1!;");
+}
+END_TEST
+
+static bool
+stop_at_once(const struct spool_entry *entry, void *context)
+{
+	note_entry(entry, context);
+	return false;
+}
+
+START_TEST(test_open_rows_and_notes)
+{
+	struct spool_writer *writer = open_writer();
+	char text[4];
+	size_t length;
+
+	begin(writer);
+	put(writer, "a", "1", false);
+	put(writer, "b", "1", true);
+	put(writer, "c", "1", false);
+	ck_assert_int_eq(spool_note(writer, "hold/x.example", "h", 1), SPOOL_OK);
+	ck_assert_int_eq(spool_note(writer, "hold/y.example", "i", 1), SPOOL_OK);
+	ck_assert_int_eq(spool_note(writer, "position", "12345", 5), SPOOL_OK);
+	commit(writer);
+	seen[0] = '\0';
+	last_seq = 0;
+	ck_assert_int_eq(spool_each_open(writer, note_entry, NULL), SPOOL_OK);
+	ck_assert_str_eq(seen, "a=1;c=1;");
+	seen[0] = '\0';
+	last_seq = 0;
+	ck_assert_int_eq(spool_each_open(writer, stop_at_once, NULL), SPOOL_OK);
+	ck_assert_str_eq(seen, "a=1;");
+	seen[0] = '\0';
+	ck_assert_int_eq(spool_each_note(writer, "hold/", note_entry, NULL), SPOOL_OK);
+	ck_assert_str_eq(seen, "hold/x.example=h;hold/y.example=i;");
+	ck_assert_int_eq(spool_get_note(writer, "position", text, sizeof(text), &length), SPOOL_OK);
+	ck_assert_uint_eq(length, 5);
+	ck_assert_int_eq(memcmp(text, "1234", 4), 0);
+	begin(writer);
+	ck_assert_int_eq(spool_note(writer, "position", NULL, 0), SPOOL_OK);
+	ck_assert_int_eq(spool_note(writer, "never", NULL, 0), SPOOL_OK);
+	commit(writer);
+	ck_assert_int_eq(
+	    spool_get_note(writer, "position", text, sizeof(text), &length), SPOOL_NOT_FOUND);
+	spool_writer_close(writer);
+}
+END_TEST
+
+START_TEST(test_prune)
+{
+	struct spool_writer *writer = open_writer();
+	struct spool_pruned pruned;
+
+	begin(writer);
+	ck_assert_int_eq(put_text(writer, "old", "", true, 1 * SECOND), SPOOL_OK);
+	ck_assert_int_eq(put_text(writer, "open", "", false, 1 * SECOND), SPOOL_OK);
+	ck_assert_int_eq(put_text(writer, "ahead", "", true, 900 * SECOND), SPOOL_OK);
+	ck_assert_int_eq(put_text(writer, "young", "", true, 50 * SECOND), SPOOL_OK);
+	commit(writer);
+	/* Nobody ships: what is older than 10 s goes; the one from the future is dated anew. */
+	ck_assert_int_eq(spool_prune(writer, 100, 60 * SECOND, 10 * SECOND, &pruned), SPOOL_OK);
+	ck_assert_uint_eq(pruned.removed, 1);
+	ck_assert_uint_eq(pruned.dropped, 1);
+	ck_assert_int_eq(spool_prune(writer, 1, 100 * SECOND, 61 * SECOND, &pruned), SPOOL_OK);
+	ck_assert_uint_eq(pruned.removed, 1);
+	ck_assert_int_eq(spool_prune(writer, 100, 100 * SECOND, 0, &pruned), SPOOL_OK);
+	ck_assert_uint_eq(pruned.removed, 0);
+	spool_writer_close(writer);
+	ck_assert_str_eq(read_after(0), "open=;young=!;");
+}
+END_TEST
+
+START_TEST(test_shipped_file)
+{
+	static const char *const broken[] = {"", "12", "12 me", "x me\n", "-1 me\n", "12 other\n",
+	    "99999999999999999999999999 me\n", "12 me\n\n more", "\0\0\0"};
+
+	ck_assert_uint_eq(spool_shipped(directory, "me"), 0);
+	ck_assert(spool_set_shipped(directory, "me", 42));
+	ck_assert(spool_set_shipped(directory, "me", UINT64_MAX - 1));
+	ck_assert_uint_eq(spool_shipped(directory, "me"), UINT64_MAX - 1);
+	ck_assert_uint_eq(spool_shipped(directory, "other"), 0);
+	for (size_t i = 0; i < sizeof(broken) / sizeof(broken[0]); i++) {
+		FILE *file = fopen(path_of("shipped"), "w");
+		fputs(broken[i], file);
+		fclose(file);
+		const uint64_t got = spool_shipped(directory, "me");
+		ck_assert_msg(
+		    got == 0 || (i == 7 && got == 12), "%zu: %llu", i, (unsigned long long)got);
+	}
+}
+END_TEST
+
+/* --- full
+ * ------------------------------------------------------------------------------------------ */
+
+START_TEST(test_full)
+{
+	struct spool_writer *writer = open_sized(1 << 20);
+	struct spool_pruned pruned;
+	struct spool_usage usage;
+	char key[16], text[1000];
+	int committed = 0, held = 0;
+	enum spool_result result = SPOOL_OK;
+
+	memset(text, 'x', sizeof(text) - 1);
+	text[sizeof(text) - 1] = '\0';
+	while (result == SPOOL_OK && committed < 10000) {
+		begin(writer);
+		for (int i = 0; result == SPOOL_OK && i < 10; i++) {
+			snprintf(key, sizeof(key), "%08d", committed + i);
+			result = put_text(writer, key, text, true, SECOND);
+		}
+		if (result == SPOOL_OK) {
+			commit(writer);
+			committed += 10;
+		} else
+			spool_abort(writer);
+	}
+	ck_assert_int_eq(result, SPOOL_FULL);
+	ck_assert_int_gt(committed, 300);
+	/* Full means full for rows; a note still fits, and nothing is lost. */
+	begin(writer);
+	ck_assert_int_eq(spool_note(writer, "position", text, 100), SPOOL_OK);
+	commit(writer);
+	ck_assert_int_eq(spool_usage(writer, &usage), SPOOL_OK);
+	ck_assert_uint_eq(usage.rows, (uint64_t)committed);
+	ck_assert_uint_gt(usage.bytes, usage.limit / 10 * 9);
+	/* What is shipped goes, and there is room again. */
+	spool_writer_close(writer);
+	ck_assert(spool_set_shipped(directory, identity_of(), (uint64_t)committed / 2));
+	writer = open_sized(1 << 20);
+	for (held = committed; held > committed / 2; held -= (int)pruned.removed) {
+		ck_assert_int_eq(spool_prune(writer, 50, SECOND, 0, &pruned), SPOOL_OK);
+		ck_assert_uint_gt(pruned.removed, 0);
+	}
+	begin(writer);
+	put(writer, "new", text, false);
+	commit(writer);
+	ck_assert_int_eq(spool_usage(writer, &usage), SPOOL_OK);
+	ck_assert_uint_eq(usage.rows, (uint64_t)(committed - committed / 2 + 1));
+	spool_writer_close(writer);
+}
+END_TEST
+
+/* --- kill -9
+ * --------------------------------------------------------------------------------------- */
+
+/* Transaction n puts the rows n.0 to n.9 and notes n. Never ends by itself. */
+static void
+write_for_ever(void)
+{
+	const char *problem;
+	struct spool_writer *writer = spool_writer_open(directory, (gid_t)-1, MAP, &problem);
+	char text[32] = "0", key[32];
+	size_t length;
+
+	if (writer == NULL ||
+	    spool_get_note(writer, "n", text, sizeof(text) - 1, &length) == SPOOL_UNUSABLE)
+		_exit(1);
+	for (int n = atoi(text) + 1;; n++) {
+		if (spool_begin(writer) != SPOOL_OK)
+			_exit(2);
+		for (int i = 0; i < 10; i++) {
+			snprintf(key, sizeof(key), "%d.%d", n, i);
+			if (put_text(writer, key, "row", i % 2 == 0, SECOND) != SPOOL_OK)
+				_exit(3);
+		}
+		snprintf(text, sizeof(text), "%d", n);
+		if (spool_note(writer, "n", text, sizeof(text)) != SPOOL_OK ||
+		    spool_commit(writer) != SPOOL_OK)
+			_exit(4);
+	}
+}
+
+static bool
+count_entry(const struct spool_entry *entry, void *context)
+{
+	(void)entry;
+	++*(int *)context;
+	return true;
+}
+
+START_TEST(test_kill)
+{
+	struct timespec pause = {0, 0};
+	int before = 0;
+
+	srand((unsigned)getpid());
+	for (int round = 0; round < 25; round++) {
+		int status, rows = 0;
+		const pid_t child = fork();
+		if (child == 0)
+			write_for_ever();
+		pause.tv_nsec = 5000000 + rand() % 40000000;
+		nanosleep(&pause, NULL);
+		kill(child, SIGKILL);
+		waitpid(child, &status, 0);
+		ck_assert_msg(WIFSIGNALED(status), "the writer ended with %d", status);
+		struct spool_reader *reader = spool_reader_new(directory);
+		const enum spool_result result = spool_read(reader, 0, count_entry, &rows);
+		ck_assert(result == SPOOL_OK || (result == SPOOL_NOT_FOUND && before == 0));
+		spool_reader_free(reader);
+		ck_assert_int_eq(rows % 10, 0);
+		ck_assert_int_ge(rows, before);
+		before = rows;
+	}
+	ck_assert_int_gt(before, 0);
+	struct spool_writer *writer = open_writer();
+	char text[32];
+	size_t length;
+	ck_assert_str_eq(spool_set_aside(writer), "");
+	ck_assert_int_eq(spool_get_note(writer, "n", text, sizeof(text), &length), SPOOL_OK);
+	ck_assert_int_eq(atoi(text) * 10, before);
+	spool_writer_close(writer);
+}
+END_TEST
+
+/* --- a reader beside the writer ------------------------------------------------------------------
+ */
+
+START_TEST(test_reader_beside)
+{
+	struct spool_writer *writer = open_writer();
+	int status, last = 0;
+
+	spool_writer_close(writer);
+	const pid_t child = fork();
+	if (child == 0)
+		write_for_ever();
+	struct spool_reader *reader = spool_reader_new(directory);
+	for (int i = 0; i < 200; i++) {
+		int rows = 0;
+		ck_assert_int_eq(spool_read(reader, 0, count_entry, &rows), SPOOL_OK);
+		ck_assert_int_eq(rows % 10, 0);
+		ck_assert_int_ge(rows, last);
+		last = rows;
+		const struct timespec pause = {0, 500000};
+		nanosleep(&pause, NULL);
+	}
+	spool_reader_free(reader);
+	ck_assert_int_gt(last, 0);
+	ck_assert_int_eq(waitpid(child, &status, WNOHANG), 0);
+	kill(child, SIGKILL);
+	waitpid(child, &status, 0);
+}
+END_TEST
+
+START_TEST(test_one_writer)
+{
+	struct spool_writer *writer = open_writer();
+	const char *problem;
+
+	ck_assert_ptr_null(spool_writer_open(directory, (gid_t)-1, MAP, &problem));
+	ck_assert_msg(strstr(problem, "another mxhold-queued") != NULL, "%s", problem);
+	spool_writer_close(writer);
+	spool_writer_close(open_writer());
+}
+END_TEST
+
+/* --- damage --------------------------------------------------------------------------------------
+ */
+
+static void
+make_some(void)
+{
+	struct spool_writer *writer = open_writer();
+	char key[16];
+
+	begin(writer);
+	for (int i = 0; i < 500; i++) {
+		snprintf(key, sizeof(key), "key%05d", i);
+		put(writer, key, "a row that will be damaged", false);
+	}
+	commit(writer);
+	spool_writer_close(writer);
+}
+
+/* Overwrites `length` bytes from `offset` with what is no LMDB page. */
+static void
+damage(const char *name, off_t offset, size_t length)
+{
+	const int file = open(path_of(name), O_RDWR);
+	char garbage[4096];
+
+	memset(garbage, 0xa5, sizeof(garbage));
+	ck_assert_int_ge(file, 0);
+	for (size_t done = 0; done < length; done += sizeof(garbage))
+		ck_assert_int_gt(pwrite(file, garbage, sizeof(garbage), offset + (off_t)done), 0);
+	close(file);
+}
+
+static void
+expect_set_aside(const char *where)
+{
+	struct spool_writer *writer = open_writer();
+	struct stat status;
+	int rows = 0;
+
+	ck_assert_str_eq(spool_set_aside(writer), path_of(where));
+	ck_assert_int_eq(stat(path_of(where), &status), 0);
+	ck_assert_int_eq(spool_each_open(writer, count_entry, &rows), SPOOL_OK);
+	ck_assert_int_eq(rows, 0);
+	begin(writer);
+	put(writer, "new", "row", false);
+	commit(writer);
+	spool_writer_close(writer);
+	ck_assert_str_eq(read_after(0), "new=row;");
+}
+
+START_TEST(test_damaged_pages)
+{
+	make_some();
+	damage("spool/data.mdb", 2 * 4096, 8 * 4096);
+	expect_set_aside("spool.damaged.1");
+	make_some();
+	damage("spool/data.mdb", 0, 2 * 4096);
+	expect_set_aside("spool.damaged.2");
+	/* One wrong byte in one row. */
+	make_some();
+	const int file = open(path_of("spool/data.mdb"), O_RDWR);
+	char page[1 << 17];
+	const ssize_t length = pread(file, page, sizeof(page), 0);
+	int changed = 0;
+	for (char *at = page;
+	     (at = memmem(at, (size_t)(page + length - at), "will be damaged", 15)) != NULL;
+	     at++, changed++) /* in old copies of pages too */
+		ck_assert_int_eq(pwrite(file, "W", 1, at - page), 1);
+	ck_assert_int_gt(changed, 0);
+	close(file);
+	expect_set_aside("spool.damaged.3");
+}
+END_TEST
+
+START_TEST(test_truncated)
+{
+	make_some();
+	ck_assert_int_eq(truncate(path_of("spool/data.mdb"), 3 * 4096), 0);
+	expect_set_aside("spool.damaged.1");
+}
+END_TEST
+
+START_TEST(test_broken_lock)
+{
+	make_some();
+	damage("spool/lock.mdb", 0, 8192);
+	struct spool_writer *writer = open_writer();
+	int rows = 0;
+	ck_assert_str_eq(spool_set_aside(writer), "");
+	ck_assert_int_eq(spool_each_open(writer, count_entry, &rows), SPOOL_OK);
+	ck_assert_int_eq(rows, 500);
+	spool_writer_close(writer);
+}
+END_TEST
+
+START_TEST(test_modes)
+{
+	struct stat status;
+
+	umask(077);
+	spool_writer_close(open_writer());
+	ck_assert_int_eq(stat(path_of("spool"), &status), 0);
+	ck_assert_int_eq(status.st_mode & 07777, 0750);
+	ck_assert_int_eq(stat(path_of("spool/data.mdb"), &status), 0);
+	ck_assert_int_eq(status.st_mode & 07777, 0640);
+	ck_assert_int_eq(stat(path_of("spool/lock.mdb"), &status), 0);
+	ck_assert_int_eq(status.st_mode & 07777, 0660);
+}
+END_TEST
+
+START_TEST(test_no_spool)
+{
+	struct spool_reader *reader = spool_reader_new(directory);
+	char identity[40];
+	const char *problem;
+
+	ck_assert_int_eq(spool_read(reader, 0, count_entry, NULL), SPOOL_NOT_FOUND);
+	ck_assert_int_eq(spool_identity(reader, identity), SPOOL_NOT_FOUND);
+	spool_reader_free(reader);
+	ck_assert_ptr_null(spool_writer_open("/nonexistent/x", (gid_t)-1, MAP, &problem));
+	ck_assert_msg(strstr(problem, "No such file") != NULL, "%s", problem);
+}
+END_TEST
+
+int
+main(void)
+{
+	const struct {
+		const char *name;
+		const TTest *test;
+	} tests[] = {
+	    {"rows", test_rows},
+	    {"numbers", test_numbers_go_on},
+	    {"notes", test_open_rows_and_notes},
+	    {"prune", test_prune},
+	    {"shipped", test_shipped_file},
+	    {"full", test_full},
+	    {"kill", test_kill},
+	    {"reader", test_reader_beside},
+	    {"one-writer", test_one_writer},
+	    {"pages", test_damaged_pages},
+	    {"truncated", test_truncated},
+	    {"lock", test_broken_lock},
+	    {"modes", test_modes},
+	    {"none", test_no_spool},
+	};
+	Suite *suite = suite_create("spool");
+
+	for (size_t i = 0; i < sizeof(tests) / sizeof(tests[0]); i++) {
+		TCase *part = tcase_create(tests[i].name);
+		tcase_add_checked_fixture(part, setup, teardown);
+		tcase_set_timeout(part, 60);
+		tcase_add_test(part, tests[i].test);
+		suite_add_tcase(suite, part);
+	}
+	return table_run(suite);
+}
