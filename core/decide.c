@@ -138,6 +138,7 @@ decide_limits(const struct domain_record *domain, const struct customer_record *
 	    .when_primary_up = (enum primary_up)first_set(
 		d->when_primary_up, c->when_primary_up, PRIMARY_UP_ACCEPT),
 	    .mx_check = (enum mx_check)first_set(d->mx_check, c->mx_check, MX_CHECK_ON),
+	    .refused = (enum refused)first_set(d->refused, c->refused, REFUSED_INHERIT),
 	};
 }
 
@@ -175,9 +176,11 @@ declared_too_large(const struct limits *limits, uint64_t declared)
 static struct verdict
 decide_limited(const struct decide_facts *facts)
 {
-	const struct limits limits = decide_limits(facts->domain, facts->customer);
+	struct limits limits = decide_limits(facts->domain, facts->customer);
 	const struct state_facts *state = facts->state;
 
+	limits.quota_messages = first_set(limits.quota_messages, facts->quota_messages, 0);
+	limits.quota_bytes = first_set(limits.quota_bytes, facts->quota_bytes, 0);
 	if (state != NULL) {
 		if (state->mx == MX_STATE_NOT_NAMED && limits.mx_check != MX_CHECK_OFF)
 			return answers[RULE_MX];

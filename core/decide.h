@@ -64,6 +64,7 @@ struct decide_facts {
 	int64_t queue_lifetime;                 /* seconds a retired row still counts */
 	uint64_t declared_size;                 /* bytes; UINT64_MAX: not declared */
 	const struct state_facts *state;        /* NULL: absent */
+	uint64_t quota_messages, quota_bytes;   /* where no row says; 0: none */
 };
 
 struct verdict decide_recipient(const struct decide_facts *facts);

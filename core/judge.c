@@ -114,6 +114,8 @@ judge_recipient(struct snapshot *snapshot, enum snapshot_result begun,
 	    .queue_lifetime = relay->queue_lifetime,
 	    .declared_size = request->declared_size,
 	    .state = state,
+	    .quota_messages = relay->quota_messages,
+	    .quota_bytes = relay->quota_bytes,
 	};
 
 	address_parse(request->recipient, request->recipient_length, &address);

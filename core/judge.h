@@ -12,6 +12,7 @@ struct judge_relay { /* this relay, from the configuration */
 	const char *region;
 	int64_t stale_after;    /* seconds */
 	int64_t queue_lifetime; /* seconds */
+	uint64_t quota_messages, quota_bytes; /* [queue]: where no row says; 0: none */
 };
 
 struct judge_time {
@@ -23,6 +24,7 @@ struct judge_request {
 	const char *recipient; /* raw, as the policy service gets it */
 	size_t recipient_length;
 	const char *client_address; /* text; "" or unreadable: no relay of the fleet */
+	const char *sender;         /* for rule 10's memory; NULL: not known */
 	uint64_t declared_size;     /* UINT64_MAX: not declared */
 };
 

@@ -203,12 +203,79 @@ lmdb_set_aside(const struct lmdb_place *place)
 	return done;
 }
 
+/* Opens `name`, and makes it over to the user if it is a directory or a plain file of one name. */
+static bool
+give_one(int parent, const char *name, uid_t uid, gid_t gid)
+{
+	struct stat status;
+	const int file = openat(parent, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+
+	if (file < 0)
+		return errno == ENOENT;
+	const bool done =
+	    fstat(file, &status) == 0 &&
+	    (S_ISDIR(status.st_mode) || (S_ISREG(status.st_mode) && status.st_nlink == 1)) &&
+	    fchown(file, uid, gid) == 0;
+	const int failed = errno;
+	close(file);
+	errno = failed;
+	return done;
+}
+
+bool
+lmdb_give(const struct lmdb_place *place, uid_t uid, gid_t gid)
+{
+	char lock_name[NAME_MAX + 1];
+	const int state = open(place->state_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int lock = -1, directory = -1;
+
+	snprintf(lock_name, sizeof(lock_name), "%s.lock", place->name);
+	if (state >= 0 && (mkdirat(state, place->name, 0750) == 0 || errno == EEXIST)) {
+		lock = openat(
+		    state, lock_name, O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0640);
+		directory =
+		    openat(state, place->name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	}
+	const bool done = lock >= 0 && directory >= 0 && give_one(state, lock_name, uid, gid) &&
+			  give_one(directory, DATA_NAME, uid, gid) &&
+			  give_one(directory, LOCK_NAME, uid, gid) &&
+			  fchown(directory, uid, gid) == 0;
+	const int failed = errno;
+	if (directory >= 0)
+		close(directory);
+	if (lock >= 0)
+		close(lock);
+	if (state >= 0)
+		close(state);
+	errno = failed;
+	return done;
+}
+
+/* Is it a directory with nothing in it? */
+static bool
+is_empty(int parent, const char *name)
+{
+	const struct dirent *entry;
+	const int directory = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	DIR *list = directory >= 0 ? fdopendir(directory) : NULL;
+	bool empty = list != NULL;
+
+	if (list == NULL && directory >= 0)
+		close(directory);
+	while (empty && (entry = readdir(list)) != NULL)
+		empty = strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0;
+	if (list != NULL)
+		closedir(list);
+	return empty;
+}
+
 bool
 lmdb_remove(const struct lmdb_place *place)
 {
 	const int state = open(place->state_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	const bool done = state >= 0 && (remove_tree(state, place->name, TREE_DEPTH) ||
-					    move_aside(state, place->name, LMDB_IN_THE_WAY));
+					    move_aside(state, place->name, LMDB_IN_THE_WAY) ||
+					    is_empty(state, place->name));
 	const int failed = errno;
 
 	if (state >= 0)

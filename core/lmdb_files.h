@@ -38,7 +38,17 @@ bool lmdb_lock_file_discard(const struct lmdb_place *place) __attribute__((warn_
  * EWOULDBLOCK: a living writer has it.
  */
 bool lmdb_set_aside(const struct lmdb_place *place) __attribute__((warn_unused_result));
-/* Removes STATE_DIR/NAME with all below it. The caller holds the writer's lock. */
+/*
+ * For a parent that is root, before its child writes there as another user: makes STATE_DIR/NAME
+ * and NAME.lock where they are missing, and gives them, with data.mdb and lock.mdb, to that user.
+ * Follows no link. False: errno is set.
+ */
+bool lmdb_give(const struct lmdb_place *place, uid_t uid, gid_t gid)
+    __attribute__((warn_unused_result));
+/*
+ * Removes STATE_DIR/NAME with all below it; a directory that this user may empty but not remove
+ * stays. The caller holds the writer's lock. False: errno is set, and something is left of it.
+ */
 bool lmdb_remove(const struct lmdb_place *place) __attribute__((warn_unused_result));
 
 #endif

@@ -2,15 +2,15 @@
  * domain_check: what this relay would answer for a domain or an address, by which rule, and on
  * which facts (see domain_check.h).
  *
- * In: mxhold.conf and the snapshot, read-only; the same code judges as in policyd and milter. Out:
- * lines for a person, or one JSON object. It asks no server, and changes nothing.
+ * In: mxhold.conf, the snapshot and the state, read-only; the same code judges as in policyd and
+ * milter. Out: lines for a person, or one JSON object. It asks no server, and changes nothing.
  */
 #include "ctl/domain_check.h"
 
 #include "ctl/owner.h"
 
 #include "core/fence.h"
-#include "core/judge.h"
+#include "core/judge_state.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -28,6 +28,8 @@ struct check {
 
 	struct snapshot *snapshot;
 	enum snapshot_result begun;
+	struct state *state;
+	enum state_result state_begun;
 	struct judge_time now;
 	struct judgement judgement;
 	struct domain_record domain; /* when judgement.known */
@@ -89,7 +91,20 @@ open_snapshot(struct check *check)
 	check->now = (struct judge_time){(int64_t)time(NULL), snapshot_clock_boot_ms()};
 	check->begun =
 	    owner_snapshot_begin(check->snapshot, conf->paths.state_dir, check->now.boot_ms);
+	check->state = state_new(conf->paths.state_dir);
+	if (check->state == NULL)
+		return false;
+	check->state_begun =
+	    owner_state_begin(check->state, conf->paths.state_dir, check->now.boot_ms);
 	return true;
+}
+
+static bool
+state_record(void *context, const char *name, struct state_domain *out)
+{
+	const struct check *check = context;
+
+	return check->state_begun == STATE_OK && state_domain(check->state, name, out) == STATE_OK;
 }
 
 static void
@@ -100,7 +115,10 @@ judge(struct check *check)
 	    .region = conf->relay.region,
 	    .stale_after = conf->authority.stale_after,
 	    .queue_lifetime = conf->relay.queue_lifetime,
+	    .quota_messages = (uint64_t)conf->queue.quota_messages,
+	    .quota_bytes = (uint64_t)conf->queue.quota_bytes,
 	};
+	const struct judge_state state = {.record = state_record, .context = check};
 	const struct judge_request request = {
 	    .recipient = check->recipient,
 	    .recipient_length = strlen(check->recipient),
@@ -109,7 +127,7 @@ judge(struct check *check)
 	};
 
 	check->judgement =
-	    judge_recipient(check->snapshot, check->begun, &relay, check->now, &request, NULL);
+	    judge_with_state(check->snapshot, check->begun, &relay, check->now, &request, &state);
 	if (!check->judgement.known)
 		return;
 	if (snapshot_domain_for(check->snapshot, check->judgement.domain, &check->domain, NULL) !=
@@ -203,6 +221,35 @@ customer_state(const struct check *check)
 	return "damaged";
 }
 
+/* What mxhold-queued knows, and which of it counts now. Null: nothing. */
+static json_t *
+queue_json(struct check *check)
+{
+	static const char *const mx_names[] = {
+	    [MX_STATE_UNKNOWN] = "unknown",
+	    [MX_STATE_NAMED] = "named",
+	    [MX_STATE_NOT_NAMED] = "not named",
+	};
+	struct state_domain row, domain;
+	const bool row_found = state_record(check, check->judgement.owner, &row);
+	const bool domain_found = state_record(check, check->judgement.domain, &domain);
+	const struct state_facts facts =
+	    state_facts_at(row_found ? &row : NULL, domain_found ? &domain : NULL, check->now.wall);
+	const bool held = domain_found && state_held(&domain, check->now.wall);
+
+	if (!row_found && !domain_found)
+		return json_null();
+	return json_pack("{s:s, s:I, s:I, s:I, s:s, s:b, s:s, s:o, s:s}", "mx", mx_names[facts.mx],
+	    "mx_read_at", (json_int_t)(row_found ? row.mx_at : 0), "held_messages",
+	    (json_int_t)facts.held_messages, "held_bytes", (json_int_t)facts.held_bytes, "primary",
+	    primary_state_name(domain_found ? domain.primary : PRIMARY_UNKNOWN), "primary_is_up",
+	    (int)facts.primary_is_up, "hold", held ? hold_kind_name(domain.hold) : "none",
+	    "hold_until",
+	    held && domain.hold_until != HOLD_FOREVER ? json_integer(domain.hold_until)
+						      : json_null(),
+	    "hold_reason", held ? domain.hold_reason : "");
+}
+
 static void
 add_row_json(struct check *check, json_t *object)
 {
@@ -219,6 +266,10 @@ add_row_json(struct check *check, json_t *object)
 		"next_hops_withheld", (int)domain->hops_withheld, "retired_at",
 		number_or_null((uint64_t)domain->retired_at), "next_hops", hops_json(check),
 		"limits", limits_json(&check->judgement.limits)));
+	json_object_update_new(
+	    object, json_pack("{s:o, s:s, s:o}", "maintenance_until",
+			number_or_null((uint64_t)domain->hold_until), "maintenance_reason",
+			domain->hold_reason, "queue", queue_json(check)));
 }
 
 static json_t *
@@ -301,6 +352,26 @@ print_limits(const struct limits *limits)
 }
 
 static void
+print_queue(const json_t *queue)
+{
+	const char *hold = json_string_value(json_object_get(queue, "hold"));
+
+	if (hold == NULL)
+		return;
+	printf("  %-16s %" JSON_INTEGER_FORMAT " messages, %" JSON_INTEGER_FORMAT " bytes\n",
+	    "held", json_integer_value(json_object_get(queue, "held_messages")),
+	    json_integer_value(json_object_get(queue, "held_bytes")));
+	printf("  %-16s %s\n", "primary", json_string_value(json_object_get(queue, "primary")));
+	printf("  %-16s this relay is %s\n", "MX records",
+	    strcmp(json_string_value(json_object_get(queue, "mx")), "unknown") == 0
+		? "not known to be named or not"
+		: json_string_value(json_object_get(queue, "mx")));
+	if (strcmp(hold, "none") != 0)
+		printf("  %-16s %s: %s\n", "hold", hold,
+		    json_string_value(json_object_get(queue, "hold_reason")));
+}
+
+static void
 print_row(const struct check *check, const json_t *answer)
 {
 	const struct domain_record *domain = &check->domain;
@@ -321,6 +392,12 @@ print_row(const struct check *check, const json_t *answer)
 	print_hops(json_object_get(answer, "next_hops"));
 	if (domain->tls_required)
 		printf("  %-16s required\n", "TLS");
+	if (domain->hold_until == INT64_MAX)
+		printf("  %-16s until the row is changed%s%s\n", "maintenance",
+		    domain->hold_reason[0] != '\0' ? ": " : "", domain->hold_reason);
+	else if (domain->hold_until != 0)
+		print_moment("maintenance to", domain->hold_until);
+	print_queue(json_object_get(answer, "queue"));
 }
 
 static void
@@ -414,5 +491,6 @@ domain_check(struct ctl *ctl, int argc, char **argv)
 		return CTL_CONFIG;
 	code = answer(&check);
 	snapshot_free(check.snapshot);
+	state_free(check.state);
 	return code;
 }

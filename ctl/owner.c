@@ -9,6 +9,8 @@
 
 #include <errno.h>
 #include <grp.h>
+#include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -64,6 +66,20 @@ owner_snapshot_begin(struct snapshot *snapshot, const char *state_dir, int64_t b
 		result = snapshot_begin(snapshot, boot_ms);
 	else
 		ctl_say("%s: the rights of its owner cannot be taken on: %m", state_dir);
+	take_back(&before);
+	return result;
+}
+
+enum state_result
+owner_state_begin(struct state *state, const char *state_dir, int64_t boot_ms)
+{
+	enum state_result result = STATE_UNUSABLE;
+	char path[PATH_MAX];
+	struct rights before = {.changed = false};
+	const int length = snprintf(path, sizeof(path), "%s/state", state_dir);
+
+	if (length > 0 && (size_t)length < sizeof(path) && take_on(path, &before))
+		result = state_begin(state, boot_ms);
 	take_back(&before);
 	return result;
 }

@@ -6,6 +6,7 @@
 #define MXHOLD_CTL_OWNER_H
 
 #include "core/snapshot.h"
+#include "core/state.h"
 
 /*
  * snapshot_begin; as root, with the rights of the owner of `state_dir`. UNUSABLE also when they
@@ -13,5 +14,8 @@
  */
 enum snapshot_result owner_snapshot_begin(struct snapshot *snapshot, const char *state_dir,
     int64_t boot_ms) __attribute__((warn_unused_result));
+/* state_begin, with the rights of the owner of STATE_DIR/state. */
+enum state_result owner_state_begin(struct state *state, const char *state_dir, int64_t boot_ms)
+    __attribute__((warn_unused_result));
 
 #endif

@@ -10,9 +10,9 @@
 #define MXHOLD_POLICYD_ANSWER_H
 
 #include "core/fence.h"
-#include "core/judge.h"
 #include "core/log.h"
 #include "core/policy_request.h"
+#include "policyd/facts.h"
 
 #define ANSWER_MAX 4096         /* bytes of the longest reply, with its frame */
 #define ANSWER_MAP_KEY_MAX 8192 /* bytes of a map request that we read */
@@ -29,6 +29,7 @@ struct answer_view { /* one batch of requests sees one state of the world */
 	enum snapshot_result begun; /* by snapshot_begin */
 	struct judge_time now;
 	const struct answer_relay *relay;
+	struct facts *facts; /* NULL: nothing is known beside the snapshot */
 };
 
 /*

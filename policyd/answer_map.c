@@ -14,8 +14,10 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #define NEXT_HOP_BLANKS ", \t"
+#define HOLD_WORDS 120 /* bytes of a hold's reason that are shown, with NUL */
 
 struct map_request {
 	const struct answer_view *view;
@@ -129,6 +131,46 @@ transport_hops(
 	}
 }
 
+/* The words of a hold: for the log and for `postqueue`, one short line of printable ASCII. */
+static void
+transport_hold(struct map_request *request, const char *who, int64_t until, const char *reason)
+{
+	char when[32] = "further notice", words[HOLD_WORDS];
+	const time_t seconds = (time_t)until;
+	struct tm utc;
+	size_t used = 0;
+
+	if (until != INT64_MAX && gmtime_r(&seconds, &utc) != NULL)
+		(void)strftime(when, sizeof(when), "%Y-%m-%d %H:%M UTC", &utc);
+	for (; *reason != '\0' && used + 1 < sizeof(words); reason++)
+		words[used++] = *reason >= ' ' && *reason <= '~' ? *reason : '?';
+	words[used] = '\0';
+	(void)snprintf(request->reply, sizeof(request->reply),
+	    "OK retry:4.3.2 held by %s until %s%s%s", who, when, used > 0 ? ": " : "", words);
+}
+
+/* Is its mail held back: by the SOC in the row, or by mxhold-queued in the state? */
+static bool
+transport_held(struct map_request *request, const struct domain_record *record, const char *domain)
+{
+	static const char *const who[] = {
+	    [HOLD_OPERATOR] = "an operator",
+	    [HOLD_BREAKER] = "the breaker",
+	    [HOLD_WRONG_HOST] = "the pin of the primary",
+	};
+	const int64_t now = request->view->now.wall;
+	struct state_domain state;
+
+	if (record->hold_until > now) {
+		transport_hold(request, "the SOC", record->hold_until, record->hold_reason);
+		return true;
+	}
+	if (!facts_record(request->view->facts, domain, &state) || !state_held(&state, now))
+		return false;
+	transport_hold(request, who[state.hold], state.hold_until, state.hold_reason);
+	return true;
+}
+
 static void
 map_transport(struct map_request *request)
 {
@@ -143,6 +185,8 @@ map_transport(struct map_request *request)
 		request->key = at + 1;
 	}
 	if (!map_find_row(request, request->key, request->length, domain, &record, NULL))
+		return;
+	if (transport_held(request, &record, domain))
 		return;
 	transport = record.tls_required ? "mxhold-tls:" : "mxhold:";
 	reply(request, "OK", transport);

@@ -117,10 +117,11 @@ answer_policy(const struct answer_view *view, char *data, size_t length, struct 
 	    .recipient = request->recipient,
 	    .recipient_length = strlen(request->recipient),
 	    .client_address = request->client_address,
+	    .sender = request->sender,
 	    .declared_size = request->size,
 	};
-	note->judgement = judge_recipient(
-	    view->snapshot, view->begun, &view->relay->judge, view->now, &question, NULL);
+	note->judgement = judge_with_state(view->snapshot, view->begun, &view->relay->judge,
+	    view->now, &question, facts_for_judge(view->facts));
 	answer_note_begin(note, verdict->code == 0 ? LOG_INFO : LOG_NOTICE, "decision");
 	note->describe = policy_describe;
 	return render_verdict(verdict, view->begun == SNAPSHOT_OK, out, size);

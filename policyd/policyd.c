@@ -9,7 +9,12 @@
 #include "core/supervise.h"
 #include "policyd/server.h"
 
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 /* "mxhold.invalid" is no domain of anybody (RFC 2606); any reply shows that the child lives. */
 #define ASK_MAP "28:relay_domains mxhold.invalid,"
@@ -22,6 +27,30 @@ struct policyd {
 
 /* --- what the parent does for core/supervise --------------------------------------------- */
 
+/*
+ * STATE_DIR/policyd, where the child keeps its memory. As root it is given to the child's user. A
+ * failure is said, and costs no more than that memory.
+ */
+static void
+policyd_make_directory(const struct service *service)
+{
+	const struct daemon_identity *identity = &service->identity;
+	char path[PATH_MAX];
+	const int length =
+	    snprintf(path, sizeof(path), "%s/" FACTS_DIRECTORY, service->conf->paths.state_dir);
+	int directory = -1;
+
+	if (length > 0 && (size_t)length < sizeof(path) &&
+	    (mkdir(path, 0700) == 0 || errno == EEXIST))
+		directory = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (directory < 0 ||
+	    (identity->change && fchown(directory, identity->uid, identity->gid) != 0))
+		log_event(
+		    LOG_WARNING, "memory-unusable", kv("path", path), kv("error", strerror(errno)));
+	if (directory >= 0)
+		close(directory);
+}
+
 static bool
 policyd_publish(void *context)
 {
@@ -29,6 +58,7 @@ policyd_publish(void *context)
 	struct listener made;
 	size_t i;
 
+	policyd_make_directory(policyd->service);
 	for (i = 0; i < PROTOCOL_KINDS; i++) {
 		if (!listener_open(&made, policyd->service->socket_dir, protocol_of(i)->name,
 			policyd->service->identity.socket_gid))

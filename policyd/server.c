@@ -111,6 +111,7 @@ server_view(struct server *server)
 	view->now.wall = (int64_t)time(NULL);
 	view->now.boot_ms = snapshot_clock_boot_ms();
 	view->begun = snapshot_begin(view->snapshot, view->now.boot_ms);
+	facts_begin(view->facts, view->now);
 	server->view_open = true;
 	server_tell_problem(server);
 	return view;
@@ -121,6 +122,7 @@ server_close_view(struct server *server)
 {
 	if (server->view_open && server->view.begun == SNAPSHOT_OK)
 		snapshot_end(server->view.snapshot);
+	facts_end(server->view.facts);
 	server->view_open = false;
 }
 
@@ -423,7 +425,8 @@ server_open_snapshot(struct server *server, const struct conf *conf)
 	size_t i;
 
 	server->view.snapshot = snapshot_new(conf->paths.state_dir, conf->relay.name);
-	if (server->view.snapshot == NULL)
+	server->view.facts = facts_new(conf);
+	if (server->view.snapshot == NULL || server->view.facts == NULL)
 		return false;
 	for (i = 0; i < conf->relay.public_address_count; i++) {
 		if (!snapshot_own_address(server->view.snapshot, &conf->relay.public_addresses[i]))
@@ -447,7 +450,9 @@ server_prepare(struct server *server, const struct server_setup *setup)
 	server->relay = (struct answer_relay){
 	    .judge = {.region = conf->relay.region,
 		.stale_after = conf->authority.stale_after,
-		.queue_lifetime = conf->relay.queue_lifetime},
+		.queue_lifetime = conf->relay.queue_lifetime,
+		.quota_messages = (uint64_t)conf->queue.quota_messages,
+		.quota_bytes = (uint64_t)conf->queue.quota_bytes},
 	    .allow = {.list = conf->fence.allow, .count = conf->fence.allow_count},
 	};
 	server->view.relay = &server->relay;
@@ -475,6 +480,7 @@ server_run(const struct server_setup *setup)
 	server_loop(server);
 	server_log_left_out(server);
 	snapshot_free(server->view.snapshot);
+	facts_free(server->view.facts);
 	event_base_free(server->base);
 	free(server);
 	return EX_OK;

@@ -1,0 +1,60 @@
+/*
+ * judge_state: see judge_state.h. The rules before 8 need no state, and most domains have nothing
+ * that counts: so the question is asked without the state first, and again only where a fact could
+ * change the answer.
+ */
+#include "core/judge_state.h"
+
+#include <string.h>
+
+struct records {
+	struct state_domain row, domain;
+	const struct state_domain *row_found, *domain_found; /* NULL: nothing is known */
+};
+
+static void
+look_up(const struct judge_state *state, const struct judgement *judgement, struct records *out)
+{
+	out->row_found =
+	    state->record(state->context, judgement->owner, &out->row) ? &out->row : NULL;
+	if (strcmp(judgement->owner, judgement->domain) == 0)
+		out->domain_found = out->row_found;
+	else
+		out->domain_found = state->record(state->context, judgement->domain, &out->domain)
+					? &out->domain
+					: NULL;
+}
+
+/* Is what would refuse only too old? Then it is read again, while mail is taken. */
+static bool
+mx_too_old(const struct records *records, const struct judgement *judgement,
+    const struct state_facts *facts)
+{
+	return records->row_found != NULL && records->row.mx == MX_STATE_NOT_NAMED &&
+	       facts->mx == MX_STATE_UNKNOWN && judgement->limits.mx_check != MX_CHECK_OFF;
+}
+
+struct judgement
+judge_with_state(struct snapshot *snapshot, enum snapshot_result begun,
+    const struct judge_relay *relay, struct judge_time now, const struct judge_request *request,
+    const struct judge_state *state)
+{
+	const struct judgement first = judge_recipient(snapshot, begun, relay, now, request, NULL);
+	struct records records;
+
+	if (state == NULL || !first.known || first.verdict.rule < RULE_MX)
+		return first;
+	look_up(state, &first, &records);
+	struct state_facts facts =
+	    state_facts_at(records.row_found, records.domain_found, now.wall);
+	if (state->read_mx_again != NULL && mx_too_old(&records, &first, &facts))
+		state->read_mx_again(state->context, first.owner);
+	if (facts.mx != MX_STATE_NOT_NAMED && facts.held_messages == 0 && facts.held_bytes == 0 &&
+	    !facts.primary_is_up)
+		return first;
+	if (facts.primary_is_up && first.limits.when_primary_up == PRIMARY_UP_DEFER &&
+	    state->keeps_trying != NULL)
+		facts.sender_keeps_trying =
+		    state->keeps_trying(state->context, request, first.domain);
+	return judge_recipient(snapshot, begun, relay, now, request, &facts);
+}
