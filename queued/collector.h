@@ -1,0 +1,108 @@
+/*
+ * collector: knows what is in the queue and what became of it. It follows Postfix's log, lists the
+ * queue now and then, keeps the accounts, writes the journal's rows with the position in the log
+ * they came from in one transaction of the spool, and says what is to be taken out.
+ *
+ * The shell around pure parts (maillog, account, refusal, retention), on libevent. All in one
+ * thread. It never answers for mail of domains that no row speaks for.
+ */
+#ifndef MXHOLD_QUEUED_COLLECTOR_H
+#define MXHOLD_QUEUED_COLLECTOR_H
+
+#include "core/conf.h"
+#include "core/spool.h"
+#include "queued/events.h"
+#include "queued/rows.h"
+
+#include <event2/event.h>
+
+struct collector;
+
+/* A message that is to leave. The strings are valid during the call only. */
+struct collector_act {
+	const char *queue_id;
+	enum journal_outcome outcome; /* REFUSED, EXPIRED or REMOVED */
+	const char *by;               /* for REMOVED: who; else "" */
+};
+
+/* What the collector asks of the rest of mxhold-queued. */
+struct collector_ports {
+	struct event_sink sink; /* what happens to the domains' queues */
+	/* Which row speaks for a domain? See rows_find. */
+	enum rows_answer (*row)(void *context, const char *domain, struct row_facts *out);
+	/* False: not now, nothing of the domain is taken out as refused (its breaker is open, its
+	   primary is not the pinned one, ...). Expiry does not ask. NULL: always. */
+	bool (*may_refuse)(void *context, const char *domain);
+	/*
+	 * Take the message out: the helper is to be asked. The intent is on the disk when this is
+	 * called. Its answer goes to collector_taken_out, now or later. False: not now (the helper
+	 * is away or busy); it is asked again later. NULL: nothing is ever taken out.
+	 */
+	bool (*take_out)(void *context, const struct collector_act *act);
+	/* Raised, or (raised = false) ended: ALERT_UNACCOUNTED and ALERT_SPOOL. NULL: none. */
+	void (*alert)(void *context, const struct alert *alert, bool raised);
+	void *context;
+};
+
+/*
+ * `spool` belongs to the caller, outlives the collector, and has no transaction open when control
+ * is in the event loop. Reads the open rows and the position from it, and tells the sink `held` for
+ * each recipient that is still held, before it returns. NULL: *problem says why (static text).
+ */
+struct collector *collector_new(struct event_base *base, const struct conf *conf,
+    struct spool_writer *spool, const struct collector_ports *ports, const char **problem)
+    __attribute__((warn_unused_result));
+/* Writes what is not yet written; ends its child processes. */
+void collector_free(struct collector *collector);
+/* Begins to read the log and to list the queue. To be called from within or before the loop. */
+bool collector_start(struct collector *collector) __attribute__((warn_unused_result));
+
+/* The helper's answer to take_out. */
+enum collector_answer {
+	COLLECTOR_TAKEN_OUT,
+	COLLECTOR_GONE,   /* there is no such message: it left another way */
+	COLLECTOR_FAILED, /* it stays: asked again later */
+};
+void collector_taken_out(
+    struct collector *collector, const char *queue_id, enum collector_answer answer);
+
+/*
+ * An operator has a message removed: recorded, then the helper is asked through take_out. False:
+ * no such message of ours is held, or the spool cannot be written.
+ */
+bool collector_drop(struct collector *collector, const char *queue_id, const char *by)
+    __attribute__((warn_unused_result));
+
+/* A queue listing as soon as possible, e.g. after a flush (at most one at a time). */
+void collector_census_soon(struct collector *collector);
+
+/* What is held of one domain. */
+struct collector_domain {
+	const char *name;
+	uint64_t recipients, messages, bytes; /* a message counts once a domain */
+	int64_t oldest;                       /* arrival, microseconds; 0: none */
+	int64_t last_sent;                    /* a delivery by the log, microseconds; 0: never */
+};
+/* Stops when visit returns false. The visitor must not call back. */
+void collector_each_domain(struct collector *collector,
+    bool (*visit)(const struct collector_domain *domain, void *context), void *context);
+/* The message of `domain` that arrived first, for a canary. False: none is held. */
+bool collector_oldest(
+    struct collector *collector, const char *domain, char queue_id[JOURNAL_ID_SIZE]);
+/* Each recipient that is held: of `domain` and of `queue_id`, where these are not NULL. */
+void collector_each_held(struct collector *collector, const char *domain, const char *queue_id,
+    bool (*visit)(const struct journal_row *row, void *context), void *context);
+
+struct collector_status {
+	const char *log;   /* "following", "missing", "waiting" (see problem) */
+	int64_t log_at;    /* time of the last line read, microseconds; 0: none yet */
+	bool caught_up;    /* all of the log that is there was read */
+	int64_t census_at; /* end of the last good listing, seconds; 0: none yet */
+	uint64_t recipients, messages;
+	uint64_t unaccounted; /* since the start */
+	struct spool_usage spool;
+	char problem[256]; /* what is amiss and its cure; "": nothing */
+};
+void collector_status(struct collector *collector, struct collector_status *out);
+
+#endif
