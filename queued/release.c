@@ -60,10 +60,25 @@ pause_until(struct release *release, int64_t until, bool proved)
 	return RELEASE_NOTHING;
 }
 
+/* Refusals stay refusals for long: a message is not offered again and again. */
 static enum release_act
-pause_growing(struct release *release, int64_t max, bool proved, struct queued_time now)
+pause_refused(struct release *release, bool proved, struct queued_time now)
 {
-	int64_t length = pause_length(release->step, max);
+	int64_t length = RELEASE_REFUSED_MS;
+
+	for (unsigned i = 0; i < release->refusals && length < RELEASE_REFUSED_MAX_MS; i++)
+		length *= 2;
+	if (length > RELEASE_REFUSED_MAX_MS)
+		length = RELEASE_REFUSED_MAX_MS;
+	if (release->refusals < 20)
+		release->refusals++;
+	return pause_until(release, now.ms + length, proved);
+}
+
+static enum release_act
+pause_growing(struct release *release, bool proved, struct queued_time now)
+{
+	int64_t length = pause_length(release->step, RELEASE_PAUSE_MAX_MS);
 
 	if (release->step < 20)
 		release->step++;
@@ -89,6 +104,7 @@ release_start(struct release *release, struct queued_time now)
 	if (release->stage != RELEASE_IDLE)
 		return RELEASE_NOTHING;
 	release->step = 0;
+	release->refusals = 0;
 	return round_begin(release, now);
 }
 
@@ -106,7 +122,7 @@ static enum release_act
 canary_next(struct release *release, struct queued_time now)
 {
 	if (release->canaries >= RELEASE_CANARIES)
-		return pause_growing(release, RELEASE_PAUSE_MAX_MS, false, now);
+		return pause_growing(release, false, now);
 	release_enter(release, RELEASE_CANARY, now.ms + RELEASE_CANARY_MS);
 	return RELEASE_TRY;
 }
@@ -117,7 +133,7 @@ release_tried(struct release *release, const char *id, struct queued_time now)
 	if (release->stage != RELEASE_CANARY)
 		return RELEASE_NOTHING;
 	if (id == NULL)
-		return pause_growing(release, RELEASE_PAUSE_MAX_MS, false, now);
+		return pause_growing(release, false, now);
 	release->canaries++;
 	(void)snprintf(release->canary, sizeof(release->canary), "%s", id);
 	release->next_ms = now.ms + RELEASE_CANARY_MS;
@@ -135,7 +151,7 @@ canary_later(struct release *release, unsigned code, struct queued_time now)
 	if (release->later < RELEASE_LATER && code != 421)
 		return canary_next(release, now);
 	if (code == 421)
-		return pause_growing(release, RELEASE_PAUSE_MAX_MS, false, now);
+		return pause_growing(release, false, now);
 	if (release->step < 20)
 		release->step++;
 	return wave_begin(release, now);
@@ -156,9 +172,7 @@ canary_attempt(struct release *release, const struct event_attempt *attempt, str
 	case ATTEMPT_DEFERRED: return canary_later(release, attempt->code, now);
 	case ATTEMPT_REFUSED: return canary_next(release, now);
 	case ATTEMPT_HELD: return pause_until(release, now.ms + RELEASE_HELD_MS, false);
-	case ATTEMPT_UNREACHED:
-		(void)pause_growing(release, RELEASE_PAUSE_MAX_MS, false, now);
-		return RELEASE_PROBE;
+	case ATTEMPT_UNREACHED: (void)pause_growing(release, false, now); return RELEASE_PROBE;
 	case ATTEMPT_SENT: break;
 	}
 	return RELEASE_NOTHING;
@@ -189,16 +203,16 @@ wave_end(struct release *release, struct queued_time now)
 	int64_t held_until = release->held_ms + RELEASE_HELD_MS;
 
 	if (release->sent + later + release->refused == 0 && release->held_ms == 0) {
-		(void)pause_growing(release, RELEASE_PAUSE_MAX_MS, true, now);
+		(void)pause_growing(release, true, now);
 		return RELEASE_TRY_SOME;
 	}
 	if (release->sent > 0 && release->sent >= later)
 		release->step = 0;
 	if (release->held_ms != 0)
 		return pause_until(release, held_until > now.ms ? held_until : now.ms, true);
-	if (release->sent == 0 && later == 0)
-		return pause_growing(release, RELEASE_REFUSED_MAX_MS, false, now);
-	return pause_growing(release, RELEASE_PAUSE_MAX_MS, release->sent > 0, now);
+	if (release->refused > 0 && later == 0)
+		return pause_refused(release, release->sent > 0, now);
+	return pause_growing(release, release->sent > 0, now);
 }
 
 /* --- what comes

@@ -5,9 +5,9 @@
  * First one message goes, the canary; its delivery is the proof. Then the domain is flushed, in
  * waves: a wave ends when nothing was tried for a while; what then is left gets another wave after
  * a pause. The pause stays short while most of a wave is taken, and grows (each flush costs a line
- * in the log for each recipient) while the primary says "later"; it grows to an hour where all that
- * is left was refused. A canary that gets 4xx, 5xx or no line in the log at all is followed by
- * another one, and after some of them by a pause.
+ * in the log for each recipient) while the primary says "later"; it is 10 minutes to an hour where
+ * all that is left was refused. A canary that gets 4xx, 5xx or no line in the log at all is
+ * followed by another one, and after some of them by a pause.
  */
 #ifndef MXHOLD_QUEUED_RELEASE_H
 #define MXHOLD_QUEUED_RELEASE_H
@@ -42,8 +42,9 @@ struct release {
 	int64_t active_ms;                         /* the last attempt or flush */
 	int64_t held_ms;                           /* a try that met our own hold; 0: none */
 	unsigned step;                             /* pauses grow with it */
-	bool proved;                               /* after the pause: flush, without a canary */
-	char canary[JOURNAL_ID_SIZE];              /* "": none under way */
+	unsigned refusals;            /* pauses after waves that left nothing but refused mail */
+	bool proved;                  /* after the pause: flush, without a canary */
+	char canary[JOURNAL_ID_SIZE]; /* "": none under way */
 };
 
 #define RELEASE_CANARY_MS 20000 /* a canary without a line in the log is lost after this */
@@ -53,6 +54,7 @@ struct release {
 #define RELEASE_HELD_MS 31000   /* qmgr(8) keeps a resolver's answer for 30 s */
 #define RELEASE_PAUSE_MS 5000   /* the first pause; doubled with each step */
 #define RELEASE_PAUSE_MAX_MS 300000
+#define RELEASE_REFUSED_MS 600000 /* the first pause where all that is left was refused */
 #define RELEASE_REFUSED_MAX_MS 3600000
 
 struct release release_new(void);

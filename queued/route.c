@@ -1,0 +1,419 @@
+/*
+ * route: see route.h. What Postfix does is in its smtp_connect.c and smtp_addr.c (3.7); where it
+ * shuffles exchangers of one preference, they stand in the order of their names here, so that
+ * domains that share a primary find the same endpoints.
+ */
+#include "queued/route.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#define TTL_MAX 3600
+
+struct exchanger {
+	uint16_t preference;
+	char host[DOMAIN_SIZE]; /* "": `address` */
+	struct ip address;
+};
+
+struct exchangers {
+	struct exchanger list[ROUTE_HOSTS];
+	size_t count;
+	size_t fenced; /* left out by the fence */
+};
+
+/* One address of an exchanger, or of a host. */
+struct candidate {
+	uint16_t preference;
+	bool self;
+	struct route_endpoint endpoint;
+};
+
+struct candidates {
+	struct candidate list[4 * ROUTE_HOSTS];
+	size_t count, fenced;
+	bool untold; /* an answer was "cannot tell" */
+};
+
+struct search {
+	const struct route_request *request;
+	struct route *route;
+};
+
+struct hop {
+	char host[DOMAIN_SIZE];
+	bool literal; /* no MX lookup */
+	struct ip address;
+	uint16_t port;
+};
+
+/* --- asking --------------------------------------------------------------------------------------
+ */
+
+static void
+need(struct search *search, const char *name, enum resolver_type type)
+{
+	struct route *route = search->route;
+
+	for (size_t i = 0; i < route->need_count; i++) {
+		if (route->need[i].type == type && strcmp(route->need[i].name, name) == 0)
+			return;
+	}
+	if (route->need_count == ROUTE_NEEDS)
+		return;
+	route->need[route->need_count].type = type;
+	(void)snprintf(route->need[route->need_count].name, DOMAIN_SIZE, "%s", name);
+	route->need_count++;
+}
+
+/* The answer; NULL: it is needed first. */
+static const struct route_answer *
+ask(struct search *search, const char *name, enum resolver_type type)
+{
+	const struct route_request *request = search->request;
+	const struct route_answer *answer = request->find(request->context, name, type);
+
+	if (answer == NULL)
+		need(search, name, type);
+	else if (answer->outcome != RESOLVER_CANNOT_TELL && answer->ttl < search->route->ttl)
+		search->route->ttl = answer->ttl;
+	return answer;
+}
+
+static void
+explain(struct search *search, const char *format, const char *name)
+{
+	struct route *route = search->route;
+	size_t used = strlen(route->why);
+
+	/* Several next hops: what was wrong with each. */
+	if (used > 0 && used + 2 < sizeof(route->why))
+		used += (size_t)snprintf(route->why + used, sizeof(route->why) - used, "; ");
+	if (used < sizeof(route->why))
+		(void)snprintf(route->why + used, sizeof(route->why) - used, format, name);
+}
+
+/* --- addresses -----------------------------------------------------------------------------------
+ */
+
+static void
+add_candidate(struct search *search, struct candidates *candidates, uint16_t preference,
+    const char *name, const struct ip *address, uint16_t port)
+{
+	const struct route_request *request = search->request;
+	const struct dns_record record = {
+	    .type = address->family == 4 ? DNS_A : DNS_AAAA, .address = *address};
+	struct candidate *candidate = &candidates->list[candidates->count];
+
+	if (fence_record(&record, request->fleet, request->allow).drop) {
+		candidates->fenced++;
+		return;
+	}
+	if (candidates->count == sizeof(candidates->list) / sizeof(candidates->list[0]))
+		return;
+	*candidate = (struct candidate){.preference = preference,
+	    .self = port == request->port && fleet_address(request->fleet, address) == FLEET_SELF,
+	    .endpoint = {.address = *address, .port = port}};
+	(void)snprintf(candidate->endpoint.name, DOMAIN_SIZE, "%s", name);
+	candidates->count++;
+}
+
+static void
+add_host(struct search *search, struct candidates *candidates, uint16_t preference,
+    const char *host, uint16_t port)
+{
+	const enum resolver_type types[] = {RESOLVER_AAAA, RESOLVER_A};
+	const bool use[] = {search->request->use6, search->request->use4};
+
+	for (size_t i = 0; i < 2; i++) {
+		const struct route_answer *answer = use[i] ? ask(search, host, types[i]) : NULL;
+		if (answer == NULL)
+			continue;
+		if (answer->outcome == RESOLVER_CANNOT_TELL)
+			candidates->untold = true;
+		for (size_t j = 0; j < answer->count; j++)
+			add_candidate(search, candidates, preference, host,
+			    &answer->records[j].address, port);
+	}
+}
+
+static int
+compare_candidates(const void *left, const void *right)
+{
+	const struct candidate *a = left, *b = right;
+	int by_name;
+
+	if (a->preference != b->preference)
+		return a->preference < b->preference ? -1 : 1;
+	by_name = strcmp(a->endpoint.name, b->endpoint.name);
+	if (by_name != 0)
+		return by_name;
+	if (a->endpoint.address.family != b->endpoint.address.family)
+		return a->endpoint.address.family > b->endpoint.address.family ? -1 : 1;
+	return memcmp(a->endpoint.address.bytes, b->endpoint.address.bytes, 16);
+}
+
+/* This relay, and what is not better than it, is cut off. True: it was among them. */
+static bool
+cut_at_self(struct candidates *candidates)
+{
+	for (size_t i = 0; i < candidates->count; i++) {
+		if (!candidates->list[i].self)
+			continue;
+		uint16_t own = candidates->list[i].preference;
+		while (i > 0 && candidates->list[i - 1].preference == own)
+			i--;
+		candidates->count = i;
+		return true;
+	}
+	return false;
+}
+
+static bool
+endpoint_known(const struct route *route, const struct route_endpoint *endpoint)
+{
+	for (size_t i = 0; i < route->count; i++) {
+		if (route->endpoint[i].port == endpoint->port &&
+		    ip_equal(&route->endpoint[i].address, &endpoint->address))
+			return true;
+	}
+	return false;
+}
+
+/* Sorts, cuts, and appends to the route. `name` is the next hop, for words. */
+static void
+take_candidates(struct search *search, struct candidates *candidates, const char *name)
+{
+	struct route *route = search->route;
+	bool self;
+
+	qsort(candidates->list, candidates->count, sizeof(candidates->list[0]), compare_candidates);
+	self = cut_at_self(candidates);
+	for (size_t i = 0; i < candidates->count && route->count < ROUTE_ENDPOINTS; i++) {
+		if (!endpoint_known(route, &candidates->list[i].endpoint))
+			route->endpoint[route->count++] = candidates->list[i].endpoint;
+	}
+	if (candidates->count > 0)
+		return;
+	if (candidates->untold)
+		route->verdict = ROUTE_CANNOT_TELL;
+	if (self)
+		explain(search, "%s: no exchanger is better than this relay", name);
+	else if (candidates->untold)
+		explain(search, "%s: the DNS does not tell the addresses", name);
+	else if (candidates->fenced > 0)
+		explain(search, "%s: no address is one that a relay may use", name);
+	else
+		explain(search, "%s: no exchanger has an address", name);
+}
+
+/* --- exchangers ----------------------------------------------------------------------------------
+ */
+
+static int
+compare_exchangers(const void *left, const void *right)
+{
+	const struct exchanger *a = left, *b = right;
+
+	if (a->preference != b->preference)
+		return a->preference < b->preference ? -1 : 1;
+	return strcmp(a->host, b->host);
+}
+
+/* Takes the record in if it is among the best ROUTE_HOSTS. */
+static void
+add_exchanger(struct exchangers *exchangers, const struct exchanger *exchanger)
+{
+	struct exchanger *list = exchangers->list;
+
+	if (exchangers->count == ROUTE_HOSTS) {
+		if (compare_exchangers(exchanger, &list[ROUTE_HOSTS - 1]) >= 0)
+			return;
+		exchangers->count--;
+	}
+	list[exchangers->count++] = *exchanger;
+	qsort(list, exchangers->count, sizeof(list[0]), compare_exchangers);
+}
+
+/* False: null MX. */
+static bool
+read_exchangers(
+    struct search *search, const struct route_answer *answer, struct exchangers *exchangers)
+{
+	const struct route_request *request = search->request;
+
+	for (size_t i = 0; i < answer->count; i++) {
+		const struct dns_record *record = &answer->records[i];
+		struct exchanger exchanger = {
+		    .preference = record->preference, .address = record->address};
+		if (record->null_mx && answer->count == 1)
+			return false;
+		if (fence_record(record, request->fleet, request->allow).drop) {
+			exchangers->fenced++;
+			continue;
+		}
+		if (record->null_mx || (record->host_odd && record->address.family == 0))
+			continue;
+		if (record->address.family == 0)
+			(void)snprintf(exchanger.host, DOMAIN_SIZE, "%s", record->host);
+		add_exchanger(exchangers, &exchanger);
+	}
+	return true;
+}
+
+static void
+go_to_exchangers(struct search *search, const struct hop *hop, const struct exchangers *exchangers)
+{
+	struct candidates candidates = {.fenced = exchangers->fenced};
+	char text[IP_TEXT_SIZE];
+
+	for (size_t i = 0; i < exchangers->count; i++) {
+		const struct exchanger *exchanger = &exchangers->list[i];
+		if (exchanger->address.family != 0)
+			add_candidate(search, &candidates, exchanger->preference,
+			    ip_format(&exchanger->address, text), &exchanger->address, hop->port);
+		else
+			add_host(
+			    search, &candidates, exchanger->preference, exchanger->host, hop->port);
+	}
+	take_candidates(search, &candidates, hop->host);
+}
+
+static void
+go_to_host(struct search *search, const struct hop *hop)
+{
+	struct candidates candidates = {.count = 0};
+
+	add_host(search, &candidates, 0, hop->host, hop->port);
+	take_candidates(search, &candidates, hop->host);
+}
+
+static void
+go_by_mx(struct search *search, const struct hop *hop)
+{
+	const struct route_answer *answer = ask(search, hop->host, RESOLVER_MX);
+	struct exchangers exchangers = {.count = 0};
+
+	if (answer == NULL)
+		return;
+	switch (answer->outcome) {
+	case RESOLVER_FOUND:
+		if (read_exchangers(search, answer, &exchangers))
+			go_to_exchangers(search, hop, &exchangers);
+		else
+			explain(search, "%s: null MX: it takes no mail", hop->host);
+		return;
+	case RESOLVER_NODATA: go_to_host(search, hop); return;
+	case RESOLVER_NXDOMAIN: explain(search, "%s: no such domain", hop->host); return;
+	case RESOLVER_CANNOT_TELL: break;
+	}
+	search->route->verdict = ROUTE_CANNOT_TELL;
+	explain(search, "%s: the DNS does not tell the MX records", hop->host);
+}
+
+/* --- next hops -----------------------------------------------------------------------------------
+ */
+
+/* `text` is one that the fence could read: its form is good. */
+static bool
+read_hop(const char *text, size_t length, uint16_t port, struct hop *out)
+{
+	static const char tag[] = "IPv6:";
+	const char *end = text + length, *host = text, *stop;
+	size_t skip = strlen(tag);
+
+	*out = (struct hop){.port = port, .literal = text[0] == '['};
+	if (out->literal)
+		host++;
+	stop = memchr(host, out->literal ? ']' : ':', (size_t)(end - host));
+	if (stop == NULL)
+		stop = end;
+	const char *colon = memchr(stop, ':', (size_t)(end - stop));
+	if (colon != NULL)
+		out->port = (uint16_t)strtoul(colon + 1, NULL, 10);
+	if ((size_t)(stop - host) > skip && strncasecmp(host, tag, skip) == 0)
+		host += skip;
+	if (ip_parse_host(host, (size_t)(stop - host), &out->address)) {
+		out->literal = true;
+		(void)snprintf(out->host, sizeof(out->host), "%.*s", (int)(stop - host), host);
+		return out->port != 0;
+	}
+	return domain_normalise_host(host, (size_t)(stop - host), out->host) && out->port != 0;
+}
+
+/* An address as a next hop was judged by fence_next_hop already. */
+static void
+go_to_address(struct search *search, const struct hop *hop)
+{
+	struct route *route = search->route;
+	struct route_endpoint endpoint = {.address = hop->address, .port = hop->port};
+
+	(void)snprintf(endpoint.name, sizeof(endpoint.name), "%s", hop->host);
+	if (!endpoint_known(route, &endpoint) && route->count < ROUTE_ENDPOINTS)
+		route->endpoint[route->count++] = endpoint;
+}
+
+static void
+go_by_hop(struct search *search, const char *text, size_t length)
+{
+	const struct route_request *request = search->request;
+	const struct fence_verdict verdict =
+	    fence_next_hop(text, length, request->fleet, request->allow);
+	struct hop hop;
+
+	if (verdict.drop) {
+		explain(search, "a next hop is not used: %s", verdict.reason);
+		return;
+	}
+	if (!read_hop(text, length, request->port, &hop)) {
+		explain(search, "%s", "a next hop is not used: it cannot be read");
+		return;
+	}
+	if (hop.address.family != 0)
+		go_to_address(search, &hop);
+	else if (hop.literal)
+		go_to_host(search, &hop);
+	else
+		go_by_mx(search, &hop);
+}
+
+static void
+go_by_hops(struct search *search)
+{
+	const char *at = search->request->next_hops;
+
+	while (*at != '\0') {
+		size_t length;
+		at += strspn(at, ", \t");
+		length = strcspn(at, ", \t");
+		if (length > 0)
+			go_by_hop(search, at, length);
+		at += length;
+	}
+}
+
+void
+route_find(const struct route_request *request, struct route *out)
+{
+	struct search search = {.request = request, .route = out};
+	struct hop hop = {.port = request->port};
+
+	memset(out, 0, sizeof(*out));
+	out->verdict = ROUTE_NOWHERE;
+	out->ttl = TTL_MAX;
+	if (request->next_hops[0] != '\0') {
+		go_by_hops(&search);
+	} else {
+		(void)snprintf(hop.host, sizeof(hop.host), "%s", request->domain);
+		go_by_mx(&search, &hop);
+	}
+	if (out->need_count > 0) {
+		out->verdict = ROUTE_NEEDS_MORE;
+		out->why[0] = '\0';
+	} else if (out->count > 0) {
+		out->verdict = ROUTE_FOUND;
+		out->why[0] = '\0';
+	}
+}
