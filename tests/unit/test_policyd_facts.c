@@ -1,0 +1,347 @@
+/*
+ * Tests of policyd with a state beside the snapshot: rules 8, 9 and 10, holds, the question for a
+ * new reading of MX records; and that an absent, old or damaged state refuses and holds nothing.
+ */
+#include "core/netstring.h"
+#include "policyd/answer.h"
+
+#include "tests/unit/snapshot_fixture.h"
+
+#include <fcntl.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <time.h>
+
+#define PERMIT "action=defer_unauth_destination\n\n"
+
+static struct answer_note note;
+static struct answer_relay relay = {
+    .judge = {.region = "eu", .stale_after = 600, .queue_lifetime = LIFETIME}};
+static struct answer_view view;
+static struct conf *conf;
+static int64_t wall; /* the time of the tests */
+static const struct state_domain *to_write;
+static const char *write_as;
+
+static void
+write_rows(void)
+{
+	struct snapshot_writer *writer = writer_open();
+	struct domain_record record = {.customer = "acme"};
+
+	must_ok(snapshot_load_begin(writer));
+	put_relay(writer, "relay1", "192.0.2.1");
+	put_customer(writer, "acme", "eu");
+	put_domain(writer, "plain.example", "acme");
+	record.include_subdomains = true;
+	record.limits.quota_messages = 10;
+	record.limits.quota_bytes = 1000;
+	must_ok(snapshot_put_domain(writer, "quota.example", &record, NOW));
+	record =
+	    (struct domain_record){.customer = "acme", .limits.when_primary_up = PRIMARY_UP_DEFER};
+	must_ok(snapshot_put_domain(writer, "defer.example", &record, NOW));
+	record = (struct domain_record){.customer = "acme", .limits.mx_check = MX_CHECK_OFF};
+	must_ok(snapshot_put_domain(writer, "off.example", &record, NOW));
+	record = (struct domain_record){
+	    .customer = "acme", .hold_until = INT64_MAX, .hold_reason = "new\tserver\xc3"};
+	must_ok(snapshot_put_domain(writer, "soc.example", &record, NOW));
+	record = (struct domain_record){
+	    .customer = "acme", .hold_until = time(NULL) + 3600, .next_hops = "[203.0.113.5]"};
+	must_ok(snapshot_put_domain(writer, "hour.example", &record, NOW));
+	record.hold_until = time(NULL) - 1;
+	must_ok(snapshot_put_domain(writer, "over.example", &record, NOW));
+	writer_commit(writer, 1);
+	must_ok(snapshot_put_contact(writer, snapshot_clock_boot_ms()));
+	snapshot_writer_close(writer);
+}
+
+static void
+write_state(void)
+{
+	const char *problem;
+	struct state_writer *writer = state_writer_open(state_dir, (gid_t)-1, &problem);
+
+	must(writer != NULL && state_write_begin(writer) == STATE_OK);
+	must(state_write_put(writer, write_as, to_write) == STATE_OK);
+	must(state_write_commit(writer) == STATE_OK);
+	state_writer_close(writer);
+}
+
+static void
+know(const char *name, struct state_domain record)
+{
+	to_write = &record;
+	write_as = name;
+	in_child(write_state);
+}
+
+static void
+look(int64_t later)
+{
+	snapshot_end(view.snapshot);
+	facts_end(view.facts);
+	view.now.wall = wall + later;
+	view.now.boot_ms += 2000;
+	view.begun = snapshot_begin(view.snapshot, view.now.boot_ms);
+	ck_assert_int_eq(view.begun, SNAPSHOT_OK);
+	facts_begin(view.facts, view.now);
+}
+
+static void
+set_up(void)
+{
+	char text[256], path[96];
+
+	fixture_setup();
+	in_child(write_rows);
+	snprintf(path, sizeof(path), "%s/policyd", state_dir);
+	ck_assert_int_eq(mkdir(path, 0700), 0);
+	snprintf(text, sizeof(text),
+	    "[relay]\nname = relay1\nregion = eu\n[paths]\nstate_dir = %s\n", state_dir);
+	conf = conf_parse(text, strlen(text), "test", stderr);
+	ck_assert_ptr_nonnull(conf);
+	wall = (int64_t)time(NULL);
+	view = (struct answer_view){.relay = &relay,
+	    .snapshot = snapshot_new(state_dir, "relay1"),
+	    .facts = facts_new(conf),
+	    .now = {.boot_ms = snapshot_clock_boot_ms()}};
+	relay.judge.quota_messages = 0;
+	ck_assert(view.snapshot != NULL && view.facts != NULL);
+	look(0);
+}
+
+static void
+tear_down(void)
+{
+	snapshot_free(view.snapshot);
+	facts_free(view.facts);
+	conf_free(conf);
+	fixture_teardown();
+}
+
+static char out[ANSWER_MAX + 1];
+
+static const char *
+rcpt(const char *recipient)
+{
+	char request[1024];
+	const int length = snprintf(request, sizeof(request),
+	    "request=smtpd_access_policy\nprotocol_state=RCPT\nclient_address=203.0.113.77\n"
+	    "sender=s@sender.example\nrecipient=%s\n\n",
+	    recipient);
+
+	out[answer_policy(&view, request, (size_t)length, &note, out, ANSWER_MAX)] = '\0';
+	return out;
+}
+
+static const char *
+transport(const char *recipient)
+{
+	char request[300];
+	struct netstring reply;
+	const int length = snprintf(request, sizeof(request), "transport %s", recipient);
+	const size_t size = answer_map(&view, request, (size_t)length, &note, out, ANSWER_MAX);
+
+	ck_assert_int_eq(netstring_decode(out, size, NETSTRING_MAX, &reply), NETSTRING_OK);
+	out[reply.payload - out + (ptrdiff_t)reply.length] = '\0';
+	return reply.payload;
+}
+
+#define answers(recipient, begin)                                                                  \
+	ck_assert_msg(strncmp(rcpt(recipient), begin, strlen(begin)) == 0, "%s", out)
+
+/* --- the rules ------------------------------------------------------------------------------ */
+
+START_TEST(test_no_state)
+{
+	answers("a@plain.example", PERMIT);
+	ck_assert_str_eq(transport("a@plain.example"), "OK mxhold:");
+	ck_assert_str_eq(transport("a@nobody.example"), "NOTFOUND ");
+}
+END_TEST
+
+START_TEST(test_rule_mx)
+{
+	know("plain.example", (struct state_domain){.mx = MX_STATE_NOT_NAMED, .mx_at = wall});
+	look(0);
+	answers("a@plain.example", "action=450 4.7.1 This host is not a mail exchanger");
+	look(STATE_MX_AGE + 1);
+	answers("a@plain.example", PERMIT);
+	know("off.example", (struct state_domain){.mx = MX_STATE_NOT_NAMED, .mx_at = wall});
+	look(0);
+	answers("a@off.example", PERMIT);
+	know("plain.example", (struct state_domain){.mx = MX_STATE_NAMED, .mx_at = wall});
+	look(0);
+	answers("a@plain.example", PERMIT);
+}
+END_TEST
+
+START_TEST(test_rule_quota)
+{
+	know("quota.example", (struct state_domain){.row_messages = 9, .counted_at = wall});
+	look(0);
+	answers("a@quota.example", PERMIT);
+	know("quota.example", (struct state_domain){.row_messages = 10, .counted_at = wall});
+	look(0);
+	answers("a@quota.example", "action=452 4.2.2 ");
+	answers("a@sub.quota.example", "action=452 4.2.2 "); /* by row */
+	answers("a@plain.example", PERMIT);
+	look(STATE_COUNTS_AGE + 1);
+	answers("a@quota.example", PERMIT);
+	know("quota.example", (struct state_domain){.row_bytes = 1000, .counted_at = wall});
+	look(0);
+	answers("a@quota.example", "action=452 4.2.2 ");
+}
+END_TEST
+
+START_TEST(test_quota_of_the_relay)
+{
+	know("plain.example", (struct state_domain){.row_messages = 5, .counted_at = wall});
+	know("quota.example", (struct state_domain){.row_messages = 5, .counted_at = wall});
+	relay.judge.quota_messages = 5;
+	look(0);
+	answers("a@plain.example", "action=452 4.2.2 ");
+	answers("a@quota.example", PERMIT); /* the row says 10 */
+}
+END_TEST
+
+START_TEST(test_rule_primary_up)
+{
+	know("defer.example", (struct state_domain){.primary = PRIMARY_UP, .primary_at = wall});
+	know("plain.example", (struct state_domain){.primary = PRIMARY_UP, .primary_at = wall});
+	look(0);
+	answers("a@plain.example", PERMIT);
+	answers("a@defer.example", "action=450 4.3.2 ");
+	answers("b@defer.example", "action=450 4.3.2 ");
+	look(299);
+	answers("a@defer.example", PERMIT); /* no longer confirmed */
+	know("defer.example",
+	    (struct state_domain){.primary = PRIMARY_UP, .primary_at = wall + 300});
+	look(300);
+	answers("a@defer.example", PERMIT); /* he came back */
+	answers("c@defer.example", "action=450 4.3.2 ");
+	facts_free(view.facts); /* a new child */
+	view.facts = facts_new(conf);
+	look(300);
+	answers("b@defer.example", PERMIT);
+	answers("c@defer.example", "action=450 4.3.2 ");
+}
+END_TEST
+
+/* --- holds ------------------------------------------------------------------------------------ */
+
+START_TEST(test_hold_by_row)
+{
+	ck_assert_str_eq(transport("a@soc.example"),
+	    "OK retry:4.3.2 held by the SOC until further notice: new?server?");
+	ck_assert_ptr_nonnull(
+	    strstr(transport("a@hour.example"), "OK retry:4.3.2 held by the SOC until 20"));
+	look(3700);
+	ck_assert_str_eq(transport("a@hour.example"), "OK mxhold:[203.0.113.5]");
+	ck_assert_str_eq(transport("a@over.example"), "OK mxhold:[203.0.113.5]");
+	answers("a@soc.example", PERMIT); /* RCPT is still taken */
+}
+END_TEST
+
+START_TEST(test_hold_by_state)
+{
+	know("plain.example", (struct state_domain){.hold = HOLD_BREAKER,
+				  .hold_until = wall + 300,
+				  .hold_reason = "too many refusals\r\n"});
+	look(0);
+	ck_assert_ptr_nonnull(
+	    strstr(transport("a@plain.example"), "OK retry:4.3.2 held by the breaker until 20"));
+	ck_assert_ptr_nonnull(strstr(out, "UTC: too many refusals??"));
+	answers("a@plain.example", PERMIT);
+	look(300);
+	ck_assert_str_eq(transport("a@plain.example"), "OK mxhold:");
+	know("sub.quota.example",
+	    (struct state_domain){.hold = HOLD_OPERATOR, .hold_until = HOLD_FOREVER});
+	look(0);
+	ck_assert_str_eq(transport("a@sub.quota.example"), /* by recipient domain */
+	    "OK retry:4.3.2 held by an operator until further notice");
+	ck_assert_str_eq(transport("a@quota.example"), "OK mxhold:");
+}
+END_TEST
+
+START_TEST(test_damaged_state)
+{
+	static const char nonsense[4096] = "nonsense";
+	char path[96];
+
+	know("plain.example", (struct state_domain){.mx = MX_STATE_NOT_NAMED, .mx_at = wall});
+	know("soc.example", (struct state_domain){.mx = MX_STATE_NOT_NAMED, .mx_at = wall});
+	look(0);
+	answers("a@plain.example", "action=450 4.7.1 ");
+	snprintf(path, sizeof(path), "%s/state/data.mdb", state_dir);
+	const int file = open(path, O_RDWR);
+	for (int page = _i; page < 8; page++)
+		ck_assert_int_eq(pwrite(file, nonsense, 4096, page * 4096L), 4096);
+	close(file);
+	look(0);
+	answers("a@plain.example", PERMIT);
+	ck_assert_str_eq(transport("a@plain.example"), "OK mxhold:");
+	ck_assert_ptr_nonnull(strstr(transport("a@soc.example"), "held by the SOC"));
+	ck_assert_int_eq(truncate(path, 0), 0);
+	answers("a@plain.example", PERMIT);
+	look(0);
+	answers("a@plain.example", PERMIT);
+}
+END_TEST
+
+/* --- a new reading ------------------------------------------------------------------------------
+ */
+
+static int
+listen_for_questions(void)
+{
+	struct sockaddr_un name = {.sun_family = AF_UNIX};
+	const int listener = socket(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK, 0);
+
+	snprintf(name.sun_path, sizeof(name.sun_path), "%s/queue-ask", state_dir);
+	ck_assert_int_eq(bind(listener, (struct sockaddr *)&name, sizeof(name)), 0);
+	return listener;
+}
+
+START_TEST(test_asks_again)
+{
+	char line[300];
+
+	know("plain.example", (struct state_domain){.mx = MX_STATE_NOT_NAMED, .mx_at = wall - 901});
+	know("off.example", (struct state_domain){.mx = MX_STATE_NOT_NAMED, .mx_at = wall - 901});
+	look(0);
+	answers("a@plain.example", PERMIT); /* nobody listens */
+	look(0);
+	const int listener = listen_for_questions();
+	view.now.boot_ms += 20000;
+	look(0);
+	answers("a@plain.example", PERMIT);
+	answers("a@plain.example", PERMIT);
+	answers("a@off.example", PERMIT);
+	ck_assert_int_eq(recv(listener, line, sizeof(line), 0), 14);
+	ck_assert_int_eq(memcmp(line, "plain.example\n", 14), 0);
+	ck_assert_int_eq(recv(listener, line, sizeof(line), 0), -1); /* once in ten seconds */
+	close(listener);
+}
+END_TEST
+
+int
+main(void)
+{
+	Suite *suite = suite_create("policyd-facts");
+	TCase *tests = tcase_create("state");
+
+	tcase_add_checked_fixture(tests, set_up, tear_down);
+	tcase_set_timeout(tests, 30);
+	tcase_add_test(tests, test_no_state);
+	tcase_add_test(tests, test_rule_mx);
+	tcase_add_test(tests, test_rule_quota);
+	tcase_add_test(tests, test_quota_of_the_relay);
+	tcase_add_test(tests, test_rule_primary_up);
+	tcase_add_test(tests, test_hold_by_row);
+	tcase_add_test(tests, test_hold_by_state);
+	tcase_add_loop_test(tests, test_damaged_state, 0, 4);
+	tcase_add_test(tests, test_asks_again);
+	suite_add_tcase(suite, tests);
+	return table_run(suite);
+}
