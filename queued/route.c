@@ -82,17 +82,15 @@ ask(struct search *search, const char *name, enum resolver_type type)
 	return answer;
 }
 
+/* Several next hops: what was wrong with each. */
 static void
-explain(struct search *search, const char *format, const char *name)
+explain(struct search *search, const char *name, const char *problem)
 {
 	struct route *route = search->route;
 	size_t used = strlen(route->why);
 
-	/* Several next hops: what was wrong with each. */
-	if (used > 0 && used + 2 < sizeof(route->why))
-		used += (size_t)snprintf(route->why + used, sizeof(route->why) - used, "; ");
-	if (used < sizeof(route->why))
-		(void)snprintf(route->why + used, sizeof(route->why) - used, format, name);
+	(void)snprintf(route->why + used, sizeof(route->why) - used, "%s%s: %s",
+	    used > 0 ? "; " : "", name, problem);
 }
 
 /* --- addresses -----------------------------------------------------------------------------------
@@ -200,13 +198,13 @@ take_candidates(struct search *search, struct candidates *candidates, const char
 	if (candidates->untold)
 		route->verdict = ROUTE_CANNOT_TELL;
 	if (self)
-		explain(search, "%s: no exchanger is better than this relay", name);
+		explain(search, name, "no exchanger is better than this relay");
 	else if (candidates->untold)
-		explain(search, "%s: the DNS does not tell the addresses", name);
+		explain(search, name, "the DNS does not tell the addresses");
 	else if (candidates->fenced > 0)
-		explain(search, "%s: no address is one that a relay may use", name);
+		explain(search, name, "no address is one that a relay may use");
 	else
-		explain(search, "%s: no exchanger has an address", name);
+		explain(search, name, "no exchanger has an address");
 }
 
 /* --- exchangers ----------------------------------------------------------------------------------
@@ -303,14 +301,14 @@ go_by_mx(struct search *search, const struct hop *hop)
 		if (read_exchangers(search, answer, &exchangers))
 			go_to_exchangers(search, hop, &exchangers);
 		else
-			explain(search, "%s: null MX: it takes no mail", hop->host);
+			explain(search, hop->host, "null MX: it takes no mail");
 		return;
 	case RESOLVER_NODATA: go_to_host(search, hop); return;
-	case RESOLVER_NXDOMAIN: explain(search, "%s: no such domain", hop->host); return;
+	case RESOLVER_NXDOMAIN: explain(search, hop->host, "no such domain"); return;
 	case RESOLVER_CANNOT_TELL: break;
 	}
 	search->route->verdict = ROUTE_CANNOT_TELL;
-	explain(search, "%s: the DNS does not tell the MX records", hop->host);
+	explain(search, hop->host, "the DNS does not tell the MX records");
 }
 
 /* --- next hops -----------------------------------------------------------------------------------
@@ -364,11 +362,11 @@ go_by_hop(struct search *search, const char *text, size_t length)
 	struct hop hop;
 
 	if (verdict.drop) {
-		explain(search, "a next hop is not used: %s", verdict.reason);
+		explain(search, "a next hop is not used", verdict.reason);
 		return;
 	}
 	if (!read_hop(text, length, request->port, &hop)) {
-		explain(search, "%s", "a next hop is not used: it cannot be read");
+		explain(search, "a next hop is not used", "it cannot be read");
 		return;
 	}
 	if (hop.address.family != 0)
