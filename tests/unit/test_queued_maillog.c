@@ -1,0 +1,213 @@
+/*
+ * Tests of queued/maillog by tests/data/maillog.txt: a line of a log (`> `), and what it must say
+ * (`= `). Besides: every beginning of each line is read without a byte too far, and nothing that a
+ * stranger can write changes whose line it is.
+ */
+#include "queued/maillog.h"
+
+#include "tests/unit/table.h"
+
+#include <time.h>
+
+#define NOW 1793577600 /* 2026-11-01 20:00:00 UTC */
+
+static struct table lines;
+
+static const char *
+result_name(enum attempt_result result)
+{
+	static const char *const names[] = {
+	    [ATTEMPT_SENT] = "sent",
+	    [ATTEMPT_DEFERRED] = "deferred",
+	    [ATTEMPT_REFUSED] = "refused",
+	    [ATTEMPT_UNREACHED] = "unreached",
+	    [ATTEMPT_HELD] = "held",
+	};
+
+	return names[result];
+}
+
+static void
+say_text(char *out, size_t size, const char *name, struct maillog_text text)
+{
+	const size_t used = strlen(out);
+
+	if (text.at != NULL)
+		snprintf(out + used, size - used, " %s=[%.*s]", name, (int)text.length, text.at);
+}
+
+static void
+say_delivery(char *out, size_t size, const struct maillog_event *event)
+{
+	static const char *const statuses[] = {"sent", "deferred", "bounced"};
+
+	say_text(out, size, "relay", event->relay);
+	const size_t used = strlen(out);
+	snprintf(out + used, size - used, " %s %s%s stage=%s code=%u enhanced=%s",
+	    statuses[event->status], result_name(event->result),
+	    event->suspended ? " suspended" : "", maillog_stage_name(event->stage), event->code,
+	    event->enhanced);
+	say_text(out, size, "reply", event->reply);
+}
+
+static void
+say(char *out, size_t size, bool good, const struct maillog_event *event)
+{
+	char when[32] = "-";
+	const time_t at = (time_t)(event->at / 1000000);
+	struct tm parts;
+
+	if (event->at != 0)
+		strftime(when, sizeof(when), "%Y-%m-%dT%H:%M:%S", gmtime_r(&at, &parts));
+	if (event->kind == MAILLOG_NONE) {
+		snprintf(out, size, good ? "nothing %s" : "no line", when);
+		return;
+	}
+	snprintf(out, size, "%s %s %s", maillog_kind_name(event->kind), when, event->queue_id);
+	say_text(out, size, "address", event->address);
+	if (event->kind == MAILLOG_FROM) {
+		const size_t used = strlen(out);
+		snprintf(out + used, size - used, " size=%llu recipients=%u",
+		    (unsigned long long)event->size, event->recipients);
+	}
+	if (event->kind == MAILLOG_DELIVERY)
+		say_delivery(out, size, event);
+}
+
+START_TEST(test_line)
+{
+	const char *line = lines.lines[2 * _i], *expected = lines.lines[2 * _i + 1];
+	struct maillog_event event;
+	char got[TABLE_LINE_SIZE];
+
+	ck_assert_msg(strncmp(line, "> ", 2) == 0, "not a log line: %s", line);
+	ck_assert_msg(strncmp(expected, "= ", 2) == 0, "not an expectation: %s", expected);
+	say(got, sizeof(got), maillog_line(line + 2, strlen(line) - 2, NOW, &event), &event);
+	ck_assert_msg(strcmp(got, expected + 2) == 0, "%s\n  got      %s\n  expected %s", line + 2,
+	    got, expected + 2);
+}
+END_TEST
+
+/* A line that was cut anywhere is read within its bounds, and never as mail that was delivered. */
+START_TEST(test_cut)
+{
+	const char *line = lines.lines[2 * _i] + 2;
+	const size_t length = strlen(line);
+	struct maillog_event whole, event;
+
+	(void)maillog_line(line, length, NOW, &whole);
+	for (size_t cut = 0; cut < length; cut++) {
+		char *exact = malloc(cut > 0 ? cut : 1);
+		memcpy(exact, line, cut);
+		(void)maillog_line(exact, cut, NOW, &event);
+		if (whole.kind != MAILLOG_DELIVERY || whole.status != MAILLOG_SENT)
+			ck_assert(event.kind != MAILLOG_DELIVERY || event.status != MAILLOG_SENT);
+		free(exact);
+	}
+}
+END_TEST
+
+/* What others write: addresses as Postfix quotes them, and replies. */
+START_TEST(test_forgery)
+{
+	static const char *const addresses[] = {
+	    "\"a> , relay=evil, delay=0, delays=0/0/0/0, dsn=2.0.0, status=sent (250 "
+	    "ok\"@d.example",
+	    "\"a\\\">, relay=evil, delay=0, dsn=2.0.0, status=sent (250 ok)\"@d.example",
+	    "\"x\\\\\"@d.example",
+	    "\" to=<b@d.example>, relay=x, delay=1, dsn=2.0.0, status=sent (\"@d.example",
+	};
+	static const char *const replies[] = {
+	    "host m[203.0.113.5] said: 450 4.2.0 status=sent (250 2.0.0 ok) (in reply to RCPT TO "
+	    "command)",
+	    "host m[203.0.113.5] said: 450 x), to=<b@d.example>, relay=x, delay=0, dsn=2.0.0, "
+	    "status=sent (250",
+	    "host m[203.0.113.5] said: 450 (in reply to end of DATA command) (in reply to RCPT TO "
+	    "command)",
+	};
+	char line[2048];
+	struct maillog_event event;
+
+	for (size_t a = 0; a < sizeof(addresses) / sizeof(addresses[0]); a++)
+		for (size_t r = 0; r < sizeof(replies) / sizeof(replies[0]); r++) {
+			const int length = snprintf(line, sizeof(line),
+			    "Nov  1 02:03:04 eu postfix/smtp[9]: 4QkT3z0V1Wz5s: to=<%s>, "
+			    "orig_to=<%s>, "
+			    "relay=m[203.0.113.5]:25, conn_use=2, delay=1.1, delays=0/0/0/1, "
+			    "dsn=4.2.0, "
+			    "status=deferred (%s)",
+			    addresses[a], addresses[a], replies[r]);
+			ck_assert(maillog_line(line, (size_t)length, NOW, &event));
+			ck_assert_int_eq(event.kind, MAILLOG_DELIVERY);
+			ck_assert_int_eq(event.status, MAILLOG_DEFERRED);
+			ck_assert_uint_eq(event.code, 450);
+			ck_assert_uint_eq(event.address.length, strlen(addresses[a]));
+			ck_assert_int_eq(
+			    memcmp(event.address.at, addresses[a], event.address.length), 0);
+			ck_assert_uint_eq(event.relay.length, strlen("m[203.0.113.5]:25"));
+		}
+}
+END_TEST
+
+START_TEST(test_year)
+{
+	static const struct {
+		const char *line, *now, *expected;
+	} cases[] = {
+	    {"Dec 31 23:59:59", "2027-01-01T00:00:01", "2026-12-31T23:59:59"},
+	    {"Jan  1 00:00:01", "2026-12-31T23:59:59", "2027-01-01T00:00:01"}, /* a clock ahead */
+	    {"Jan  3 00:00:01", "2026-12-31T23:59:59", "2026-01-03T00:00:01"},
+	    {"Feb 29 12:00:00", "2028-03-01T00:00:00", "2028-02-29T12:00:00"},
+	    {"Feb 29 12:00:00", "2029-02-01T00:00:00", "2028-02-29T12:00:00"},
+	    {"Nov  1 02:03:04", "2026-11-01T02:03:04", "2026-11-01T02:03:04"},
+	    {"Nov 11 02:03:04", "2026-11-01T02:03:04", "2025-11-11T02:03:04"},
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct maillog_event event;
+		struct tm parts = {.tm_sec = 0};
+		char line[128], when[32];
+		ck_assert_ptr_nonnull(strptime(cases[i].now, "%Y-%m-%dT%H:%M:%S", &parts));
+		const int length = snprintf(line, sizeof(line),
+		    "%s eu postfix/qmgr[1]: 4QkT3z0V1Wz5s: removed", cases[i].line);
+		ck_assert(maillog_line(line, (size_t)length, timegm(&parts), &event));
+		const time_t at = (time_t)(event.at / 1000000);
+		strftime(when, sizeof(when), "%Y-%m-%dT%H:%M:%S", gmtime_r(&at, &parts));
+		ck_assert_str_eq(when, cases[i].expected);
+	}
+}
+END_TEST
+
+START_TEST(test_parts)
+{
+	static const char message[] = "4QkT3z0V1Wz5s: removed";
+	struct maillog_event event;
+
+	maillog_message("postfix/qmgr", 12, message, sizeof(message) - 1, 5, &event);
+	ck_assert_int_eq(event.kind, MAILLOG_REMOVED);
+	ck_assert_int_eq(event.at, 5);
+	maillog_message("qmgr", 4, message, sizeof(message) - 1, 5, &event);
+	ck_assert_int_eq(event.kind, MAILLOG_NONE);
+	maillog_message("", 0, "", 0, 5, &event);
+	ck_assert_int_eq(event.kind, MAILLOG_NONE);
+}
+END_TEST
+
+int
+main(void)
+{
+	Suite *suite = suite_create("maillog");
+	TCase *part = tcase_create("lines");
+
+	setenv("TZ", "UTC", 1);
+	lines = table_load("tests/data/maillog.txt");
+	tcase_add_loop_test(part, test_line, 0, lines.count / 2);
+	tcase_add_loop_test(part, test_cut, 0, lines.count / 2);
+	tcase_add_test(part, test_forgery);
+	tcase_add_test(part, test_year);
+	tcase_add_test(part, test_parts);
+	suite_add_tcase(suite, part);
+	const int status = table_run(suite);
+	table_free(&lines);
+	return status;
+}
