@@ -186,9 +186,11 @@ daemon_resolve(const struct conf *conf, const char *user, struct daemon_identity
 static const char *
 change_identity(const struct daemon_identity *identity)
 {
-	const gid_t groups[] = {identity->gid, identity->socket_gid};
+	gid_t groups[2 + DAEMON_ALSO] = {identity->gid, identity->socket_gid};
 
-	if (setgroups(2, groups) != 0)
+	for (size_t i = 0; i < identity->also_count; i++)
+		groups[2 + i] = identity->also[i];
+	if (setgroups(2 + identity->also_count, groups) != 0)
 		return "setgroups";
 	if (setresgid(identity->gid, identity->gid, identity->gid) != 0)
 		return "setresgid";
