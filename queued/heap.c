@@ -50,6 +50,14 @@ heap_down(struct heap *heap, struct heap_node *node)
 	heap_place(heap, node, place);
 }
 
+void
+heap_move(struct heap *heap, struct heap_node *node, int64_t key)
+{
+	node->key = key;
+	heap_up(heap, node);
+	heap_down(heap, node);
+}
+
 bool
 heap_set(struct heap *heap, struct heap_node *node, int64_t key)
 {
@@ -64,9 +72,7 @@ heap_set(struct heap *heap, struct heap_node *node, int64_t key)
 		}
 		heap_place(heap, node, ++heap->count);
 	}
-	node->key = key;
-	heap_up(heap, node);
-	heap_down(heap, node);
+	heap_move(heap, node, key);
 	return true;
 }
 

@@ -24,6 +24,8 @@ void heap_free(struct heap *heap); /* the nodes are their owners' */
 /* Puts a node in, or moves it to its new key. False: out of memory, and nothing has changed. */
 bool heap_set(struct heap *heap, struct heap_node *node, int64_t key)
     __attribute__((warn_unused_result));
+/* Moves a node that is in. */
+void heap_move(struct heap *heap, struct heap_node *node, int64_t key);
 /* Takes a node out, if it is in. */
 void heap_remove(struct heap *heap, struct heap_node *node);
 /* The node with the smallest key; NULL: there is none. */

@@ -122,7 +122,8 @@ static enum release_act
 canary_next(struct release *release, struct queued_time now)
 {
 	if (release->canaries >= RELEASE_CANARIES)
-		return pause_growing(release, false, now);
+		return release->later > 0 ? pause_growing(release, false, now)
+					  : pause_refused(release, false, now);
 	release_enter(release, RELEASE_CANARY, now.ms + RELEASE_CANARY_MS);
 	return RELEASE_TRY;
 }
@@ -133,7 +134,8 @@ release_tried(struct release *release, const char *id, struct queued_time now)
 	if (release->stage != RELEASE_CANARY)
 		return RELEASE_NOTHING;
 	if (id == NULL)
-		return pause_growing(release, false, now);
+		return release->later > 0 ? pause_growing(release, false, now)
+					  : pause_refused(release, false, now);
 	release->canaries++;
 	(void)snprintf(release->canary, sizeof(release->canary), "%s", id);
 	release->next_ms = now.ms + RELEASE_CANARY_MS;

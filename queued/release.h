@@ -62,7 +62,8 @@ struct release release_new(void);
 enum release_act release_start(struct release *release, struct queued_time now);
 /* The primary is not up any more, or the domain is held, or its queue is empty. */
 void release_stop(struct release *release);
-/* Answer to RELEASE_TRY: the message that is being tried; NULL: there is none left. */
+/* Answer to RELEASE_TRY: the message that is being tried; NULL: there is none left but such as were
+   tried, or refused lately. */
 enum release_act release_tried(struct release *release, const char *id, struct queued_time now);
 /* A delivery attempt of the domain. */
 enum release_act release_attempt(

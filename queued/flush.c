@@ -1,0 +1,310 @@
+/*
+ * flush: see flush.h. Jobs wait in a heap, by kind and size; a job that runs has a child process, a
+ * pipe for its complaints, and a timer.
+ */
+#include "queued/flush.h"
+
+#include "core/log.h"
+#include "queued/heap.h"
+#include "queued/keyed.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define ARGUMENT_SIZE 256
+#define COMPLAINT_SIZE 256
+#define TELL_S 60 /* failures are logged at most so often */
+
+struct job {
+	struct keyed_node node; /* waiting: by its argument */
+	struct heap_node order;
+	struct flush *flush;
+	const char *option; /* "-s", "-i" */
+	pid_t pid;          /* 0: it waits */
+	int complaint_fd;
+	struct event *timer;
+	struct job *next; /* of those that run */
+	char argument[ARGUMENT_SIZE];
+};
+
+struct flush {
+	struct event_base *base;
+	struct event *on_child;
+	char *postqueue, *config_dir;
+	struct keyed waiting;
+	struct heap order;
+	struct job *running;
+	size_t running_count;
+	time_t told;
+	struct flush_counts counts;
+};
+
+static void start_waiting(struct flush *flush);
+
+/* --- the end of a job
+ * ------------------------------------------------------------------------------ */
+
+static void
+job_free(struct job *job)
+{
+	if (job->timer != NULL)
+		event_free(job->timer);
+	if (job->complaint_fd >= 0)
+		close(job->complaint_fd);
+	free(job);
+}
+
+static void
+tell_failure(struct flush *flush, const struct job *job, int status)
+{
+	char complaint[COMPLAINT_SIZE] = "";
+	time_t now = time(NULL);
+	ssize_t length = read(job->complaint_fd, complaint, sizeof(complaint) - 1);
+
+	flush->counts.failed++;
+	if (now - flush->told < TELL_S && now >= flush->told)
+		return;
+	flush->told = now;
+	complaint[length > 0 ? length : 0] = '\0';
+	complaint[strcspn(complaint, "\n")] = '\0';
+	log_event(LOG_WARNING, "flush-failed", kv("option", job->option),
+	    kv("argument", job->argument), kv_number("status", status), kv("error", complaint));
+}
+
+static void
+job_ended(struct flush *flush, struct job **place, int status)
+{
+	struct job *job = *place;
+
+	*place = job->next;
+	flush->running_count--;
+	flush->counts.done++;
+	if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
+		tell_failure(flush, job, status);
+	job_free(job);
+}
+
+/* Others have children, too: only ours are asked for. */
+static void
+child_ended(evutil_socket_t signal_number, short what, void *context)
+{
+	struct flush *flush = context;
+	struct job **place = &flush->running;
+	int status;
+
+	(void)signal_number;
+	(void)what;
+	while (*place != NULL) {
+		pid_t pid = waitpid((*place)->pid, &status, WNOHANG);
+		if (pid > 0 || (pid < 0 && errno == ECHILD))
+			job_ended(flush, place, pid > 0 ? status : 0);
+		else
+			place = &(*place)->next;
+	}
+	start_waiting(flush);
+}
+
+static void
+job_late(evutil_socket_t fd, short what, void *context)
+{
+	const struct job *job = context;
+
+	(void)fd;
+	(void)what;
+	(void)kill(job->pid, SIGKILL);
+}
+
+/* --- the start of a job
+ * ---------------------------------------------------------------------------- */
+
+static bool
+job_spawn(struct job *job)
+{
+	static char path[] = "PATH=/usr/sbin:/usr/bin:/sbin:/bin", locale[] = "LC_ALL=C";
+	char flag_config[] = "-c", option[] = "-s";
+	char *const environment[] = {path, locale, NULL};
+	char *const arguments[] = {job->flush->postqueue, flag_config, job->flush->config_dir,
+	    option, job->argument, NULL};
+	posix_spawn_file_actions_t files;
+	posix_spawnattr_t attributes;
+	sigset_t none, defaults;
+	int pipes[2], error;
+
+	(void)snprintf(option, sizeof(option), "%s", job->option);
+	if (pipe2(pipes, O_CLOEXEC | O_NONBLOCK) != 0)
+		return false;
+	(void)sigemptyset(&none);
+	(void)sigfillset(&defaults);
+	(void)posix_spawn_file_actions_init(&files);
+	(void)posix_spawn_file_actions_addopen(&files, 0, "/dev/null", O_RDWR, 0);
+	(void)posix_spawn_file_actions_adddup2(&files, 0, 1);
+	(void)posix_spawn_file_actions_adddup2(&files, pipes[1], 2);
+	(void)posix_spawnattr_init(&attributes);
+	(void)posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
+	(void)posix_spawnattr_setsigmask(&attributes, &none);
+	(void)posix_spawnattr_setsigdefault(&attributes, &defaults);
+	error = posix_spawn(
+	    &job->pid, job->flush->postqueue, &files, &attributes, arguments, environment);
+	(void)posix_spawn_file_actions_destroy(&files);
+	(void)posix_spawnattr_destroy(&attributes);
+	close(pipes[1]);
+	job->complaint_fd = pipes[0];
+	errno = error;
+	return error == 0;
+}
+
+static void
+job_start(struct flush *flush, struct job *job)
+{
+	const struct timeval deadline = {.tv_sec = FLUSH_DEADLINE_S};
+
+	heap_remove(&flush->order, &job->order);
+	keyed_remove(&flush->waiting, &job->node);
+	job->timer = evtimer_new(flush->base, job_late, job);
+	if (job->timer == NULL || !job_spawn(job)) {
+		flush->counts.failed++;
+		log_event(LOG_WARNING, "flush-failed", kv("argument", job->argument),
+		    kv("error", strerror(errno)));
+		job_free(job);
+		return;
+	}
+	(void)evtimer_add(job->timer, &deadline);
+	job->next = flush->running;
+	flush->running = job;
+	flush->running_count++;
+}
+
+static void
+start_waiting(struct flush *flush)
+{
+	struct heap_node *node;
+
+	while (flush->running_count < FLUSH_AT_ONCE && (node = heap_first(&flush->order)) != NULL)
+		job_start(flush, HEAP_OWNER(node, struct job, order));
+}
+
+/* --- what is asked for
+ * ----------------------------------------------------------------------------- */
+
+/* An argument must not be taken for an option, and has no odd characters. */
+static bool
+is_safe(const char *argument)
+{
+	size_t length = strlen(argument);
+
+	return length > 0 && length < ARGUMENT_SIZE && argument[0] != '-' &&
+	       strspn(argument, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+				".-_") == length;
+}
+
+static struct job *
+job_new(struct flush *flush, const char *option, const char *argument, int64_t order)
+{
+	struct job *job = calloc(1, sizeof(*job));
+
+	if (job == NULL)
+		return NULL;
+	job->flush = flush;
+	job->option = option;
+	job->complaint_fd = -1;
+	(void)snprintf(job->argument, sizeof(job->argument), "%s", argument);
+	if (!heap_set(&flush->order, &job->order, order)) {
+		free(job);
+		return NULL;
+	}
+	if (keyed_add(&flush->waiting, &job->node, job->argument, strlen(job->argument)))
+		return job;
+	heap_remove(&flush->order, &job->order);
+	free(job);
+	return NULL;
+}
+
+static void
+enqueue(struct flush *flush, const char *option, const char *argument, int64_t order)
+{
+	if (!is_safe(argument) || keyed_find(&flush->waiting, argument, strlen(argument)) != NULL)
+		return;
+	if (flush->waiting.count >= FLUSH_WAITING ||
+	    job_new(flush, option, argument, order) == NULL) {
+		flush->counts.dropped++;
+		return;
+	}
+	start_waiting(flush);
+}
+
+void
+flush_domain(struct flush *flush, const char *domain, uint64_t messages)
+{
+	enqueue(flush, "-s", domain, messages < INT64_MAX - 1 ? (int64_t)messages + 1 : INT64_MAX);
+}
+
+void
+flush_id(struct flush *flush, const char *queue_id)
+{
+	enqueue(flush, "-i", queue_id, 0);
+}
+
+struct flush_counts
+flush_count(const struct flush *flush)
+{
+	struct flush_counts counts = flush->counts;
+
+	counts.waiting = flush->waiting.count;
+	counts.running = flush->running_count;
+	return counts;
+}
+
+/* --- life
+ * ------------------------------------------------------------------------------------------ */
+
+struct flush *
+flush_new(struct event_base *base, const char *postqueue, const char *config_dir)
+{
+	struct flush *flush = calloc(1, sizeof(*flush));
+
+	if (flush == NULL)
+		return NULL;
+	flush->base = base;
+	flush->postqueue = strdup(postqueue);
+	flush->config_dir = strdup(config_dir);
+	flush->on_child = evsignal_new(base, SIGCHLD, child_ended, flush);
+	if (flush->postqueue != NULL && flush->config_dir != NULL && flush->on_child != NULL &&
+	    event_add(flush->on_child, NULL) == 0)
+		return flush;
+	flush_free(flush);
+	return NULL;
+}
+
+void
+flush_free(struct flush *flush)
+{
+	struct heap_node *node;
+	struct job *job;
+
+	if (flush == NULL)
+		return;
+	while ((node = heap_first(&flush->order)) != NULL) {
+		job = HEAP_OWNER(node, struct job, order);
+		heap_remove(&flush->order, node);
+		job_free(job);
+	}
+	while ((job = flush->running) != NULL) {
+		flush->running = job->next;
+		(void)kill(job->pid, SIGTERM);
+		job_free(job);
+	}
+	heap_free(&flush->order);
+	keyed_free(&flush->waiting);
+	if (flush->on_child != NULL)
+		event_free(flush->on_child);
+	free(flush->postqueue);
+	free(flush->config_dir);
+	free(flush);
+}

@@ -1,0 +1,34 @@
+/*
+ * flush: runs postqueue(1) for a domain (-s) or a message (-i), some at a time, each with a
+ * deadline and a clean environment. Single messages go first; of the domains the one with the
+ * fewest messages, so that a flood waits for the others, and not they for it. What waits already is
+ * not taken twice. It never blocks.
+ */
+#ifndef MXHOLD_QUEUED_FLUSH_H
+#define MXHOLD_QUEUED_FLUSH_H
+
+#include <event2/event.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define FLUSH_AT_ONCE 4
+#define FLUSH_DEADLINE_S 20
+#define FLUSH_WAITING 50000 /* at most; what is beyond is dropped: the watch asks again */
+
+struct flush;
+
+/* `postqueue`: its path; `config_dir`: Postfix's. NULL: out of memory, or libevent refuses. */
+struct flush *flush_new(struct event_base *base, const char *postqueue, const char *config_dir);
+/* Ends what runs. */
+void flush_free(struct flush *flush);
+void flush_domain(struct flush *flush, const char *domain, uint64_t messages);
+void flush_id(struct flush *flush, const char *queue_id);
+
+struct flush_counts {
+	size_t waiting, running;
+	uint64_t done, failed, dropped;
+};
+struct flush_counts flush_count(const struct flush *flush);
+
+#endif

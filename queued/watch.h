@@ -1,0 +1,122 @@
+/*
+ * watch: which domains have held mail, where their primaries are, how these are, and what is to be
+ * done. In: what the collector sees (event_sink), DNS answers, findings of probes, rows, operators'
+ * holds, time. Out: effects through a table of ports, and the records of core/state. Pure but for
+ * malloc: no descriptor, no clock.
+ *
+ * Domains with held mail are watched from their first message; one whose mail goes straight through
+ * costs nothing more than that. Domains that share an endpoint (address, port, pins) share its
+ * probes. What a tick costs goes by what is due, not by how much there is.
+ */
+#ifndef MXHOLD_QUEUED_WATCH_H
+#define MXHOLD_QUEUED_WATCH_H
+
+#include "queued/breaker.h"
+#include "queued/probe.h"
+#include "queued/release.h"
+#include "queued/route.h"
+
+/* What counts for a recipient domain, after inheritance. */
+struct watch_row {
+	char owner[DOMAIN_SIZE]; /* the row that speaks for it */
+	char next_hops[NEXT_HOPS_SIZE];
+	bool tls_required;
+	int64_t hold_until; /* the SOC's; 0: none */
+	char hold_reason[HOLD_REASON_SIZE];
+	char pin_certificate[PIN_SIZE], pin_banner[PIN_SIZE];
+	uint64_t quota_messages, quota_bytes; /* 0: none */
+	int64_t retention;                    /* seconds */
+	bool wants_state; /* when_primary_up = defer: its primary is watched for a while longer */
+};
+
+enum watch_row_result { WATCH_ROW_FOUND, WATCH_ROW_NONE, WATCH_ROW_CANNOT_TELL };
+
+struct watch_ports {
+	enum watch_row_result (*row)(void *context, const char *domain, struct watch_row *out);
+	/* NULL: cannot tell now. Valid until the watch returns. */
+	const struct fleet *(*fleet)(void *context);
+	/* Answered by watch_resolved(), not from within. False: it could not be asked. */
+	bool (*resolve)(void *context, const char *name, enum resolver_type type);
+	/* Answered by watch_probed() with the same `id`, not from within. False: cannot. */
+	bool (*probe)(void *context, uint64_t id, const struct probe_target *target);
+	void (*flush_domain)(void *context, const char *domain, uint64_t messages);
+	void (*flush_id)(void *context, const char *queue_id);
+	/* The fields of a domain's record that are the watch's: all but the MX fact. All zero: it
+	   is not watched any more. */
+	void (*put_state)(void *context, const char *name, const struct state_domain *record);
+	void (*raise)(void *context, const struct alert *alert);
+	void (*end)(void *context, enum alert_kind kind, const char *domain);
+	/* Something about a domain has changed, for those who look on (mxholdctl primary watch). */
+	void (*changed)(void *context, const char *domain);
+	double (*random)(void *context); /* 0 to 1 */
+	void *context;
+};
+
+struct watch_setup {
+	struct primary_policy primary;
+	unsigned probes; /* at once */
+	bool use4, use6;
+	uint16_t port;
+	struct fence_networks allow;
+	struct watch_ports ports;
+};
+
+struct watch;
+
+struct watch *watch_new(const struct watch_setup *setup); /* NULL: out of memory */
+void watch_free(struct watch *watch);
+
+/* --- what happens --------------------------------------------------------------------------------
+ */
+
+/* `now` of the events that come through watch_sink(). */
+void watch_set_time(struct watch *watch, struct queued_time now);
+struct event_sink watch_sink(struct watch *watch);
+void watch_resolved(struct watch *watch, const char *name, enum resolver_type type,
+    const struct route_answer *answer, struct queued_time now);
+void watch_probed(
+    struct watch *watch, uint64_t id, const struct probe_finding *finding, struct queued_time now);
+/* The snapshot has changed: rows are read again, by and by within a second or two. */
+void watch_rows_changed(struct watch *watch, struct queued_time now);
+/* Does what is due. Returns the time (ms) of the next call. */
+int64_t watch_tick(struct watch *watch, struct queued_time now);
+
+/* --- operators -----------------------------------------------------------------------------------
+ */
+
+/* HOLD_FOREVER: until released. `silent`: no alerts of outage and retention meanwhile. False: out
+   of memory. */
+bool watch_hold(struct watch *watch, const char *domain, int64_t until, const char *reason,
+    bool silent, struct queued_time now) __attribute__((warn_unused_result));
+/* False: no operator held it. */
+bool watch_release(struct watch *watch, const char *domain, struct queued_time now);
+/* Reads row and route again, and probes at once. False: not watched. */
+bool watch_probe(struct watch *watch, const char *domain, struct queued_time now);
+/* Flushes, whatever is known of the primary. False: not watched, or held. */
+bool watch_flush(struct watch *watch, const char *domain, struct queued_time now);
+
+struct watch_view {
+	const char *domain;
+	const struct watch_row *row; /* NULL: none, or not read yet */
+	struct state_domain state;
+	enum release_stage release;
+	enum breaker_stage breaker;
+	bool soc_hold;
+	size_t endpoints;
+	struct {
+		const struct route_endpoint *endpoint;
+		const struct primary *primary;
+	} endpoint[ROUTE_ENDPOINTS];
+};
+
+/* Valid until the watch is called again. False: not watched. */
+bool watch_look(struct watch *watch, const char *domain, struct watch_view *out);
+void watch_each(
+    struct watch *watch, void (*visit)(const char *domain, void *context), void *context);
+
+struct watch_counts {
+	size_t domains, active, messages, primaries, probing, answers;
+};
+struct watch_counts watch_count(const struct watch *watch);
+
+#endif

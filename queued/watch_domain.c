@@ -1,0 +1,477 @@
+/*
+ * watch_domain: the part of the watch that decides what is done for a domain: is it held, are its
+ * primaries probed, does its mail leave, who is alerted. domain_judge() brings all of it in line
+ * with what is known; it may be called at any time, and twice does no harm.
+ */
+#include "queued/watch_inner.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* --- alerts --------------------------------------------------------------------------------------
+ */
+
+static void
+alert_raise(struct watch *watch, struct watch_domain *domain, enum alert_kind kind, unsigned level,
+    const char *text)
+{
+	const struct watch_ports *ports = &watch->setup.ports;
+	const struct alert alert = {
+	    .kind = kind, .domain = domain->name, .level = level, .text = text};
+
+	domain->alerts |= 1u << kind;
+	ports->raise(ports->context, &alert);
+}
+
+static bool
+alert_is_raised(const struct watch_domain *domain, enum alert_kind kind)
+{
+	return (domain->alerts & 1u << kind) != 0;
+}
+
+static void
+alert_end(struct watch *watch, struct watch_domain *domain, enum alert_kind kind)
+{
+	const struct watch_ports *ports = &watch->setup.ports;
+
+	if (!alert_is_raised(domain, kind))
+		return;
+	domain->alerts &= ~(1u << kind);
+	ports->end(ports->context, kind, domain->name);
+}
+
+void
+domain_end_alerts(struct watch *watch, struct watch_domain *domain)
+{
+	for (unsigned kind = 0; kind < ALERT_KINDS; kind++)
+		alert_end(watch, domain, (enum alert_kind)kind);
+	domain->retention_level = 0;
+}
+
+/* --- what holds ----------------------------------------------------------------------------------
+ */
+
+bool
+domain_soc_hold(const struct watch *watch, const struct watch_domain *domain)
+{
+	return domain->row != NULL && domain->row->hold_until > watch->now.wall;
+}
+
+static bool
+operator_holds(const struct watch *watch, const struct watch_domain *domain)
+{
+	return domain->operator_until > watch->now.wall;
+}
+
+static bool
+is_pinned(const struct watch_domain *domain)
+{
+	return domain->row != NULL &&
+	       (domain->row->pin_certificate[0] != '\0' || domain->row->pin_banner[0] != '\0');
+}
+
+static enum primary_state
+primary_state_of(const struct watch_domain *domain)
+{
+	const struct primary *primary = domain_primary(domain);
+
+	if (primary != NULL)
+		return primary->state;
+	return domain->route_verdict == ROUTE_NOWHERE && domain->route_since != 0 ? PRIMARY_DOWN
+										  : PRIMARY_UNKNOWN;
+}
+
+/*
+ * While a pinned primary is away, whoever answers in its place must get nothing: the domain is held
+ * from the moment its mail waits until the pinned one has shown itself.
+ */
+static enum hold_kind
+decide_hold(const struct watch *watch, const struct watch_domain *domain)
+{
+	enum primary_state state = primary_state_of(domain);
+
+	if (operator_holds(watch, domain))
+		return HOLD_OPERATOR;
+	if (domain->active && domain->messages > 0 &&
+	    (state == PRIMARY_WRONG_HOST || (is_pinned(domain) && state != PRIMARY_UP)))
+		return HOLD_WRONG_HOST;
+	if (breaker_holds(&domain->breaker))
+		return HOLD_BREAKER;
+	return HOLD_NONE;
+}
+
+/* --- acts ----------------------------------------------------------------------------------------
+ */
+
+static const char *
+try_message(struct watch *watch, struct watch_domain *domain, int64_t refused_ms)
+{
+	const struct watch_ports *ports = &watch->setup.ports;
+	struct watch_message *message = queue_pick(domain, refused_ms);
+
+	if (message == NULL)
+		return NULL;
+	ports->flush_id(ports->context, message->key.id);
+	return message->key.id;
+}
+
+static void
+try_some(struct watch *watch, struct watch_domain *domain)
+{
+	const struct watch_ports *ports = &watch->setup.ports;
+	const struct heap *by_age = &domain->by_age;
+
+	for (size_t i = 1; i <= by_age->count && i <= WATCH_SOME; i++)
+		ports->flush_id(ports->context,
+		    HEAP_OWNER(by_age->nodes[i], struct watch_message, age)->key.id);
+}
+
+static void
+probe_soon(struct watch *watch, struct watch_domain *domain)
+{
+	for (size_t i = 0; i < domain->links; i++) {
+		primary_missed(&domain->link[i].primary->machine, watch->now);
+		primary_schedule(watch, domain->link[i].primary);
+	}
+}
+
+static void
+release_do(struct watch *watch, struct watch_domain *domain, enum release_act act)
+{
+	const struct watch_ports *ports = &watch->setup.ports;
+
+	switch (act) {
+	case RELEASE_NOTHING: break;
+	case RELEASE_TRY:
+		if (domain->release.canaries == 0)
+			domain->round++;
+		(void)release_tried(&domain->release,
+		    try_message(watch, domain, watch->now.ms - RELEASE_REFUSED_MS), watch->now);
+		break;
+	case RELEASE_FLUSH:
+		ports->flush_domain(ports->context, domain->name, domain->messages);
+		break;
+	case RELEASE_TRY_SOME: try_some(watch, domain); break;
+	case RELEASE_PROBE: probe_soon(watch, domain); break;
+	}
+}
+
+static void
+breaker_do(struct watch *watch, struct watch_domain *domain, enum breaker_act act)
+{
+	switch (act) {
+	case BREAKER_NOTHING:
+	case BREAKER_LIFT: break;
+	case BREAKER_HOLD:
+		if (!alert_is_raised(domain, ALERT_BREAKER))
+			alert_raise(watch, domain, ALERT_BREAKER, 0,
+			    "the primary refuses what it is offered: the domain is held");
+		break;
+	case BREAKER_TRY:
+		domain->round++;
+		act = breaker_tried(
+		    &domain->breaker, try_message(watch, domain, INT64_MAX), watch->now);
+		if (act == BREAKER_CLOSE)
+			alert_end(watch, domain, ALERT_BREAKER);
+		break;
+	case BREAKER_CLOSE: alert_end(watch, domain, ALERT_BREAKER); break;
+	}
+}
+
+/* --- judging -------------------------------------------------------------------------------------
+ */
+
+static void
+judge_hold(struct watch *watch, struct watch_domain *domain)
+{
+	enum hold_kind hold = decide_hold(watch, domain);
+
+	if (hold == domain->hold)
+		return;
+	domain->hold = hold;
+	domain_dirty(watch, domain);
+}
+
+static void
+judge_probing(struct watch *watch, struct watch_domain *domain)
+{
+	bool wanted = domain->messages > 0 || (domain->row != NULL && domain->row->wants_state);
+
+	domain_wants(watch, domain,
+	    domain->active && wanted && domain->row != NULL && !domain_soc_hold(watch, domain) &&
+		domain->hold != HOLD_OPERATOR);
+}
+
+static void
+judge_release(struct watch *watch, struct watch_domain *domain)
+{
+	bool free_to_go = domain->active && domain->messages > 0 && domain->row != NULL &&
+			  domain->hold == HOLD_NONE && !domain_soc_hold(watch, domain) &&
+			  domain->breaker.stage == BREAKER_CLOSED &&
+			  primary_state_of(domain) == PRIMARY_UP;
+
+	if (!free_to_go) {
+		if (domain->release.stage != RELEASE_IDLE)
+			release_stop(&domain->release);
+	} else if (domain->release.stage == RELEASE_IDLE) {
+		release_do(watch, domain, release_start(&domain->release, watch->now));
+	}
+}
+
+static void
+judge_wrong_host(struct watch *watch, struct watch_domain *domain, enum primary_state state)
+{
+	if (state != PRIMARY_WRONG_HOST || domain->messages == 0) {
+		if (state != PRIMARY_WRONG_HOST)
+			alert_end(watch, domain, ALERT_WRONG_HOST);
+		return;
+	}
+	if (!alert_is_raised(domain, ALERT_WRONG_HOST))
+		alert_raise(watch, domain, ALERT_WRONG_HOST, 0,
+		    "what answers is not the pinned primary: the domain is held");
+}
+
+static void
+judge_outage(struct watch *watch, struct watch_domain *domain, enum primary_state state)
+{
+	const struct primary *primary = domain_primary(domain);
+	char text[STATE_TEXT_SIZE + 64];
+
+	if (state == PRIMARY_UP || domain->messages == 0) {
+		alert_end(watch, domain, ALERT_OUTAGE);
+		return;
+	}
+	if (state == PRIMARY_UNKNOWN || alert_is_raised(domain, ALERT_OUTAGE) ||
+	    domain_soc_hold(watch, domain) ||
+	    (operator_holds(watch, domain) && domain->operator_silent))
+		return;
+	(void)snprintf(text, sizeof(text), "mail is held, the primary is %s: %s",
+	    primary_state_name(state), primary != NULL ? primary->reason : domain->route_why);
+	alert_raise(watch, domain, ALERT_OUTAGE, 0, text);
+}
+
+static void
+judge_told(struct watch *watch, struct watch_domain *domain, enum primary_state state)
+{
+	const struct watch_ports *ports = &watch->setup.ports;
+
+	if (state == domain->told_primary)
+		return;
+	domain->told_primary = state;
+	domain_dirty(watch, domain);
+	ports->changed(ports->context, domain->name);
+}
+
+void
+domain_judge(struct watch *watch, struct watch_domain *domain)
+{
+	enum primary_state state = primary_state_of(domain);
+
+	judge_hold(watch, domain);
+	judge_probing(watch, domain);
+	if (domain->active) {
+		judge_told(watch, domain, state);
+		judge_outage(watch, domain, state);
+		judge_wrong_host(watch, domain, state);
+	}
+	judge_release(watch, domain);
+	domain_schedule(watch, domain);
+}
+
+/* --- rows ----------------------------------------------------------------------------------------
+ */
+
+static bool
+same_way(const struct watch_row *a, const struct watch_row *b)
+{
+	return a->tls_required == b->tls_required && strcmp(a->next_hops, b->next_hops) == 0 &&
+	       strcmp(a->pin_certificate, b->pin_certificate) == 0 &&
+	       strcmp(a->pin_banner, b->pin_banner) == 0;
+}
+
+static void
+row_lost(struct watch *watch, struct watch_domain *domain)
+{
+	free(domain->row);
+	domain->row = NULL;
+	domain_owner(watch, domain, NULL);
+	domain_unlink(watch, domain);
+}
+
+void
+domain_read_row(struct watch *watch, struct watch_domain *domain)
+{
+	const struct watch_ports *ports = &watch->setup.ports;
+	struct watch_row *row = malloc(sizeof(*row));
+
+	if (row == NULL)
+		return;
+	memset(row, 0, sizeof(*row));
+	domain->row_result = ports->row(ports->context, domain->name, row);
+	if (domain->row_result == WATCH_ROW_FOUND) {
+		if (domain->row == NULL || !same_way(domain->row, row))
+			domain->route_ms = watch->now.ms;
+		free(domain->row);
+		domain->row = row;
+		domain_owner(watch, domain, row);
+		return;
+	}
+	free(row);
+	if (domain->row_result == WATCH_ROW_NONE)
+		row_lost(watch, domain);
+}
+
+void
+domain_activate(struct watch *watch, struct watch_domain *domain)
+{
+	const struct watch_ports *ports = &watch->setup.ports;
+	double part = ports->random(ports->context);
+
+	domain->activate_ms = NEVER_MS;
+	if (domain->active)
+		return;
+	domain->active = true;
+	watch->active++;
+	/* Spread: thousands that became active at once are not renewed at once. */
+	domain->refresh_ms = watch->now.ms + (int64_t)((0.5 + part / 2) * WATCH_REFRESH_MS);
+	domain->route_ms = watch->now.ms;
+	domain_read_row(watch, domain);
+	domain_dirty(watch, domain);
+	if (domain->row != NULL)
+		domain_route(watch, domain);
+	domain_judge(watch, domain);
+}
+
+/* --- what comes ----------------------------------------------------------------------------------
+ */
+
+static bool
+is_recent(const struct watch *watch, const struct event_attempt *attempt)
+{
+	int64_t age = watch->now.wall - attempt->at / 1000000;
+
+	return age <= WATCH_RECENT_S && age >= -WATCH_RECENT_S;
+}
+
+static void
+note_primary(struct watch *watch, struct watch_domain *domain, const struct event_attempt *attempt)
+{
+	struct watch_primary *primary = domain_primary_named(domain, attempt->primary);
+
+	if (primary == NULL)
+		return;
+	if (attempt->result == ATTEMPT_SENT && !is_pinned(domain)) {
+		bool changed = primary_delivered(&primary->machine, watch->now);
+		primary->seen_ms = watch->now.ms;
+		primary_schedule(watch, primary);
+		if (changed)
+			primary_tell(watch, primary);
+	} else if (attempt->result == ATTEMPT_UNREACHED) {
+		primary_missed(&primary->machine, watch->now);
+		primary_schedule(watch, primary);
+	}
+}
+
+void
+domain_attempt(
+    struct watch *watch, struct watch_domain *domain, const struct event_attempt *attempt)
+{
+	if (!is_recent(watch, attempt))
+		return;
+	if (attempt->result != ATTEMPT_SENT && !domain->active)
+		domain_activate(watch, domain);
+	breaker_do(watch, domain, breaker_attempt(&domain->breaker, attempt, watch->now));
+	release_do(watch, domain, release_attempt(&domain->release, attempt, watch->now));
+	note_primary(watch, domain, attempt);
+	domain_judge(watch, domain);
+}
+
+void
+domain_left(struct watch *watch, struct watch_domain *domain, const char *id)
+{
+	domain_dirty(watch, domain);
+	if (domain->messages > 0) {
+		release_do(watch, domain, release_left(&domain->release, id, watch->now));
+		domain_schedule(watch, domain);
+		return;
+	}
+	domain->activate_ms = NEVER_MS;
+	domain->forget_ms =
+	    watch->now.ms + (domain->active && domain->row != NULL && domain->row->wants_state
+				    ? WATCH_WANTED_MS
+				    : WATCH_LINGER_MS);
+	alert_end(watch, domain, ALERT_RETENTION);
+	domain->retention_level = 0;
+	domain_judge(watch, domain);
+}
+
+/* --- time ----------------------------------------------------------------------------------------
+ */
+
+static void
+judge_retention(struct watch *watch, struct watch_domain *domain)
+{
+	static const unsigned levels[] = {95, 80, 50};
+	const struct heap_node *oldest = heap_first(&domain->by_age);
+	char text[96];
+	unsigned level = 0;
+
+	if (oldest == NULL || domain->row == NULL || domain->row->retention <= 0)
+		return;
+	int64_t percent = (watch->now.wall - oldest->key / 1000000) * 100 / domain->row->retention;
+	for (size_t i = 0; i < sizeof(levels) / sizeof(levels[0]) && level == 0; i++)
+		level = percent >= levels[i] ? levels[i] : 0;
+	if (level == 0)
+		alert_end(watch, domain, ALERT_RETENTION);
+	if (level > domain->retention_level && !domain_soc_hold(watch, domain) &&
+	    !(operator_holds(watch, domain) && domain->operator_silent)) {
+		(void)snprintf(text, sizeof(text),
+		    "the oldest message has waited for %u %% of the time it may", level);
+		alert_raise(watch, domain, ALERT_RETENTION, level, text);
+	} else if (level > domain->retention_level) {
+		return; /* silenced: told once that has ended */
+	}
+	domain->retention_level = level;
+}
+
+static void
+domain_refresh(struct watch *watch, struct watch_domain *domain)
+{
+	domain->refresh_ms = watch->now.ms + WATCH_REFRESH_MS;
+	if (domain->active)
+		domain_read_row(watch, domain);
+	judge_retention(watch, domain);
+	domain_dirty(watch, domain);
+}
+
+static void
+tick_machines(struct watch *watch, struct watch_domain *domain)
+{
+	bool others_hold = operator_holds(watch, domain) || domain_soc_hold(watch, domain);
+
+	release_do(watch, domain, release_tick(&domain->release, watch->now));
+	if (watch->now.ms < domain->breaker.next_ms)
+		return;
+	if (others_hold) /* no message could be tried now */
+		domain->breaker.next_ms = watch->now.ms + WATCH_REFRESH_MS;
+	else
+		breaker_do(watch, domain, breaker_tick(&domain->breaker, watch->now));
+}
+
+void
+domain_tick(struct watch *watch, struct watch_domain *domain)
+{
+	int64_t now = watch->now.ms;
+
+	if (domain->operator_until != 0 && !operator_holds(watch, domain))
+		domain->operator_until = 0;
+	if (now >= domain->activate_ms)
+		domain_activate(watch, domain);
+	if (now >= domain->refresh_ms)
+		domain_refresh(watch, domain);
+	if (domain->active && domain->row != NULL && now >= domain->route_ms)
+		domain_route(watch, domain);
+	tick_machines(watch, domain);
+	domain_judge(watch, domain);
+}

@@ -1,0 +1,184 @@
+/*
+ * watch_inner: what the files of the watch share. Private to watch*.c: watch.c (life, time,
+ * operators), watch_queue.c (messages), watch_route.c (DNS answers, routes), watch_primary.c
+ * (probes), watch_domain.c (what is done for a domain), watch_state.c (what is told).
+ */
+#ifndef MXHOLD_QUEUED_WATCH_INNER_H
+#define MXHOLD_QUEUED_WATCH_INNER_H
+
+#include "queued/heap.h"
+#include "queued/keyed.h"
+#include "queued/watch.h"
+
+#define WATCH_ACTIVE_MS 10000  /* held for so long, a message makes its domain active */
+#define WATCH_REFRESH_MS 60000 /* rows, records of the state and holds are renewed so often */
+#define WATCH_HOLD_S 300       /* how long a hold of ours lasts without renewal */
+#define WATCH_LINGER_MS 30000  /* without held mail, before a domain is forgotten */
+#define WATCH_WANTED_MS 900000 /* the same where its primary's state is wanted (rule 10) */
+#define WATCH_RECENT_S 60      /* older attempts (log of a time when we were away) prove nothing */
+#define WATCH_STALE_MS 30000   /* a primary not probed for so long is unknown again */
+#define WATCH_SOME 20          /* messages tried one by one where a flush had no effect */
+#define WATCH_PUT_MS 200       /* records are written at most so often */
+
+struct watch_domain;
+struct watch_primary;
+
+struct watch_link {                    /* a domain's endpoint */
+	struct watch_primary *primary; /* NULL: none */
+	struct watch_domain *domain;
+	struct watch_link *next, *previous; /* of the primary */
+	struct route_endpoint endpoint;
+	bool wants; /* counted in the primary's `wants` */
+};
+
+struct watch_message {
+	struct keyed_node node; /* by domain and id */
+	struct heap_node age;   /* in the domain's heap: accepted_at */
+	struct {
+		struct watch_domain *domain;
+		char id[JOURNAL_ID_SIZE];
+	} key;
+	uint64_t size;
+	uint32_t recipients;
+	uint32_t round;     /* of the domain, in which it was a canary */
+	int64_t refused_ms; /* when the primary refused it; 0: never */
+};
+
+struct watch_owner { /* a row, with what all its domains hold */
+	struct keyed_node node;
+	uint64_t messages, bytes;
+	uint64_t quota_messages, quota_bytes;
+	size_t domains;
+	bool over_quota; /* the alert is raised */
+	bool dirty;
+	struct watch_owner *next_dirty;
+	char name[DOMAIN_SIZE];
+};
+
+struct watch_domain {
+	struct keyed_node node;
+	struct heap_node due;
+	struct heap by_age;
+	uint64_t messages, bytes;
+	bool active;    /* its primary matters: something did not go straight through */
+	bool dead;      /* to be freed once `waits` is 0 */
+	unsigned waits; /* DNS answers that it waits for */
+	int64_t activate_ms, refresh_ms, route_ms, forget_ms;
+	/* the row */
+	enum watch_row_result row_result;
+	struct watch_row *row; /* NULL: none, or not read yet */
+	struct watch_owner *owner;
+	/* the way to the primary */
+	struct watch_link link[ROUTE_ENDPOINTS];
+	size_t links;
+	enum route_verdict route_verdict;
+	char route_why[STATE_TEXT_SIZE];
+	int64_t route_since;
+	/* what is done */
+	struct release release;
+	struct breaker breaker;
+	uint32_t round;
+	int64_t operator_until; /* 0: no hold */
+	char operator_reason[STATE_TEXT_SIZE];
+	bool operator_silent;
+	enum hold_kind hold; /* in force now */
+	unsigned alerts;     /* raised, 1 << kind */
+	unsigned retention_level;
+	/* what is told */
+	enum primary_state told_primary;
+	bool dirty;
+	struct watch_domain *next_dirty;
+	char name[DOMAIN_SIZE];
+};
+
+struct watch_primary {
+	struct keyed_node node;
+	struct heap_node due;
+	struct primary machine;
+	struct watch_link *first; /* domains that use it */
+	size_t users, wants;
+	uint64_t probe; /* the id of the probe under way; 0: none */
+	struct keyed_node by_probe;
+	int64_t started_ms, seen_ms;
+	struct probe_target target;
+	size_t key_length;
+	char key[64 + 2 * PIN_SIZE];
+};
+
+struct watch_answer {
+	struct keyed_node node;
+	struct heap_node due; /* when it is forgotten */
+	bool come;
+	struct route_answer answer;
+	struct dns_record *records;
+	struct watch_domain **waiting;
+	size_t waiting_count, waiting_room;
+	size_t key_length;
+	char key[DOMAIN_SIZE + 2]; /* type, name */
+};
+
+struct watch {
+	struct watch_setup setup;
+	struct queued_time now;
+	struct keyed domains, messages, owners, primaries, probes, answers;
+	struct heap domains_due, primaries_due, answers_due;
+	size_t active;
+	uint64_t probe_ids;
+	struct watch_domain *dirty;
+	struct watch_owner *dirty_owners;
+	int64_t put_ms; /* when records may be written again */
+};
+
+/* watch_queue.c */
+struct watch_message *queue_find(struct watch *watch, struct watch_domain *domain, const char *id);
+/* The oldest message that was no canary in this round, one that was not refused first; none that
+   was refused after `refused_ms`. NULL: there is none. */
+struct watch_message *queue_pick(struct watch_domain *domain, int64_t refused_ms);
+void queue_free(struct watch *watch, struct watch_domain *domain);
+
+/* watch.c */
+struct watch_domain *domain_find(struct watch *watch, const char *name);
+struct watch_domain *domain_get(struct watch *watch, const char *name); /* NULL: no memory */
+void domain_schedule(struct watch *watch, struct watch_domain *domain);
+
+/* watch_route.c */
+void domain_route(struct watch *watch, struct watch_domain *domain);
+void answer_expire(struct watch *watch, struct watch_answer *answer);
+void answers_free(struct watch *watch);
+
+/* watch_primary.c */
+void domain_unlink(struct watch *watch, struct watch_domain *domain);
+/* Takes over the endpoints of a route. */
+void domain_link(struct watch *watch, struct watch_domain *domain, const struct route *route);
+/* Sees to which of its primaries are to be probed for it. */
+void domain_wants(struct watch *watch, struct watch_domain *domain, bool wants);
+/* The primary that speaks for the domain now; NULL: none. */
+const struct primary *domain_primary(const struct watch_domain *domain);
+void primary_schedule(struct watch *watch, struct watch_primary *primary);
+void primary_probe(struct watch *watch, struct watch_primary *primary);
+/* The primary that the log names as `host[address]:port`; NULL: none of this domain's. */
+struct watch_primary *domain_primary_named(struct watch_domain *domain, const char *text);
+void primary_tell(struct watch *watch, struct watch_primary *primary);
+
+/* watch_domain.c */
+void domain_read_row(struct watch *watch, struct watch_domain *domain);
+void domain_activate(struct watch *watch, struct watch_domain *domain);
+/* Something has changed: holds, alerts, release and schedule follow. */
+void domain_judge(struct watch *watch, struct watch_domain *domain);
+void domain_attempt(
+    struct watch *watch, struct watch_domain *domain, const struct event_attempt *attempt);
+void domain_left(struct watch *watch, struct watch_domain *domain, const char *id);
+void domain_tick(struct watch *watch, struct watch_domain *domain);
+void domain_end_alerts(struct watch *watch, struct watch_domain *domain);
+bool domain_soc_hold(const struct watch *watch, const struct watch_domain *domain);
+
+/* watch_state.c */
+void domain_dirty(struct watch *watch, struct watch_domain *domain);
+void owner_count(struct watch *watch, struct watch_owner *owner, int64_t messages, int64_t bytes);
+/* Moves the domain's counts to the row that speaks for it; NULL: to none. */
+void domain_owner(struct watch *watch, struct watch_domain *domain, const struct watch_row *row);
+void state_put_all(struct watch *watch);
+void state_compose(const struct watch *watch, const struct watch_domain *domain,
+    const struct watch_owner *owner, struct state_domain *out);
+
+#endif

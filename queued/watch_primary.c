@@ -1,0 +1,282 @@
+/*
+ * watch_primary: the part of the watch that shares primaries among domains and probes them.
+ */
+#include "queued/watch_inner.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* --- primaries -----------------------------------------------------------------------------------
+ */
+
+static struct probe_target
+make_target(const struct watch_domain *domain, const struct route_endpoint *endpoint)
+{
+	struct probe_target target = {.address = endpoint->address, .port = endpoint->port};
+
+	if (domain->row == NULL)
+		return target;
+	target.tls_required = domain->row->tls_required;
+	memcpy(target.pin_certificate, domain->row->pin_certificate, PIN_SIZE);
+	memcpy(target.pin_banner, domain->row->pin_banner, PIN_SIZE);
+	return target;
+}
+
+static size_t
+make_key(const struct probe_target *target, char *out, size_t size)
+{
+	char text[IP_TEXT_SIZE];
+
+	return (size_t)snprintf(out, size, "%s %u %d %s\n%s", ip_format(&target->address, text),
+	    target->port, target->tls_required, target->pin_certificate, target->pin_banner);
+}
+
+static struct watch_primary *
+primary_get(struct watch *watch, const struct probe_target *target)
+{
+	struct watch_primary *primary = calloc(1, sizeof(*primary));
+	struct keyed_node *node;
+
+	if (primary == NULL)
+		return NULL;
+	primary->key_length = make_key(target, primary->key, sizeof(primary->key));
+	node = keyed_find(&watch->primaries, primary->key, primary->key_length);
+	if (node != NULL) {
+		free(primary);
+		return KEYED_OWNER(node, struct watch_primary, node);
+	}
+	primary->target = *target;
+	primary->machine = primary_new(watch->now);
+	if (keyed_add(&watch->primaries, &primary->node, primary->key, primary->key_length))
+		return primary;
+	free(primary);
+	return NULL;
+}
+
+static void
+primary_forget_probe(struct watch *watch, struct watch_primary *primary)
+{
+	if (primary->probe == 0)
+		return;
+	keyed_remove(&watch->probes, &primary->by_probe);
+	primary->probe = 0;
+}
+
+static void
+primary_free(struct watch *watch, struct watch_primary *primary)
+{
+	primary_forget_probe(watch, primary);
+	heap_remove(&watch->primaries_due, &primary->due);
+	keyed_remove(&watch->primaries, &primary->node);
+	free(primary);
+}
+
+void
+primary_schedule(struct watch *watch, struct watch_primary *primary)
+{
+	if (primary->wants == 0 || primary->probe != 0)
+		heap_remove(&watch->primaries_due, &primary->due);
+	else if (!heap_set(&watch->primaries_due, &primary->due, primary->machine.next_ms))
+		primary->machine.next_ms = watch->now.ms; /* no memory: at the next change */
+}
+
+/* --- links ---------------------------------------------------------------------------------------
+ */
+
+static void
+link_wants(struct watch *watch, struct watch_link *link, bool wants)
+{
+	struct watch_primary *primary = link->primary;
+
+	if (primary == NULL || link->wants == wants)
+		return;
+	link->wants = wants;
+	primary->wants += wants ? 1 : (size_t)-1;
+	/* What was not looked at for a while is not known any more. */
+	if (wants && primary->wants == 1 && primary->probe == 0 &&
+	    watch->now.ms - primary->seen_ms > WATCH_STALE_MS)
+		primary->machine = primary_new(watch->now);
+	primary_schedule(watch, primary);
+}
+
+void
+domain_wants(struct watch *watch, struct watch_domain *domain, bool wants)
+{
+	for (size_t i = 0; i < domain->links; i++)
+		link_wants(watch, &domain->link[i], wants);
+}
+
+static void
+link_remove(struct watch *watch, struct watch_link *link)
+{
+	struct watch_primary *primary = link->primary;
+
+	if (primary == NULL)
+		return;
+	link_wants(watch, link, false);
+	if (link->previous != NULL)
+		link->previous->next = link->next;
+	else
+		primary->first = link->next;
+	if (link->next != NULL)
+		link->next->previous = link->previous;
+	link->primary = NULL;
+	if (--primary->users == 0)
+		primary_free(watch, primary);
+}
+
+static void
+link_add(struct watch_link *link, struct watch_domain *domain, struct watch_primary *primary,
+    const struct route_endpoint *endpoint)
+{
+	*link = (struct watch_link){
+	    .primary = primary, .domain = domain, .next = primary->first, .endpoint = *endpoint};
+	if (link->next != NULL)
+		link->next->previous = link;
+	primary->first = link;
+	primary->users++;
+}
+
+void
+domain_unlink(struct watch *watch, struct watch_domain *domain)
+{
+	for (size_t i = 0; i < domain->links; i++)
+		link_remove(watch, &domain->link[i]);
+	domain->links = 0;
+}
+
+void
+domain_link(struct watch *watch, struct watch_domain *domain, const struct route *route)
+{
+	struct watch_primary *kept[ROUTE_ENDPOINTS];
+	size_t count = 0;
+
+	/* The new ones first, so that a primary that stays is not forgotten in between. */
+	for (size_t i = 0; i < route->count; i++) {
+		struct probe_target target = make_target(domain, &route->endpoint[i]);
+		kept[i] = primary_get(watch, &target);
+		if (kept[i] != NULL)
+			kept[i]->users++;
+	}
+	domain_unlink(watch, domain);
+	for (size_t i = 0; i < route->count; i++) {
+		if (kept[i] == NULL)
+			continue;
+		kept[i]->users--;
+		link_add(&domain->link[count++], domain, kept[i], &route->endpoint[i]);
+	}
+	domain->links = count;
+}
+
+const struct primary *
+domain_primary(const struct watch_domain *domain)
+{
+	const struct primary *best = NULL;
+
+	for (size_t i = 0; i < domain->links; i++) {
+		const struct primary *machine = &domain->link[i].primary->machine;
+		if (machine->state == PRIMARY_WRONG_HOST)
+			return machine;
+		if (best == NULL || (machine->state == PRIMARY_UP && best->state != PRIMARY_UP) ||
+		    (best->state == PRIMARY_UNKNOWN && machine->state != PRIMARY_UNKNOWN))
+			best = machine;
+	}
+	return best;
+}
+
+/* `host[address]:port`, as smtp(8) writes it. */
+static bool
+read_named(const char *text, struct ip *address, unsigned *port)
+{
+	const char *open = strrchr(text, '['), *end = strrchr(text, ']');
+
+	if (open == NULL || end == NULL || end < open || end[1] != ':' ||
+	    !ip_parse_bytes(open + 1, (size_t)(end - open - 1), address))
+		return false;
+	*port = (unsigned)strtoul(end + 2, NULL, 10);
+	return true;
+}
+
+struct watch_primary *
+domain_primary_named(struct watch_domain *domain, const char *text)
+{
+	struct ip address;
+	unsigned port;
+
+	if (!read_named(text, &address, &port))
+		return NULL;
+	for (size_t i = 0; i < domain->links; i++) {
+		struct watch_primary *primary = domain->link[i].primary;
+		if (primary->target.port == port && ip_equal(&primary->target.address, &address))
+			return primary;
+	}
+	return NULL;
+}
+
+/* --- probes --------------------------------------------------------------------------------------
+ */
+
+void
+primary_tell(struct watch *watch, struct watch_primary *primary)
+{
+	struct watch_link *link, *next;
+
+	for (link = primary->first; link != NULL; link = next) {
+		next = link->next;
+		domain_judge(watch, link->domain);
+	}
+}
+
+void
+primary_probe(struct watch *watch, struct watch_primary *primary)
+{
+	const struct watch_ports *ports = &watch->setup.ports;
+	uint64_t id = ++watch->probe_ids;
+
+	primary->machine.next_ms = watch->now.ms + watch->setup.primary.interval_ms;
+	if (ports->probe(ports->context, id, &primary->target)) {
+		primary->probe = id;
+		primary->started_ms = watch->now.ms;
+		if (!keyed_add(&watch->probes, &primary->by_probe, &primary->probe, sizeof(id)))
+			primary->probe = 0; /* no memory: its finding is nobody's */
+	}
+	primary_schedule(watch, primary);
+}
+
+/* Intervals count from the start of a probe: one that waited for its deadline has waited enough. */
+static void
+count_from_start(struct watch *watch, struct watch_primary *primary)
+{
+	int64_t took = watch->now.ms - primary->started_ms;
+	int64_t soonest = watch->now.ms + PRIMARY_SPACING_MS / 2;
+
+	if (primary->machine.next_ms <= watch->now.ms + PRIMARY_SPACING_MS)
+		return;
+	primary->machine.next_ms -= took;
+	if (primary->machine.next_ms < soonest)
+		primary->machine.next_ms = soonest;
+}
+
+void
+watch_probed(
+    struct watch *watch, uint64_t id, const struct probe_finding *finding, struct queued_time now)
+{
+	const struct watch_ports *ports = &watch->setup.ports;
+	struct keyed_node *node = keyed_find(&watch->probes, &id, sizeof(id));
+	struct watch_primary *primary;
+	bool changed;
+
+	watch->now = now;
+	if (node == NULL)
+		return; /* nobody wants to know any more */
+	primary = KEYED_OWNER(node, struct watch_primary, by_probe);
+	primary_forget_probe(watch, primary);
+	primary->seen_ms = now.ms;
+	changed = primary_probed(
+	    &primary->machine, &watch->setup.primary, finding, now, ports->random(ports->context));
+	count_from_start(watch, primary);
+	primary_schedule(watch, primary);
+	if (changed)
+		primary_tell(watch, primary);
+}

@@ -1,0 +1,181 @@
+/*
+ * watch_queue: the part of the watch that knows which messages a domain has in the queue, by id and
+ * by age. A message with several recipients in one domain counts once there.
+ */
+#include "queued/watch_inner.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static size_t
+make_key(struct watch_message *message, struct watch_domain *domain, const char *id)
+{
+	memset(&message->key, 0, sizeof(message->key));
+	message->key.domain = domain;
+	(void)snprintf(message->key.id, sizeof(message->key.id), "%s", id);
+	return sizeof(message->key);
+}
+
+struct watch_message *
+queue_find(struct watch *watch, struct watch_domain *domain, const char *id)
+{
+	struct watch_message wanted;
+	size_t length = make_key(&wanted, domain, id);
+	struct keyed_node *node = keyed_find(&watch->messages, &wanted.key, length);
+
+	return node != NULL ? KEYED_OWNER(node, struct watch_message, node) : NULL;
+}
+
+static struct watch_message *
+queue_add(struct watch *watch, struct watch_domain *domain, const struct event_held *event)
+{
+	struct watch_message *message = calloc(1, sizeof(*message));
+	size_t length;
+
+	if (message == NULL)
+		return NULL;
+	length = make_key(message, domain, event->queue_id);
+	message->size = event->size;
+	if (!heap_set(&domain->by_age, &message->age, event->accepted_at)) {
+		free(message);
+		return NULL;
+	}
+	if (!keyed_add(&watch->messages, &message->node, &message->key, length)) {
+		heap_remove(&domain->by_age, &message->age);
+		free(message);
+		return NULL;
+	}
+	domain->messages++;
+	domain->bytes += message->size;
+	owner_count(watch, domain->owner, 1, (int64_t)message->size);
+	return message;
+}
+
+static void
+queue_drop(struct watch *watch, struct watch_message *message)
+{
+	struct watch_domain *domain = message->key.domain;
+
+	heap_remove(&domain->by_age, &message->age);
+	keyed_remove(&watch->messages, &message->node);
+	domain->messages--;
+	domain->bytes -= message->size;
+	owner_count(watch, domain->owner, -1, -(int64_t)message->size);
+	free(message);
+}
+
+void
+queue_free(struct watch *watch, struct watch_domain *domain)
+{
+	struct heap_node *node;
+
+	while ((node = heap_first(&domain->by_age)) != NULL)
+		queue_drop(watch, HEAP_OWNER(node, struct watch_message, age));
+	heap_free(&domain->by_age);
+}
+
+static bool
+is_better(const struct watch_message *message, const struct watch_message *best)
+{
+	bool refused = message->refused_ms != 0;
+
+	if (best == NULL)
+		return true;
+	if (refused != (best->refused_ms != 0))
+		return !refused;
+	return message->age.key < best->age.key;
+}
+
+struct watch_message *
+queue_pick(struct watch_domain *domain, int64_t refused_ms)
+{
+	struct watch_message *best = NULL;
+
+	for (size_t i = 1; i <= domain->by_age.count; i++) {
+		struct watch_message *message =
+		    HEAP_OWNER(domain->by_age.nodes[i], struct watch_message, age);
+		if (message->round == domain->round || message->refused_ms > refused_ms)
+			continue;
+		if (is_better(message, best))
+			best = message;
+		if (i == 1 && message->refused_ms == 0)
+			break; /* the oldest of all */
+	}
+	if (best != NULL)
+		best->round = domain->round;
+	return best;
+}
+
+/* --- events --------------------------------------------------------------------------------------
+ */
+
+static void
+on_held(void *context, const struct event_held *event)
+{
+	struct watch *watch = context;
+	struct watch_domain *domain = domain_get(watch, event->domain);
+	struct watch_message *message;
+	int64_t waited_ms;
+
+	if (domain == NULL)
+		return; /* out of memory: Postfix delivers it as if we were not there */
+	message = queue_find(watch, domain, event->queue_id);
+	if (message == NULL)
+		message = queue_add(watch, domain, event);
+	if (message == NULL)
+		return;
+	message->recipients++;
+	domain->forget_ms = NEVER_MS;
+	domain_dirty(watch, domain);
+	if (domain->active) {
+		domain_judge(watch, domain);
+		return;
+	}
+	waited_ms = watch->now.wall * 1000 - event->accepted_at / 1000;
+	if (waited_ms >= WATCH_ACTIVE_MS)
+		domain_activate(watch, domain);
+	else if (domain->activate_ms == NEVER_MS)
+		domain->activate_ms = watch->now.ms + WATCH_ACTIVE_MS;
+	domain_schedule(watch, domain);
+}
+
+static void
+on_left(void *context, const struct event_left *event)
+{
+	struct watch *watch = context;
+	struct watch_domain *domain = domain_find(watch, event->domain);
+	struct watch_message *message =
+	    domain != NULL ? queue_find(watch, domain, event->queue_id) : NULL;
+
+	if (message == NULL)
+		return;
+	if (message->recipients > 1) {
+		message->recipients--;
+		return;
+	}
+	queue_drop(watch, message);
+	domain_left(watch, domain, event->queue_id);
+}
+
+static void
+on_attempt(void *context, const struct event_attempt *event)
+{
+	struct watch *watch = context;
+	struct watch_domain *domain = domain_find(watch, event->domain);
+	struct watch_message *message =
+	    domain != NULL ? queue_find(watch, domain, event->queue_id) : NULL;
+
+	if (domain == NULL)
+		return;
+	if (message != NULL && event->result == ATTEMPT_REFUSED)
+		message->refused_ms = watch->now.ms;
+	domain_attempt(watch, domain, event);
+}
+
+struct event_sink
+watch_sink(struct watch *watch)
+{
+	return (struct event_sink){
+	    .held = on_held, .left = on_left, .attempt = on_attempt, .context = watch};
+}
