@@ -30,11 +30,11 @@ int daemon_options(int argc, char **argv, const struct daemon_about *about,
 
 struct daemon_identity {
 	uid_t uid;
-	gid_t gid;        /* [users] group */
-	gid_t socket_gid; /* [users] socket_group */
+	gid_t gid;               /* [users] group */
+	gid_t socket_gid;        /* [users] socket_group */
 	gid_t also[DAEMON_ALSO]; /* further groups, as the program needs them; set by it */
 	size_t also_count;
-	bool change;      /* started as root: there is something to drop */
+	bool change; /* started as root: there is something to drop */
 };
 
 /*
@@ -44,8 +44,8 @@ struct daemon_identity {
 bool daemon_resolve(const struct conf *conf, const char *user, struct daemon_identity *out)
     __attribute__((warn_unused_result));
 /*
- * Drops to uid/gid for good (with gid, socket_gid and `also` as only groups), no new privileges. $HOME
- * becomes the user's, or /nonexistent where he has none.
+ * Drops to uid/gid for good (with gid, socket_gid and `also` as only groups), no new privileges.
+ * $HOME becomes the user's, or /nonexistent where he has none.
  */
 bool daemon_drop(const struct daemon_identity *identity) __attribute__((warn_unused_result));
 
