@@ -211,13 +211,13 @@ mx_judge_state(const struct mx_facts *facts)
 			continue;
 		if (match_relay(facts, host, self) != MATCH_NOT)
 			return facts->bogus ? MX_STATE_UNKNOWN : MX_STATE_NAMED;
-		unclear = unclear || host->lookup == RESOLVER_CANNOT_TELL;
+		unclear = unclear || host->half || host->lookup == RESOLVER_CANNOT_TELL;
 	}
 	if (facts->mx == RESOLVER_NODATA) { /* its own address stands in for an MX record */
-		if (facts->itself.lookup == RESOLVER_CANNOT_TELL)
-			return MX_STATE_UNKNOWN;
 		if (match_relay(facts, &facts->itself, self) != MATCH_NOT)
 			return MX_STATE_NAMED;
+		unclear =
+		    unclear || facts->itself.half || facts->itself.lookup == RESOLVER_CANNOT_TELL;
 	}
 	return unclear ? MX_STATE_UNKNOWN : MX_STATE_NOT_NAMED;
 }

@@ -28,6 +28,7 @@ struct mx_host { /* one MX record, and what its target is */
 	bool null_mx;                 /* the root as target */
 	bool odd;                     /* a target that is an address, or no host name */
 	enum resolver_outcome lookup; /* of its addresses, A and AAAA together */
+	bool half;                    /* one of the two could not be read */
 	struct ip addresses[MX_ADDRESSES_MOST];
 	size_t address_count;
 	char canonical[DOMAIN_SIZE]; /* the target is an alias of this; "": it is none */

@@ -89,6 +89,18 @@ enum snapshot_result snapshot_each_domain(struct snapshot *snapshot,
     bool (*visit)(const char *name, const struct domain_record *record, void *context),
     void *context);
 
+/* The same for the relays of the fleet. DAMAGED: some were left out. */
+enum snapshot_result snapshot_each_relay(struct snapshot *snapshot,
+    bool (*visit)(const char *name, const struct relay_record *record, void *context),
+    void *context) __attribute__((warn_unused_result));
+/*
+ * The same for the domains behind `after` ("" for the first), at most `most` of them: for those who
+ * walk millions in pieces. *seen counts them; fewer than `most` are the last.
+ */
+enum snapshot_result snapshot_domains_after(struct snapshot *snapshot, const char *after,
+    size_t most, void (*visit)(const char *name, const struct domain_record *record, void *context),
+    void *context, size_t *seen) __attribute__((warn_unused_result));
+
 /* --- the writer ------------------------------------------------------------- */
 
 struct snapshot_writer;

@@ -919,3 +919,61 @@ snapshot_inspect(const char *state_dir, bool every_row, struct snapshot_inspecti
 	memcpy(out->problem, snapshot->problem, sizeof(out->problem));
 	snapshot_free(snapshot);
 }
+
+/* --- in pieces ------------------------------------------------------------------------------- */
+
+struct relay_visitor {
+	bool (*visit)(const char *name, const struct relay_record *record, void *context);
+	void *context;
+};
+
+static bool
+visit_relay_for(const char *key, const union record *record, void *context)
+{
+	const struct relay_visitor *visitor = context;
+
+	return visitor->visit(key, &record->relay, visitor->context);
+}
+
+enum snapshot_result
+snapshot_each_relay(struct snapshot *snapshot,
+    bool (*visit)(const char *name, const struct relay_record *record, void *context),
+    void *context)
+{
+	struct relay_visitor visitor = {.visit = visit, .context = context};
+	struct walk walk = {.visit = visit_relay_for, .context = &visitor};
+
+	return walk_rows(snapshot, SNAPSHOT_RELAY, &walk);
+}
+
+enum snapshot_result
+snapshot_domains_after(struct snapshot *snapshot, const char *after, size_t most,
+    void (*visit)(const char *name, const struct domain_record *record, void *context),
+    void *context, size_t *seen)
+{
+	char name[SNAPSHOT_KEY_MAX + 1];
+	MDB_val key = snapshot_key(after), stored;
+	MDB_cursor *cursor;
+	union record record;
+	int code = mdb_cursor_open(snapshot->txn, rows_of(snapshot, SNAPSHOT_DOMAIN), &cursor);
+
+	*seen = 0;
+	if (code != 0)
+		return lmdb_failed(snapshot, code);
+	code = mdb_cursor_get(cursor, &key, &stored, after[0] != '\0' ? MDB_SET_RANGE : MDB_FIRST);
+	while (code == 0 && *seen < most) {
+		const MDB_val last = snapshot_key(after);
+
+		if (key.mv_size > 0 && key.mv_size <= SNAPSHOT_KEY_MAX &&
+		    snapshot_key_compare(&last, &key) < 0 &&
+		    decode(SNAPSHOT_DOMAIN, &key, &stored, &record)) {
+			memcpy(name, key.mv_data, key.mv_size);
+			name[key.mv_size] = '\0';
+			visit(name, &record.domain, context);
+		}
+		++*seen;
+		code = mdb_cursor_get(cursor, &key, &stored, MDB_NEXT);
+	}
+	mdb_cursor_close(cursor);
+	return code == 0 || code == MDB_NOTFOUND ? SNAPSHOT_OK : lmdb_failed(snapshot, code);
+}

@@ -15,6 +15,7 @@ static const struct {
 	int (*run)(struct ctl *ctl, int argc, char **argv);
 } verbs[] = {
     {"domain", "authorise domains, look at them, ask what this relay answers", ctl_verb_domain},
+    {"mx", "a domain's MX records: as they should be?", ctl_verb_mx},
     {"sync", "mxhold-sync of this relay; confirm what the brake holds", ctl_verb_sync},
     {"postfix", "put the overlay into a Postfix instance, or take it back", ctl_verb_postfix},
     {"db", "the authority's schema", ctl_verb_db},

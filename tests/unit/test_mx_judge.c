@@ -62,7 +62,9 @@ take_host(struct mx_host *host, char *text)
 	}
 	if (mark == '~')
 		strcpy(host->canonical, rest);
-	if (mark == '!') {
+	if (mark == '!' && strcmp(rest, "half") == 0) {
+		host->half = true;
+	} else if (mark == '!') {
 		host->address_count = 0;
 		host->lookup = strcmp(rest, "fail") == 0     ? RESOLVER_CANNOT_TELL
 			       : strcmp(rest, "nodata") == 0 ? RESOLVER_NODATA

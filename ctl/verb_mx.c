@@ -1,0 +1,514 @@
+/*
+ * verb_mx: `mxholdctl mx check DOMAIN`: the domain's MX records, row by row, as they are and as
+ * they should be; the lines to paste into the zone; the relays' addresses that the customer's
+ * server should let pass.
+ *
+ * In: mxhold.conf, the snapshot, the DNS, an MTA-STS policy over HTTPS. Out: lines for a person, or
+ * one JSON object. It changes nothing. core/mx_judge judges.
+ */
+#include "ctl/mx_policy.h"
+#include "ctl/owner.h"
+#include "ctl/sub_verb.h"
+
+#include "core/decide.h"
+#include "core/fence.h"
+#include "core/mx_fleet.h"
+#include "core/mx_gather.h"
+
+#include <jansson.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#define EXIT_FINDINGS 1
+#define DEADLINE_MS 15000
+
+struct check {
+	struct ctl *ctl;
+	const char *server; /* option */
+	char domain[DOMAIN_SIZE], owner[DOMAIN_SIZE];
+
+	struct snapshot *snapshot;
+	struct domain_record row;
+	struct mx_fleet fleet;
+	char hop_problem[512];
+
+	bool answered;
+	struct mx_facts facts;
+	struct mta_sts_policy policy;
+	struct mx_verdict verdict;
+};
+
+static int64_t
+clock_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+/* --- what the snapshot says
+ * ----------------------------------------------------------------------- */
+
+/* What the fence says against a next hop of the row. */
+static const char *
+next_hop_problem(struct check *check)
+{
+	const struct conf *conf = check->ctl->conf;
+	const struct fence_networks allow = {conf->fence.allow, conf->fence.allow_count};
+	const struct fleet *fleet = snapshot_fleet(check->snapshot);
+	const char *at = check->row.next_hops;
+
+	while (fleet != NULL && *(at += strspn(at, ", ")) != '\0') {
+		const size_t length = strcspn(at, ", ");
+		const struct fence_verdict verdict = fence_next_hop(at, length, fleet, &allow);
+
+		if (verdict.drop) {
+			snprintf(check->hop_problem, sizeof(check->hop_problem), "%.*s: %s",
+			    (int)length, at, verdict.reason);
+			return check->hop_problem;
+		}
+		at += length;
+	}
+	return NULL;
+}
+
+static int
+read_row(struct check *check)
+{
+	struct customer_record customer;
+	const char *owner = NULL;
+
+	switch (snapshot_domain_for(check->snapshot, check->domain, &check->row, &owner)) {
+	case SNAPSHOT_OK: break;
+	case SNAPSHOT_NOT_FOUND:
+		ctl_say("%s: no row of this relay's snapshot speaks for it", check->domain);
+		return CTL_DATA;
+	case SNAPSHOT_DAMAGED:
+	case SNAPSHOT_UNUSABLE:
+		ctl_say("%s: its row cannot be read", check->domain);
+		return CTL_UNAVAILABLE;
+	}
+	snprintf(check->owner, sizeof(check->owner), "%s", owner);
+	const bool known =
+	    snapshot_customer(check->snapshot, check->row.customer, &customer) == SNAPSHOT_OK;
+	if (!mx_fleet_load(&check->fleet, check->snapshot, check->ctl->conf->relay.name)) {
+		ctl_say("the fleet's records cannot be read");
+		return CTL_UNAVAILABLE;
+	}
+	mx_fleet_permit(&check->fleet, &check->row, known ? &customer : NULL);
+	check->facts.next_hop_problem = next_hop_problem(check);
+	return CTL_OK;
+}
+
+static int
+read_snapshot(struct check *check)
+{
+	const struct conf *conf = check->ctl->conf;
+
+	check->snapshot = snapshot_new(conf->paths.state_dir, conf->relay.name);
+	if (check->snapshot == NULL) {
+		ctl_say("out of memory");
+		return CTL_SOFTWARE;
+	}
+	for (size_t i = 0; i < conf->relay.public_address_count; i++)
+		if (!snapshot_own_address(check->snapshot, &conf->relay.public_addresses[i]))
+			return CTL_SOFTWARE;
+	if (owner_snapshot_begin(
+		check->snapshot, conf->paths.state_dir, snapshot_clock_boot_ms()) != SNAPSHOT_OK) {
+		ctl_say("%s", snapshot_problem(check->snapshot));
+		return CTL_UNAVAILABLE;
+	}
+	const int code = read_row(check);
+	snapshot_end(check->snapshot);
+	return code;
+}
+
+/* --- what the DNS says
+ * ------------------------------------------------------------------------------- */
+
+static void
+on_gathered(struct mx_facts *facts, void *context)
+{
+	struct check *check = context;
+	const char *hop_problem = check->facts.next_hop_problem;
+
+	check->facts = *facts;
+	check->facts.problem = facts->problem != NULL ? strdup(facts->problem) : NULL;
+	check->facts.domain = check->domain;
+	check->facts.next_hop_problem = hop_problem;
+	check->answered = true;
+}
+
+/* Waits for the resolver, which answers everything by its deadline. */
+static void
+wait_for_answer(struct check *check, struct resolver *resolver)
+{
+	while (!check->answered) {
+		struct pollfd ready = {.fd = resolver_fd(resolver), .events = POLLIN};
+		int64_t wait = resolver_wait_ms(resolver, clock_ms());
+
+		if (wait < 0 || wait > 1000)
+			wait = 1000;
+		(void)poll(&ready, 1, (int)wait);
+		resolver_process(resolver, clock_ms());
+	}
+}
+
+static int
+read_dns(struct check *check)
+{
+	const struct resolver_setup setup = {.server = check->server};
+	const struct mx_gather_question question = {.domain = check->domain,
+	    .fresh = true,
+	    .sts = true,
+	    .deadline_ms = clock_ms() + DEADLINE_MS,
+	    .done = on_gathered,
+	    .context = check};
+	const char *problem;
+	struct resolver *resolver = resolver_new(&setup, &problem);
+
+	if (resolver == NULL) {
+		ctl_say("no DNS can be asked: %s", problem);
+		return CTL_UNAVAILABLE;
+	}
+	if (mx_gather_start(resolver, &question) == NULL) {
+		resolver_free(resolver);
+		ctl_say("out of memory");
+		return CTL_SOFTWARE;
+	}
+	wait_for_answer(check, resolver);
+	resolver_free(resolver);
+	if (check->facts.sts == MX_STS_POLICY)
+		check->facts.sts =
+		    mx_policy_fetch(check->domain, &check->policy, &check->facts.sts_problem);
+	return CTL_OK;
+}
+
+static void
+judge(struct check *check)
+{
+	const struct conf *conf = check->ctl->conf;
+
+	check->facts.policy = &check->policy;
+	check->facts.relays = check->fleet.relays;
+	check->facts.relay_count = check->fleet.count;
+	check->facts.own = conf->relay.public_addresses;
+	check->facts.own_count = conf->relay.public_address_count;
+	check->facts.next_hops = check->row.next_hops;
+	mx_judge(&check->facts, &check->verdict);
+}
+
+/* --- addresses that the customer should let pass
+ * ------------------------------------------------------ */
+
+/* Calls for each address of each relay that may hold this domain's mail, once. */
+static void
+each_relay_address(
+    struct check *check, void (*take)(const struct ip *address, void *context), void *context)
+{
+	const struct conf *conf = check->ctl->conf;
+	struct ip seen[256];
+	size_t count = 0;
+
+	for (size_t i = 0; i < check->fleet.count; i++) {
+		const struct mx_relay *relay = &check->fleet.relays[i];
+		const char *at = relay->permitted ? relay->addresses : "";
+		size_t own = relay->self && relay->permitted ? conf->relay.public_address_count : 0;
+
+		while (count < sizeof(seen) / sizeof(seen[0])) {
+			struct ip address;
+			size_t k = 0;
+
+			if (*(at += strspn(at, " ")) != '\0') {
+				const size_t length = strcspn(at, " ");
+
+				if (!ip_parse_bytes(at, length, &address))
+					address.family = 0;
+				at += length;
+			} else if (own > 0) {
+				address = conf->relay.public_addresses[--own];
+			} else {
+				break;
+			}
+			while (k < count && !ip_equal(&seen[k], &address))
+				k++;
+			if (k < count || address.family == 0)
+				continue;
+			seen[count++] = address;
+			take(&address, context);
+		}
+	}
+}
+
+static void
+add_address(const struct ip *address, void *context)
+{
+	char text[IP_TEXT_SIZE];
+
+	json_array_append_new(context, json_string(ip_format(address, text)));
+}
+
+static void
+add_spf_term(const struct ip *address, void *context)
+{
+	char text[IP_TEXT_SIZE], term[IP_TEXT_SIZE + 8];
+
+	snprintf(
+	    term, sizeof(term), "ip%u:%s", (unsigned)address->family, ip_format(address, text));
+	json_array_append_new(context, json_string(term));
+}
+
+/* --- the answer as JSON: what a person reads is made of it too
+ * ------------------------------------------ */
+
+static json_t *
+rows_json(const struct mx_row *rows, size_t count, const char *matches)
+{
+	json_t *array = json_array();
+
+	for (size_t i = 0; i < count; i++)
+		json_array_append_new(
+		    array, json_pack("{s:i, s:s, s:s, s:b}", "preference", (int)rows[i].preference,
+			       "host", rows[i].host, "role", mx_role_name(rows[i].role), matches,
+			       (int)rows[i].matches));
+	return array;
+}
+
+static json_t *
+findings_json(const struct mx_verdict *verdict)
+{
+	json_t *array = json_array();
+
+	for (size_t i = 0; i < verdict->finding_count; i++)
+		json_array_append_new(array, json_pack("{s:s, s:s, s:s}", "severity",
+						 mx_severity_name(verdict->findings[i].severity),
+						 "issue", mx_issue_name(verdict->findings[i].issue),
+						 "text", verdict->findings[i].text));
+	return array;
+}
+
+static json_t *
+zone_json(const struct check *check)
+{
+	char line[MX_LINE_SIZE];
+	json_t *array = json_array();
+
+	for (size_t i = 0; i < check->verdict.expected_count; i++)
+		json_array_append_new(array,
+		    json_string(mx_zone_line(check->domain, &check->verdict.expected[i], line)));
+	return array;
+}
+
+static const char *
+sts_name(const struct check *check)
+{
+	switch (check->facts.sts) {
+	case MX_STS_POLICY: return mta_sts_mode_name(check->policy.mode);
+	case MX_STS_ABSENT: return "absent";
+	case MX_STS_BROKEN: return "broken";
+	case MX_STS_NOT_ASKED:
+	case MX_STS_CANNOT_TELL: break;
+	}
+	return "unreadable";
+}
+
+static json_t *
+answer_json(struct check *check)
+{
+	static const char *const outcomes[] = {[MX_GOOD] = "good",
+	    [MX_FINDINGS] = "findings",
+	    [MX_OUTCOME_CANNOT_TELL] = "cannot-tell"};
+	static const char *const states[] = {[MX_STATE_UNKNOWN] = "unknown",
+	    [MX_STATE_NAMED] = "named",
+	    [MX_STATE_NOT_NAMED] = "not-named"};
+	const struct mx_verdict *verdict = &check->verdict;
+	json_t *addresses = json_array(), *spf = json_array();
+
+	each_relay_address(check, add_address, addresses);
+	each_relay_address(check, add_spf_term, spf);
+	return json_pack("{s:s, s:s, s:s, s:s, s:s, s:o, s:o, s:o, s:o, s:i, s:i, s:s, s:o, s:o}",
+	    "domain", check->domain, "row", check->owner, "relay", check->ctl->conf->relay.name,
+	    "outcome", outcomes[verdict->outcome], "relay_is", states[verdict->state], "findings",
+	    findings_json(verdict), "found",
+	    rows_json(verdict->found, verdict->found_count, "expected"), "expected",
+	    rows_json(verdict->expected, verdict->expected_count, "found"), "zone",
+	    zone_json(check), "answer_bytes", (int)verdict->found_size, "expected_bytes",
+	    (int)verdict->expected_size, "mta_sts", sts_name(check), "relay_addresses", addresses,
+	    "spf_terms", spf);
+}
+
+/* --- the answer for a person
+ * ------------------------------------------------------------------------------ */
+
+struct line { /* of both lists as one */
+	const struct mx_row *row;
+	char mark; /* as it should be, to be added (+), to be removed (-) */
+};
+
+static int
+compare_lines(const void *a, const void *b)
+{
+	const struct line *x = a, *y = b;
+
+	if (x->row->preference != y->row->preference)
+		return x->row->preference < y->row->preference ? -1 : 1;
+	const int order = strcmp(x->row->host, y->row->host);
+	return order != 0 ? order : x->mark - y->mark;
+}
+
+static void
+print_rows(const struct mx_verdict *verdict)
+{
+	struct line lines[MX_HOSTS_MOST + MX_ROWS_MOST];
+	size_t count = 0;
+
+	for (size_t i = 0; i < verdict->expected_count; i++)
+		lines[count++] =
+		    (struct line){&verdict->expected[i], verdict->expected[i].matches ? ' ' : '+'};
+	for (size_t i = 0; i < verdict->found_count; i++)
+		if (!verdict->found[i].matches)
+			lines[count++] = (struct line){&verdict->found[i], '-'};
+	qsort(lines, count, sizeof(lines[0]), compare_lines);
+	for (size_t i = 0; i < count; i++)
+		printf("  %c %5u %-40s %-24s %s\n", lines[i].mark,
+		    (unsigned)lines[i].row->preference,
+		    lines[i].row->host[0] != '\0' ? lines[i].row->host : "?",
+		    mx_role_name(lines[i].row->role),
+		    lines[i].mark == ' '   ? "as expected"
+		    : lines[i].mark == '+' ? "expected, not found"
+					   : "found, not expected");
+}
+
+static void
+print_array(const json_t *array, const char *before)
+{
+	const json_t *item;
+	size_t i;
+
+	json_array_foreach((json_t *)(uintptr_t)array, i, item)
+	{
+		printf("%s%s", before, json_string_value(item));
+	}
+}
+
+static void
+print_answer(const struct check *check, const json_t *answer)
+{
+	const struct mx_verdict *verdict = &check->verdict;
+
+	printf("%s: %s\n", check->domain,
+	    verdict->outcome == MX_GOOD       ? "the MX records are as they should be"
+	    : verdict->outcome == MX_FINDINGS ? "the MX records need a change"
+					      : "this cannot be told now");
+	if (verdict->found_count + verdict->expected_count > 0) {
+		printf("\nMX records (%zu bytes of DNS answer; + to add, - to remove):\n",
+		    verdict->found_size);
+		print_rows(verdict);
+	}
+	for (size_t i = 0; i < verdict->finding_count; i++)
+		printf("%s  %-11s %s: %s\n", i == 0 ? "\nFindings:\n" : "",
+		    mx_severity_name(verdict->findings[i].severity),
+		    mx_issue_name(verdict->findings[i].issue), verdict->findings[i].text);
+	printf("\nMTA-STS policy: %s\n", sts_name(check));
+	if (verdict->outcome == MX_FINDINGS && verdict->expected_count > 0) {
+		printf("\nLines for the zone, in place of all MX records of the name:\n");
+		print_array(json_object_get(answer, "zone"), "\n  ");
+		printf("\n");
+	}
+	printf("\nThe customer's server should exempt these relays from SPF, blocklists and "
+	       "greylisting:\n ");
+	print_array(json_object_get(answer, "relay_addresses"), " ");
+	printf("\nas terms of an SPF record:\n ");
+	print_array(json_object_get(answer, "spf_terms"), " ");
+	printf("\n");
+}
+
+static int
+exit_code(enum mx_outcome outcome)
+{
+	switch (outcome) {
+	case MX_GOOD: return CTL_OK;
+	case MX_FINDINGS: return EXIT_FINDINGS;
+	case MX_OUTCOME_CANNOT_TELL: break;
+	}
+	return CTL_TEMPFAIL;
+}
+
+static int
+answer(struct check *check)
+{
+	int code = read_snapshot(check);
+
+	if (code == CTL_OK)
+		code = read_dns(check);
+	if (code != CTL_OK)
+		return code;
+	judge(check);
+	json_t *object = answer_json(check);
+	if (object == NULL) {
+		ctl_say("%s: this cannot be shown", check->domain);
+		return CTL_SOFTWARE;
+	}
+	if (check->ctl->json) {
+		json_dumpf(object, stdout, JSON_COMPACT);
+		putchar('\n');
+	} else {
+		print_answer(check, object);
+	}
+	json_decref(object);
+	return exit_code(check->verdict.outcome);
+}
+
+static int
+mx_check(struct ctl *ctl, int argc, char **argv)
+{
+	struct check *check = calloc(1, sizeof(*check));
+	char **operands;
+	int count;
+
+	if (check == NULL)
+		return CTL_SOFTWARE;
+	check->ctl = ctl;
+	const struct ctl_option options[] = {
+	    {"server", "IP[@PORT]", "ask this DNS server; default: those of resolv.conf",
+		&check->server, NULL},
+	    {NULL, NULL, NULL, NULL, NULL},
+	};
+	const struct ctl_usage usage = {"mx check DOMAIN [--server IP[@PORT]]",
+	    "Reads a domain's MX records now and compares them with those that a cloud backup\n"
+	    "needs. Exit status: 0 as they should be, 1 findings, 75 it cannot be told now (DNS),\n"
+	    "69 this relay's snapshot cannot be read, 65 the domain is not authorised here.\n",
+	    options};
+	int code = ctl_options(ctl, &usage, argc, argv, &operands, &count);
+
+	if (code < 0 && count != 1)
+		code = ctl_wrong(&usage, "one domain is wanted");
+	if (code < 0 && !domain_normalise(operands[0], strlen(operands[0]), check->domain)) {
+		ctl_say("%s: that is no name of a mail domain", operands[0]);
+		code = CTL_DATA;
+	}
+	if (code < 0 && !ctl_need_conf(ctl))
+		code = CTL_CONFIG;
+	if (code < 0)
+		code = answer(check);
+	mx_fleet_free(&check->fleet);
+	snapshot_free(check->snapshot);
+	free((char *)(uintptr_t)check->facts.problem);
+	free(check);
+	return code;
+}
+
+int
+ctl_verb_mx(struct ctl *ctl, int argc, char **argv)
+{
+	static const struct ctl_verb verbs[] = {
+	    {"check", "compare a domain's MX records with those that it should have", mx_check},
+	    {NULL, NULL, NULL},
+	};
+
+	return ctl_sub_verb(ctl, "mx", verbs, argc, argv);
+}
