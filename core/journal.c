@@ -72,6 +72,7 @@ static const struct field fields[] = {
     OWN_FIELD(refusals, FIELD_COUNT),
     OWN_FIELD(first_refusal, FIELD_TIME),
     OWN_FIELD(last_refusal, FIELD_TIME),
+    OWN_FIELD(unknown_user, FIELD_COUNT),
 };
 #define FIELDS (sizeof(fields) / sizeof(fields[0]))
 

@@ -44,6 +44,7 @@ struct journal_row {
 	/* how refused so far: what mxhold-queued needs after a restart; not shipped */
 	uint32_t refusals;
 	int64_t first_refusal, last_refusal;
+	uint32_t unknown_user; /* 1: they said that there is no such user */
 };
 
 /*

@@ -1,0 +1,141 @@
+/*
+ * account: the messages and recipients in the queue, and what became of them. Pure but for malloc:
+ * events of the log, listings of the queue and the helper's acts in; rows of the journal, and
+ * events for the watch, out.
+ *
+ * Each recipient of ours gets one outcome. One that left without a line (it is missing from two
+ * listings in a row, though all of the log up to beyond the listing was read) is unaccounted. A
+ * line of a delivery that comes later still counts: it is the truth.
+ *
+ * All times are microseconds since the epoch, as the log or the caller gives them; nothing here
+ * relies on their running forwards.
+ */
+#ifndef MXHOLD_QUEUED_ACCOUNT_H
+#define MXHOLD_QUEUED_ACCOUNT_H
+
+#include "queued/census.h"
+#include "queued/events.h"
+#include "queued/maillog.h"
+#include "queued/refusal.h"
+#include "queued/rows.h"
+
+#define ACCOUNT_PENDING "pending/" /* note: a message whose recipients are not known yet */
+#define ACCOUNT_INTENT "intent/"   /* note: a message that is to be taken out, why and for whom */
+#define ACCOUNT_COALESCE 300000000 /* a row that only counts attempts is written so often */
+
+struct account;
+
+struct account_ports {
+	struct event_sink sink; /* members may be NULL */
+	enum rows_answer (*row)(void *context, const char *domain, struct row_facts *out);
+	/* One left without a line. May be NULL. */
+	void (*unaccounted)(void *context, const char *domain, const char *queue_id);
+	void *context;
+};
+
+struct account *account_new(const struct account_ports *ports); /* NULL: out of memory */
+void account_free(struct account *account);
+
+/* --- in ------------------------------------------------------------------------------------- */
+
+/* False: it cannot be told now whose mail this is (or out of memory): give it again later. */
+bool account_event(struct account *account, const struct maillog_event *event)
+    __attribute__((warn_unused_result));
+
+/* A listing begins: what becomes known from now on, it need not have. */
+void account_census_begin(struct account *account);
+void account_census_message(
+    struct account *account, const struct census_message *message, int64_t now);
+/*
+ * It is at its end, and all of the log up to beyond that was read. Not complete: it proves
+ * nothing. Returns how many messages it lacked that may still be found by the next one.
+ */
+size_t account_census_end(struct account *account, bool complete, int64_t now);
+
+/* --- restoring, before anything else comes in ---------------------------------------------------
+ */
+
+/* An open row of the spool, and its key there. Tells the sink `held`. */
+bool account_restore(struct account *account, const char *key, size_t key_length,
+    const struct journal_row *row) __attribute__((warn_unused_result));
+/* A note of ours, by its name. */
+bool account_restore_note(struct account *account, const char *name, const struct journal_row *row)
+    __attribute__((warn_unused_result));
+
+/* --- out: rows and notes -------------------------------------------------------------------------
+ */
+
+struct account_writer {
+	/* False: it could not be written; the rest is not tried. */
+	bool (*row)(void *context, const char *key, size_t key_length,
+	    const struct journal_row *row, bool final);
+	/* NULL row: the note is to be removed. */
+	bool (*note)(void *context, const char *name, const struct journal_row *row);
+	void *context;
+};
+/*
+ * Hands out what changed: first attempts, refusals, outcomes at once, the rest when it has waited
+ * for ACCOUNT_COALESCE (`all`: now), at most `most`. Then account_written() says whether it is on
+ * the disk; what is not comes again.
+ */
+bool account_write(struct account *account, int64_t now, bool all, size_t most,
+    const struct account_writer *writer) __attribute__((warn_unused_result));
+void account_written(struct account *account, bool committed);
+/* Is there something to be written at once? */
+bool account_is_dirty(const struct account *account);
+
+/* --- taking out --------------------------------------------------------------------------------
+ */
+
+enum account_fate { FATE_KEEP, FATE_REFUSED, FATE_EXPIRED };
+
+struct account_history { /* of one recipient that is held */
+	const char *domain;
+	const char *queue_id;
+	int64_t accepted_at;
+	struct refusal_history refusals;
+	int64_t taken; /* when a primary of the domain last took mail; 0: not known */
+};
+/*
+ * Finds messages of which each recipient that is left is due, and records the intent (a note, with
+ * the next write). Only what the last listing showed, with no recipient that is not ours, counts.
+ * At most `most`; returns how many.
+ */
+size_t account_find_due(struct account *account, size_t most,
+    enum account_fate (*judge)(void *context, const struct account_history *history),
+    void *context);
+/* An operator's: false: no such message, or out of memory. */
+bool account_intend(struct account *account, const char *queue_id, enum journal_outcome outcome,
+    const char *by) __attribute__((warn_unused_result));
+/* Intents that are on the disk and were not yet asked for; `ask` returning true marks them so. */
+void account_each_intent(struct account *account,
+    bool (*ask)(void *context, const char *queue_id, enum journal_outcome outcome, const char *by),
+    void *context);
+/* It stays after all, or was gone: the intent is forgotten. */
+void account_intent_drop(struct account *account, const char *queue_id);
+
+/* --- looking -------------------------------------------------------------------------------------
+ */
+
+struct account_domain {
+	const char *name;
+	uint64_t recipients, messages, bytes; /* a message counts once a domain */
+	int64_t oldest;                       /* 0: none */
+	int64_t last_sent;                    /* 0: not since it has mail here */
+};
+void account_each_domain(struct account *account,
+    bool (*visit)(const struct account_domain *domain, void *context), void *context);
+/* Each held recipient, of `domain` and `queue_id` where not NULL. */
+void account_each_held(struct account *account, const char *domain, const char *queue_id,
+    bool (*visit)(const struct journal_row *row, void *context), void *context);
+/* The message of a domain that arrived first. False: none. */
+bool account_oldest(const struct account *account, const char *domain, char out[JOURNAL_ID_SIZE]);
+
+struct account_counts {
+	uint64_t messages; /* known, other people's too */
+	uint64_t held;     /* recipients */
+	uint64_t unaccounted;
+};
+struct account_counts account_counts(const struct account *account);
+
+#endif

@@ -1,0 +1,255 @@
+/*
+ * account_due: which messages are to leave, and what is held, for those who look.
+ */
+#include "queued/account_inner.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* --- intents ------------------------------------------------------------------------------------
+ */
+
+static bool
+intend(
+    struct account *account, struct message *message, enum journal_outcome outcome, const char *by)
+{
+	if (message->intent_stage != INTENT_NONE ||
+	    !message_set_text(account, &message->intent_by, by))
+		return false;
+	message->intent = outcome;
+	message->intent_stage = INTENT_NEW;
+	message->intent_at = account->listing;
+	TAILQ_INSERT_TAIL(&account->intents, message, in_intents);
+	message_changed(account, message);
+	return true;
+}
+
+static bool
+has_held(const struct message *message)
+{
+	for (const struct recipient *one = message->recipients; one != NULL; one = one->next)
+		if (one->outcome == OUTCOME_HELD)
+			return true;
+	return false;
+}
+
+bool
+account_intend(
+    struct account *account, const char *queue_id, enum journal_outcome outcome, const char *by)
+{
+	struct message *message = message_find(account, queue_id);
+
+	if (message == NULL || message->gone || !has_held(message))
+		return false;
+	/* An operator's word comes before a judgement that was not yet carried out. */
+	if (message->intent_stage != INTENT_NONE)
+		account_intent_drop(account, queue_id);
+	return intend(account, message, outcome, by);
+}
+
+void
+account_intent_drop(struct account *account, const char *queue_id)
+{
+	struct message *message = message_find(account, queue_id);
+
+	if (message == NULL)
+		return;
+	message_intent_clear(account, message);
+	message_changed(account, message);
+}
+
+void
+account_each_intent(struct account *account,
+    bool (*ask)(void *context, const char *queue_id, enum journal_outcome outcome, const char *by),
+    void *context)
+{
+	struct message *one = TAILQ_FIRST(&account->intents), *next;
+
+	for (; one != NULL; one = next) {
+		next = TAILQ_NEXT(one, in_intents);
+		if (one->intent_stage != INTENT_KEPT)
+			continue;
+		one->intent_stage = INTENT_ASKED;
+		one->intent_at = account->listing;
+		/* The answer may come before `ask` returns, and clear the intent. */
+		if (!ask(context, one->queue_id, one->intent,
+			one->intent_by != NULL ? one->intent_by : "")) {
+			if (one->intent_stage == INTENT_ASKED)
+				one->intent_stage = INTENT_KEPT;
+			return;
+		}
+	}
+}
+
+/* --- what is due --------------------------------------------------------------------------------
+ */
+
+struct search {
+	struct account *account;
+	size_t most, found;
+	enum account_fate (*judge)(void *context, const struct account_history *history);
+	void *context;
+};
+
+static enum account_fate
+fate_of(const struct search *search, const struct recipient *recipient)
+{
+	const struct account_history history = {
+	    .domain = recipient->holding->name,
+	    .queue_id = recipient->message->queue_id,
+	    .accepted_at = recipient->message->accepted_at,
+	    .refusals = recipient->refusals,
+	    .taken = recipient->holding->last_sent,
+	};
+
+	return search->judge(search->context, &history);
+}
+
+/* Refused only when all that are left are: else the time is what takes it out. */
+static enum account_fate
+message_fate(const struct search *search, const struct message *message)
+{
+	enum account_fate all = FATE_KEEP;
+	size_t open = 0;
+
+	for (const struct recipient *one = message->recipients; one != NULL; one = one->next) {
+		if (one->outcome != OUTCOME_HELD)
+			continue;
+		const enum account_fate fate = fate_of(search, one);
+		if (fate == FATE_KEEP)
+			return FATE_KEEP;
+		all = open++ == 0 || fate == FATE_EXPIRED ? fate : all;
+	}
+	return open > 0 && open == message->listed ? all : FATE_KEEP;
+}
+
+static void
+search_message(struct keyed_node *node, void *context)
+{
+	struct search *search = context;
+	struct message *message = KEYED_OWNER(node, struct message, node);
+
+	if (search->found >= search->most || message->gone || message->on_hold ||
+	    message->intent_stage != INTENT_NONE || message->recipients == NULL ||
+	    message->seen_at == 0 || message->seen_at < search->account->complete)
+		return;
+	const enum account_fate fate = message_fate(search, message);
+	if (fate == FATE_KEEP)
+		return;
+	const enum journal_outcome outcome =
+	    fate == FATE_REFUSED ? OUTCOME_REFUSED : OUTCOME_EXPIRED;
+	if (intend(search->account, message, outcome, ""))
+		search->found++;
+}
+
+size_t
+account_find_due(struct account *account, size_t most,
+    enum account_fate (*judge)(void *context, const struct account_history *history), void *context)
+{
+	struct search search = {
+	    .account = account, .most = most, .judge = judge, .context = context};
+
+	if (account->complete > 0)
+		keyed_each(&account->messages, search_message, &search);
+	return search.found;
+}
+
+/* --- looking -------------------------------------------------------------------------------------
+ */
+
+static const struct recipient *
+oldest_of(const struct holding *holding)
+{
+	const struct recipient *oldest = NULL, *one;
+
+	TAILQ_FOREACH(one, &holding->held, in_holding)
+	{
+		if (oldest == NULL || one->message->accepted_at < oldest->message->accepted_at)
+			oldest = one;
+	}
+	return oldest;
+}
+
+struct look {
+	bool (*domain)(const struct account_domain *domain, void *context);
+	bool (*row)(const struct journal_row *row, void *context);
+	const char *queue_id;
+	void *context;
+	bool stopped;
+};
+
+static void
+look_domain(struct keyed_node *node, void *context)
+{
+	struct look *look = context;
+	const struct holding *holding = KEYED_OWNER(node, struct holding, node);
+	const struct recipient *oldest = oldest_of(holding);
+	const struct account_domain domain = {
+	    .name = holding->name,
+	    .recipients = holding->recipients,
+	    .messages = holding->messages,
+	    .bytes = holding->bytes,
+	    .oldest = oldest != NULL ? oldest->message->accepted_at : 0,
+	    .last_sent = holding->last_sent,
+	};
+
+	if (!look->stopped && oldest != NULL)
+		look->stopped = !look->domain(&domain, look->context);
+}
+
+void
+account_each_domain(struct account *account,
+    bool (*visit)(const struct account_domain *domain, void *context), void *context)
+{
+	struct look look = {.domain = visit, .context = context};
+
+	keyed_each(&account->holdings, look_domain, &look);
+}
+
+static void
+look_holding(struct keyed_node *node, void *context)
+{
+	struct look *look = context;
+	const struct holding *holding = KEYED_OWNER(node, struct holding, node);
+	const struct recipient *one;
+	struct journal_row row;
+
+	TAILQ_FOREACH(one, &holding->held, in_holding)
+	{
+		if (look->stopped)
+			return;
+		if (look->queue_id != NULL && strcmp(one->message->queue_id, look->queue_id) != 0)
+			continue;
+		recipient_row(one, &row);
+		look->stopped = !look->row(&row, look->context);
+	}
+}
+
+void
+account_each_held(struct account *account, const char *domain, const char *queue_id,
+    bool (*visit)(const struct journal_row *row, void *context), void *context)
+{
+	struct look look = {.row = visit, .queue_id = queue_id, .context = context};
+
+	if (domain == NULL) {
+		keyed_each(&account->holdings, look_holding, &look);
+		return;
+	}
+	struct keyed_node *found = keyed_find(&account->holdings, domain, strlen(domain));
+	if (found != NULL)
+		look_holding(found, &look);
+}
+
+bool
+account_oldest(const struct account *account, const char *domain, char out[JOURNAL_ID_SIZE])
+{
+	const struct keyed_node *found = keyed_find(&account->holdings, domain, strlen(domain));
+	const struct recipient *oldest =
+	    found != NULL ? oldest_of(KEYED_OWNER(found, struct holding, node)) : NULL;
+
+	out[0] = '\0';
+	if (oldest == NULL)
+		return false;
+	snprintf(out, JOURNAL_ID_SIZE, "%s", oldest->message->queue_id);
+	return true;
+}

@@ -1,0 +1,122 @@
+/*
+ * account_inner: what the files of account share. Not for others.
+ *
+ * A message is known from its first line, or from a listing. Its recipients are known from their
+ * first delivery line, or from a listing; recipients of other people's domains are not kept. A
+ * recipient that was settled stays with its message until that is gone, so that it is settled once.
+ */
+#ifndef MXHOLD_QUEUED_ACCOUNT_INNER_H
+#define MXHOLD_QUEUED_ACCOUNT_INNER_H
+
+#include "queued/account.h"
+#include "queued/keyed.h"
+#include "queued/words.h"
+
+#include <sys/queue.h>
+
+enum waiting { WAITING_NOT, WAITING_LAZY, WAITING_URGENT, WAITING_WRITTEN };
+
+struct recipient {
+	struct recipient *next; /* of the same message */
+	struct message *message;
+	struct holding *holding;
+	TAILQ_ENTRY(recipient) in_holding; /* while it is held */
+	TAILQ_ENTRY(recipient) in_waiting; /* while its row is to be written */
+	enum waiting waiting;
+	int64_t waiting_since;
+	const char *text, *primary, *reply, *by; /* words */
+	int64_t first_attempt, last_attempt, outcome_at;
+	struct refusal_history refusals;
+	uint32_t attempts;
+	enum journal_outcome outcome;
+	unsigned known_at, seen_at; /* listings */
+	unsigned absent;
+	char code[16];
+};
+TAILQ_HEAD(recipients, recipient);
+
+enum intent_stage { INTENT_NONE, INTENT_NEW, INTENT_KEPT, INTENT_ASKED };
+
+struct message {
+	struct keyed_node node;
+	TAILQ_ENTRY(message) in_changed;
+	bool changed; /* it is in account->changed or account->written */
+	struct recipient *recipients;
+	int64_t accepted_at;
+	uint64_t size;
+	const char *sender, *client; /* words */
+	unsigned known_at, seen_at;  /* listings */
+	unsigned absent;
+	size_t listed; /* recipients left by the listing seen_at, less those settled since */
+	bool on_hold;  /* by postsuper -h: an operator wants it to stay */
+	bool gone;     /* has left, goes from memory when its rows are written */
+	bool other;    /* has recipients that are not ours */
+	/* intent_at: the listing during which the helper was asked */
+	bool noted, noting, stale; /* the note `pending`: on the disk, being written, outdated */
+	enum intent_stage intent_stage;
+	enum journal_outcome intent;
+	const char *intent_by; /* words */
+	unsigned intent_at;    /* listing */
+	bool intent_noted, intent_noting;
+	TAILQ_ENTRY(message) in_intents; /* while there is an intent */
+	char queue_id[JOURNAL_ID_SIZE];
+};
+TAILQ_HEAD(messages, message);
+
+struct holding { /* a domain that messages here have recipients in */
+	struct keyed_node node;
+	struct recipients held;
+	size_t references; /* recipients, settled ones too */
+	uint64_t recipients, messages, bytes;
+	int64_t last_sent;
+	char name[];
+};
+
+struct departed { /* it left while a listing runs, which may still show it */
+	struct keyed_node node;
+	char queue_id[JOURNAL_ID_SIZE];
+};
+
+struct account {
+	struct account_ports ports;
+	struct keyed messages, holdings, departed;
+	struct words words;
+	struct recipients urgent, lazy, written_rows;
+	struct messages changed, written, intents;
+	unsigned listing;  /* number of the last one that began */
+	unsigned complete; /* number of the last one that was complete */
+	bool listing_runs;
+	uint64_t held, unaccounted;
+};
+
+/* --- account_parts.c
+ * ------------------------------------------------------------------------------ */
+
+struct message *message_find(const struct account *account, const char *queue_id);
+struct message *message_make(struct account *account, const char *queue_id, int64_t at);
+void message_free(struct account *account, struct message *message);
+void message_changed(struct account *account, struct message *message);
+/* It has left: what it still has to write is written, then it goes. */
+void message_gone(struct account *account, struct message *message);
+bool message_set_text(struct account *account, const char **place, const char *text);
+void message_resize(struct message *message, uint64_t size);
+void message_intent_clear(struct account *account, struct message *message);
+
+struct recipient *recipient_find(const struct message *message, const char *text);
+/* `domain` in normal form; counts it as held. */
+struct recipient *recipient_make(
+    struct account *account, struct message *message, const char *text, const char *domain);
+void recipient_waits(
+    struct account *account, struct recipient *recipient, enum waiting waiting, int64_t now);
+/* Its outcome; tells the watch, where it was held before. */
+void recipient_settle(struct account *account, struct recipient *recipient,
+    enum journal_outcome outcome, const char *by, int64_t at);
+void recipient_tell_held(struct account *account, const struct recipient *recipient);
+void recipient_row(const struct recipient *recipient, struct journal_row *out);
+void message_row(const struct message *message, struct journal_row *out);
+
+/* Whose is it? `domain`: its normal form, where there is one. */
+enum rows_answer account_whose(
+    struct account *account, const char *address, size_t length, char domain[DOMAIN_SIZE]);
+
+#endif

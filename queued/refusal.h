@@ -1,0 +1,48 @@
+/*
+ * refusal: when has a primary refused a recipient for good? Pure.
+ *
+ * A refusal alone is not believed: a primary that was rebuilt with an empty user table says "no
+ * such user" to everyone. It counts when it was repeated over a time, and when the primary took
+ * other mail of the same domain after the last one.
+ */
+#ifndef MXHOLD_QUEUED_REFUSAL_H
+#define MXHOLD_QUEUED_REFUSAL_H
+
+#include "core/conf.h"
+#include "queued/maillog.h"
+
+enum refusal_kind { REFUSAL_OTHER, REFUSAL_UNKNOWN_USER };
+
+/*
+ * What a 5xx says: no such user (5.1.1, 5.1.10, or, in reply to RCPT TO, words that known servers
+ * use for it), or anything else. What stands in <> is an address, and not the server's words.
+ */
+enum refusal_kind refusal_kind(
+    enum maillog_stage stage, unsigned code, const char *enhanced, const char *reply);
+
+/* Refusals of one recipient, all of one kind, with none of another answer between them. */
+struct refusal_history {
+	enum refusal_kind kind;
+	uint32_t count;
+	int64_t first, last; /* microseconds */
+};
+
+/*
+ * Takes in one answer of the primary. A 5xx at the greeting speaks of the relay and not of the
+ * recipient: no change. A 4xx to the recipient or the message, and a refusal of another kind,
+ * begin anew; times that run backwards do too.
+ */
+void refusal_note(struct refusal_history *history, const struct maillog_event *event);
+
+struct refusal_limits {
+	bool keep; /* never take out */
+	uint32_t unknown_user_tries, other_tries;
+	int64_t unknown_user_seconds, other_seconds; /* from the first to the last, at least */
+};
+struct refusal_limits refusal_limits(const struct conf *conf, bool keep);
+
+/* Is it refused for good? `taken`: when the primary last took mail of the domain, 0: not known. */
+bool refusal_is_final(const struct refusal_history *history, const struct refusal_limits *limits,
+    int64_t taken) __attribute__((warn_unused_result));
+
+#endif
