@@ -1,0 +1,28 @@
+/*
+ * postfix: what mxhold-queued has to know of the Postfix it watches: where its commands are, and by
+ * which name, addresses and protocols the transport `mxhold` delivers. Asks postconf(1), with a
+ * deadline; to be called at the start only.
+ */
+#ifndef MXHOLD_QUEUED_POSTFIX_H
+#define MXHOLD_QUEUED_POSTFIX_H
+
+#include "queued/probe.h"
+
+#include <limits.h>
+#include <sys/types.h>
+
+struct postfix_settings {
+	char postqueue[PATH_MAX];
+	struct probe_sender sender; /* HELO name, addresses to bind to */
+	bool use4, use6;            /* inet_protocols */
+};
+
+/*
+ * False: postconf could not be asked or knows no such directory; it was logged, and *out holds
+ * what is likely (`host`: this relay's name, for HELO).
+ */
+bool postfix_read(const char *config_dir, const char *host, struct postfix_settings *out);
+/* The group that may talk to Postfix's sockets (that of the setgid postqueue); (gid_t)-1: none. */
+gid_t postfix_group(const char *postqueue);
+
+#endif

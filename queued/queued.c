@@ -1,0 +1,205 @@
+/*
+ * queued: see queued.h. In: the configuration (core/service), signals (core/supervise). Out: the
+ * socket `queued` below [paths] socket_dir, by which the parent asks whether the child lives, and
+ * the folders of state and spool below STATE_DIR, which only root can make there.
+ */
+#include "queued/queued.h"
+
+#include "core/listener.h"
+#include "core/log.h"
+#include "core/supervise.h"
+#include "queued/postfix.h"
+#include "queued/serve.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+struct queued {
+	struct service *service;
+	struct listener listener;
+};
+
+/* --- STATE_DIR
+ * -------------------------------------------------------------------------------------- */
+
+static bool
+failed(const char *step, const char *path)
+{
+	log_event(LOG_ERR, "state-dir-failed", kv("step", step), kv("path", path),
+	    kv("error", strerror(errno)));
+	return false;
+}
+
+/* STATE_DIR/NAME, a folder of [users] queued. As root in a folder of another: no link is followed.
+ */
+static bool
+make_folder(int directory, const char *name, const struct daemon_identity *identity)
+{
+	int fd;
+	bool good;
+
+	if (mkdirat(directory, name, 0750) != 0 && errno != EEXIST)
+		return failed("mkdir", name);
+	if (!identity->change)
+		return true;
+	fd = openat(directory, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0)
+		return failed("open", name);
+	good = (fchown(fd, identity->uid, identity->gid) == 0 && fchmod(fd, 0750) == 0) ||
+	       failed("chown", name);
+	close(fd);
+	return good;
+}
+
+static bool
+make_folders(const struct service *service)
+{
+	const char *path = service->conf->paths.state_dir;
+	int directory;
+	bool good;
+
+	if (mkdir(path, 0750) != 0 && errno != EEXIST)
+		return failed("mkdir", path);
+	directory = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (directory < 0)
+		return failed("open", path);
+	good = make_folder(directory, "state", &service->identity) &&
+	       make_folder(directory, "spool", &service->identity);
+	close(directory);
+	return good;
+}
+
+/* --- groups
+ * ----------------------------------------------------------------------------------------- */
+
+static void
+join_group(struct daemon_identity *identity, gid_t group)
+{
+	if (group == (gid_t)-1 || group == 0 || identity->also_count == DAEMON_ALSO)
+		return;
+	for (size_t i = 0; i < identity->also_count; i++) {
+		if (identity->also[i] == group)
+			return;
+	}
+	identity->also[identity->also_count++] = group;
+}
+
+/*
+ * What the child needs beside its own: the group of the log, to read it, and that of Postfix's
+ * setgid commands, which lends no rights to a process without new privileges.
+ */
+static void
+join_groups(struct service *service)
+{
+	struct daemon_identity *identity = &service->identity;
+	struct postfix_settings postfix;
+	struct stat log;
+
+	if (!identity->change)
+		return;
+	identity->also_count = 0;
+	if (stat(service->conf->paths.maillog, &log) == 0 && (log.st_mode & S_IRGRP) != 0)
+		join_group(identity, log.st_gid);
+	(void)postfix_read(service->conf->paths.postfix_config_dir, "localhost", &postfix);
+	join_group(identity, postfix_group(postfix.postqueue));
+}
+
+/* --- what the parent does for core/supervise
+ * --------------------------------------------------------- */
+
+static bool
+queued_publish(void *context)
+{
+	struct queued *queued = context;
+	struct listener made;
+
+	if (!make_folders(queued->service) || !listener_open(&made, queued->service->socket_dir,
+						  "queued", queued->service->identity.socket_gid))
+		return false;
+	join_groups(queued->service);
+	listener_close(&queued->listener);
+	queued->listener = made;
+	return true;
+}
+
+static int
+queued_serve(void *context)
+{
+	const struct queued *queued = context;
+	const struct serve_setup setup = {.conf = queued->service->conf,
+	    .group = queued->service->identity.change ? queued->service->identity.gid : (gid_t)-1,
+	    .alive_fd = queued->listener.fd};
+
+	return serve_run(&setup);
+}
+
+static enum supervise_reply
+judge_alive(const char *reply, size_t length)
+{
+	static const char expected[] = "alive\n";
+	size_t whole = strlen(expected);
+
+	if (length > whole || memcmp(reply, expected, length) != 0)
+		return SUPERVISE_REPLY_BAD;
+	return length == whole ? SUPERVISE_REPLY_GOOD : SUPERVISE_REPLY_MORE;
+}
+
+static enum supervise_answer
+queued_probe(void *context, int hang_ms, int wake_fd)
+{
+	const struct queued *queued = context;
+	const struct supervise_question question = {
+	    .path = queued->listener.path, .bytes = "?\n", .length = 2, .judge = judge_alive};
+	enum supervise_answer answer = supervise_ask(&question, hang_ms, wake_fd);
+
+	/* Somebody else answered: a newer instance, which will tell us to end. */
+	if (answer != SUPERVISE_UNREACHABLE && listener_look(&queued->listener) == LISTENER_OTHERS)
+		return SUPERVISE_CANNOT_TELL;
+	if (answer == SUPERVISE_UNREACHABLE && !listener_directory(queued->service->socket_dir))
+		return SUPERVISE_CANNOT_TELL;
+	return answer;
+}
+
+static bool
+queued_reload(void *context)
+{
+	const struct queued *queued = context;
+
+	if (!service_reload(queued->service))
+		return false;
+	join_groups(queued->service);
+	return true;
+}
+
+static void
+queued_cleanup(void *context)
+{
+	const struct queued *queued = context;
+
+	listener_remove(&queued->listener);
+}
+
+int
+queued_run(struct service *service)
+{
+	struct queued queued = {.service = service, .listener = {.fd = -1}};
+	const struct supervise supervise = {
+	    .name = service->about->daemon.name,
+	    .pid_path = service->pid_path,
+	    .identity = &service->identity,
+	    .publish = queued_publish,
+	    .serve = queued_serve,
+	    .probe = queued_probe,
+	    .reload = queued_reload,
+	    .cleanup = queued_cleanup,
+	    .context = &queued,
+	    .probe_interval_ms = 1000,
+	    .hang_ms = 10000,
+	    .drain_ms = 10000,
+	};
+
+	return supervise_run(&supervise);
+}

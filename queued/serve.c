@@ -1,0 +1,818 @@
+/*
+ * serve: see serve.h. It lives from the start, and works from when it has the stores: only one
+ * process may write state and spool, so a new one waits until the one before has ended.
+ *
+ * Every callback begins with serve_enter() (time) and ends with serve_leave() (no transaction of
+ * the snapshot is kept, the state is committed, the watch's next wake-up is set).
+ */
+#include "queued/serve.h"
+
+#include "core/decide.h"
+#include "core/log.h"
+#include "core/resolver.h"
+#include "core/snapshot.h"
+#include "core/spool.h"
+#include "core/supervise.h"
+#include "queued/collector.h"
+#include "queued/flush.h"
+#include "queued/postfix.h"
+#include "queued/watch.h"
+
+#include <event2/buffer.h>
+#include <event2/bufferevent.h>
+#include <event2/event.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sysexits.h>
+#include <time.h>
+#include <unistd.h>
+
+#define RETRY_MS 200       /* how often stores that are not ours yet are tried */
+#define TELL_MS 10000      /* how often that is said */
+#define HEARTBEAT_MS 1000  /* the snapshot is looked at so often */
+#define RESOLVE_MS 10000   /* deadline of a question to the DNS */
+#define ALIVE_TIMEOUT_S 10 /* who asks whether we live says so within this */
+#define SPOOL_DEFAULT 4294967296u
+
+struct serve_probe {
+	struct serve *serve;
+	struct serve_probe *next, **place;
+	struct probe *probe;
+	uint64_t id;
+};
+
+struct serve {
+	const struct serve_setup *setup;
+	const struct conf *conf;
+	struct event_base *base;
+	struct event *on_term, *on_alive, *on_tick, *on_retry, *on_heartbeat, *on_resolver;
+	struct queued_time now;
+	unsigned depth; /* of serve_enter: callbacks within callbacks */
+	/* stores */
+	struct snapshot *snapshot;
+	bool snapshot_open, snapshot_bad;
+	uint64_t serial;
+	struct state_writer *state;
+	bool state_open, state_lost;
+	struct spool_writer *spool;
+	int64_t tell_ms;
+	/* parts */
+	struct postfix_settings postfix;
+	struct resolver *resolver;
+	struct prober *prober;
+	struct serve_probe *probes;
+	struct flush *flush;
+	struct watch *watch;
+	struct event_sink watch_sink;
+	struct collector *collector;
+};
+
+static struct queued_time
+clock_now(void)
+{
+	struct timespec boot, wall;
+
+	clock_gettime(CLOCK_BOOTTIME, &boot);
+	clock_gettime(CLOCK_REALTIME, &wall);
+	return (struct queued_time){
+	    .ms = (int64_t)boot.tv_sec * 1000 + boot.tv_nsec / 1000000, .wall = wall.tv_sec};
+}
+
+static void
+set_timer(struct event *timer, int64_t ms)
+{
+	struct timeval wait = {.tv_sec = ms / 1000, .tv_usec = ms % 1000 * 1000};
+
+	(void)evtimer_add(timer, &wait);
+}
+
+/* --- the frame of every callback
+ * --------------------------------------------------------------------- */
+
+static void
+serve_enter(struct serve *serve)
+{
+	if (serve->depth++ > 0)
+		return;
+	serve->now = clock_now();
+	if (serve->watch != NULL)
+		watch_set_time(serve->watch, serve->now);
+}
+
+static void
+state_fail(struct serve *serve)
+{
+	log_event(LOG_ERR, "state-unusable", kv("state_dir", serve->conf->paths.state_dir),
+	    kv("cure", "it is opened anew; see that there is room on the disk"));
+	if (serve->state_open)
+		state_write_abort(serve->state);
+	state_writer_close(serve->state);
+	serve->state = NULL;
+	serve->state_open = false;
+	serve->state_lost = true;
+}
+
+static void
+wait_for_resolver(struct serve *serve)
+{
+	int64_t wait = resolver_wait_ms(serve->resolver, serve->now.ms);
+	struct timeval limit = {.tv_sec = wait / 1000, .tv_usec = wait % 1000 * 1000};
+
+	(void)event_add(serve->on_resolver, wait >= 0 ? &limit : NULL);
+}
+
+static void
+serve_leave(struct serve *serve)
+{
+	int64_t next, wait;
+
+	if (serve->depth > 1) {
+		serve->depth--;
+		return;
+	}
+	if (serve->watch != NULL) {
+		next = watch_tick(serve->watch, serve->now);
+		wait = next > serve->now.ms ? next - serve->now.ms : 0;
+		set_timer(serve->on_tick, wait < HEARTBEAT_MS ? wait : HEARTBEAT_MS);
+		wait_for_resolver(serve);
+	}
+	if (serve->state_open && state_write_commit(serve->state) != STATE_OK) {
+		serve->state_open = false;
+		state_fail(serve);
+	}
+	serve->state_open = false;
+	if (serve->snapshot_open)
+		snapshot_end(serve->snapshot);
+	serve->snapshot_open = false;
+	serve->snapshot_bad = false;
+	serve->depth--;
+}
+
+/* --- the snapshot
+ * ------------------------------------------------------------------------------------ */
+
+static bool
+need_snapshot(struct serve *serve)
+{
+	if (!serve->snapshot_open && !serve->snapshot_bad) {
+		serve->snapshot_open =
+		    snapshot_begin(serve->snapshot, serve->now.ms) == SNAPSHOT_OK;
+		serve->snapshot_bad = !serve->snapshot_open;
+	}
+	return serve->snapshot_open;
+}
+
+static void
+fill_row(const struct serve *serve, const struct domain_record *record,
+    const struct customer_record *customer, struct watch_row *out)
+{
+	struct limits limits = decide_limits(record, customer);
+	const struct conf *conf = serve->conf;
+	int64_t most = conf->relay.queue_lifetime;
+	int64_t preset = conf->queue.retention > 0 ? conf->queue.retention : most;
+
+	(void)snprintf(out->next_hops, sizeof(out->next_hops), "%s", record->next_hops);
+	out->tls_required = record->tls_required;
+	out->hold_until = record->hold_until;
+	(void)snprintf(out->hold_reason, sizeof(out->hold_reason), "%s", record->hold_reason);
+	(void)snprintf(
+	    out->pin_certificate, sizeof(out->pin_certificate), "%s", record->pin_certificate);
+	(void)snprintf(out->pin_banner, sizeof(out->pin_banner), "%s", record->pin_banner);
+	out->quota_messages = limits.quota_messages != 0 ? limits.quota_messages
+							 : (uint64_t)conf->queue.quota_messages;
+	out->quota_bytes =
+	    limits.quota_bytes != 0 ? limits.quota_bytes : (uint64_t)conf->queue.quota_bytes;
+	out->retention = limits.retention != 0 ? (int64_t)limits.retention : preset;
+	if (out->retention > most)
+		out->retention = most;
+	out->wants_state = limits.when_primary_up == PRIMARY_UP_DEFER;
+}
+
+static enum watch_row_result
+port_row(void *context, const char *domain, struct watch_row *out)
+{
+	struct serve *serve = context;
+	struct domain_record record;
+	struct customer_record customer;
+	enum snapshot_result result;
+	const char *owner;
+
+	if (!need_snapshot(serve))
+		return WATCH_ROW_CANNOT_TELL;
+	result = snapshot_domain_for(serve->snapshot, domain, &record, &owner);
+	if (result == SNAPSHOT_NOT_FOUND)
+		return WATCH_ROW_NONE;
+	if (result != SNAPSHOT_OK)
+		return WATCH_ROW_CANNOT_TELL;
+	result = snapshot_customer(serve->snapshot, record.customer, &customer);
+	if (result == SNAPSHOT_NOT_FOUND)
+		memset(&customer, 0, sizeof(customer));
+	else if (result != SNAPSHOT_OK)
+		return WATCH_ROW_CANNOT_TELL;
+	(void)snprintf(out->owner, sizeof(out->owner), "%s", owner);
+	fill_row(serve, &record, &customer, out);
+	return WATCH_ROW_FOUND;
+}
+
+static const struct fleet *
+port_fleet(void *context)
+{
+	struct serve *serve = context;
+
+	return need_snapshot(serve) ? snapshot_fleet(serve->snapshot) : NULL;
+}
+
+/* --- the state
+ * --------------------------------------------------------------------------------------- */
+
+static bool
+need_state(struct serve *serve)
+{
+	if (serve->state == NULL)
+		return false;
+	if (!serve->state_open && state_write_begin(serve->state) != STATE_OK) {
+		state_fail(serve);
+		return false;
+	}
+	serve->state_open = true;
+	return true;
+}
+
+static bool
+is_empty(const struct state_domain *record)
+{
+	return record->counted_at == 0 && record->primary_at == 0 && record->hold == HOLD_NONE &&
+	       record->mx == MX_STATE_UNKNOWN;
+}
+
+/* The MX fact in a record is not the watch's: it stays. */
+static void
+port_put_state(void *context, const char *name, const struct state_domain *record)
+{
+	struct serve *serve = context;
+	struct state_domain before, after = *record;
+	enum state_result result;
+
+	if (!need_state(serve))
+		return;
+	result = state_write_get(serve->state, name, &before);
+	if (result == STATE_OK) {
+		after.mx = before.mx;
+		after.mx_at = before.mx_at;
+	}
+	if (!is_empty(&after))
+		result = state_write_put(serve->state, name, &after);
+	else if (result == STATE_OK)
+		result = state_write_delete(serve->state, name);
+	if (result == STATE_UNUSABLE)
+		state_fail(serve);
+}
+
+/* --- DNS
+ * --------------------------------------------------------------------------------------------- */
+
+static void
+resolver_answered(const struct resolver_answer *answer, void *context)
+{
+	struct serve *serve = context;
+	struct dns_record records[RESOLVER_RECORDS_MAX];
+	const struct route_answer told = {.outcome = answer->outcome,
+	    .ttl = answer->ttl,
+	    .records = records,
+	    .count = answer->count};
+
+	for (size_t i = 0; i < answer->count; i++)
+		records[i] = answer->records[i].dns;
+	watch_resolved(serve->watch, answer->name, answer->type, &told, serve->now);
+}
+
+static bool
+port_resolve(void *context, const char *name, enum resolver_type type)
+{
+	struct serve *serve = context;
+
+	return resolver_ask(serve->resolver, name, type, false, serve->now.ms + RESOLVE_MS,
+		   resolver_answered, serve) != NULL;
+}
+
+static void
+on_resolver(evutil_socket_t fd, short what, void *context)
+{
+	struct serve *serve = context;
+
+	(void)fd;
+	(void)what;
+	serve_enter(serve);
+	resolver_process(serve->resolver, serve->now.ms);
+	serve_leave(serve);
+}
+
+/* --- probes
+ * ------------------------------------------------------------------------------------------ */
+
+static void
+probe_forget(struct serve_probe *probe)
+{
+	*probe->place = probe->next;
+	if (probe->next != NULL)
+		probe->next->place = probe->place;
+	free(probe);
+}
+
+static void
+probe_answered(const struct probe_finding *finding, void *context)
+{
+	struct serve_probe *probe = context;
+	struct serve *serve = probe->serve;
+	uint64_t id = probe->id;
+
+	probe_forget(probe);
+	serve_enter(serve);
+	watch_probed(serve->watch, id, finding, serve->now);
+	serve_leave(serve);
+}
+
+static bool
+port_probe(void *context, uint64_t id, const struct probe_target *target)
+{
+	struct serve *serve = context;
+	struct serve_probe *probe = calloc(1, sizeof(*probe));
+
+	if (probe == NULL)
+		return false;
+	probe->serve = serve;
+	probe->id = id;
+	probe->next = serve->probes;
+	probe->place = &serve->probes;
+	probe->probe = probe_start(serve->prober, target, probe_answered, probe);
+	if (probe->probe == NULL) {
+		free(probe);
+		return false;
+	}
+	if (probe->next != NULL)
+		probe->next->place = &probe->next;
+	serve->probes = probe;
+	return true;
+}
+
+/* --- postqueue, alerts, the rest
+ * --------------------------------------------------------------------- */
+
+static void
+port_flush_domain(void *context, const char *domain, uint64_t messages)
+{
+	struct serve *serve = context;
+
+	log_event(
+	    LOG_INFO, "flush", kv("domain", domain), kv_number("messages", (long long)messages));
+	flush_domain(serve->flush, domain, messages);
+}
+
+static void
+port_flush_id(void *context, const char *queue_id)
+{
+	struct serve *serve = context;
+
+	flush_id(serve->flush, queue_id);
+}
+
+static const char *
+alert_name(enum alert_kind kind)
+{
+	static const char *const names[ALERT_KINDS] = {
+	    [ALERT_OUTAGE] = "outage",
+	    [ALERT_RETENTION] = "retention",
+	    [ALERT_BREAKER] = "breaker",
+	    [ALERT_WRONG_HOST] = "wrong-host",
+	    [ALERT_QUOTA] = "quota",
+	    [ALERT_UNACCOUNTED] = "unaccounted",
+	    [ALERT_MX] = "mx",
+	    [ALERT_SPOOL] = "spool",
+	};
+
+	return names[kind];
+}
+
+static void
+port_raise(void *context, const struct alert *alert)
+{
+	(void)context;
+	log_event(LOG_WARNING, "alert", kv("kind", alert_name(alert->kind)),
+	    kv("domain", alert->domain), kv_number("level", alert->level), kv("text", alert->text));
+}
+
+static void
+port_end(void *context, enum alert_kind kind, const char *domain)
+{
+	(void)context;
+	log_event(LOG_NOTICE, "alert-ended", kv("kind", alert_name(kind)), kv("domain", domain));
+}
+
+static void
+port_changed(void *context, const char *domain)
+{
+	struct serve *serve = context;
+	struct watch_view view;
+
+	if (watch_look(serve->watch, domain, &view))
+		log_event(LOG_INFO, "primary", kv("domain", domain),
+		    kv("state", primary_state_name(view.state.primary)),
+		    kv("reason", view.state.primary_reason));
+}
+
+static double
+port_random(void *context)
+{
+	(void)context;
+	return (double)random() / ((double)RAND_MAX + 1);
+}
+
+/* --- the collector
+ * ----------------------------------------------------------------------------------- */
+
+static void
+sink_held(void *context, const struct event_held *event)
+{
+	struct serve *serve = context;
+
+	serve_enter(serve);
+	serve->watch_sink.held(serve->watch_sink.context, event);
+	serve_leave(serve);
+}
+
+static void
+sink_left(void *context, const struct event_left *event)
+{
+	struct serve *serve = context;
+
+	serve_enter(serve);
+	serve->watch_sink.left(serve->watch_sink.context, event);
+	serve_leave(serve);
+}
+
+static void
+sink_attempt(void *context, const struct event_attempt *event)
+{
+	struct serve *serve = context;
+
+	serve_enter(serve);
+	serve->watch_sink.attempt(serve->watch_sink.context, event);
+	serve_leave(serve);
+}
+
+/* It comes between our own callbacks: no transaction is open. */
+static enum rows_answer
+collector_row(void *context, const char *domain, struct row_facts *out)
+{
+	struct serve *serve = context;
+
+	return rows_find(serve->snapshot, serve->conf, domain, out);
+}
+
+/* Whoever refuses now may be somebody else, or be half broken. */
+static bool
+collector_may_refuse(void *context, const char *domain)
+{
+	struct serve *serve = context;
+	struct watch_view view;
+
+	if (!watch_look(serve->watch, domain, &view))
+		return true;
+	return view.breaker == BREAKER_CLOSED && view.state.hold == HOLD_NONE &&
+	       view.state.primary != PRIMARY_WRONG_HOST;
+}
+
+static void
+collector_alert(void *context, const struct alert *alert, bool raised)
+{
+	if (raised)
+		port_raise(context, alert);
+	else
+		port_end(context, alert->kind, alert->domain);
+}
+
+static bool
+start_collector(struct serve *serve)
+{
+	const struct collector_ports ports = {
+	    .sink = {sink_held, sink_left, sink_attempt, serve},
+	    .row = collector_row,
+	    .may_refuse = collector_may_refuse,
+	    .alert = collector_alert,
+	    .context = serve,
+	};
+	const char *problem = "it does not start";
+
+	serve->collector = collector_new(serve->base, serve->conf, serve->spool, &ports, &problem);
+	if (serve->collector != NULL && collector_start(serve->collector))
+		return true;
+	log_event(LOG_ERR, "collector-failed", kv("error", problem),
+	    kv("effect", "what is in the queue is not known: nothing is probed or released"));
+	return false;
+}
+
+/* --- start
+ * ------------------------------------------------------------------------------------------- */
+
+static bool
+open_stores(struct serve *serve)
+{
+	const char *directory = serve->conf->paths.state_dir, *problem = "";
+	int64_t size = serve->conf->queue.spool_size;
+
+	if (serve->state == NULL)
+		serve->state = state_writer_open(directory, serve->setup->group, &problem);
+	if (serve->state != NULL && serve->spool == NULL)
+		serve->spool = spool_writer_open(directory, serve->setup->group,
+		    size > 0 ? (size_t)size : SPOOL_DEFAULT, &problem);
+	if (serve->state != NULL && serve->spool != NULL)
+		return true;
+	if (serve->now.ms >= serve->tell_ms) {
+		serve->tell_ms = serve->now.ms + TELL_MS;
+		log_event(LOG_WARNING, "stores-not-open", kv("state_dir", directory),
+		    kv("error", problem), kv("effect", "waiting"));
+	}
+	return false;
+}
+
+static bool
+open_snapshot(struct serve *serve)
+{
+	const struct conf *conf = serve->conf;
+
+	serve->snapshot = snapshot_new(conf->paths.state_dir, conf->relay.name);
+	if (serve->snapshot == NULL)
+		return false;
+	for (size_t i = 0; i < conf->relay.public_address_count; i++) {
+		if (!snapshot_own_address(serve->snapshot, &conf->relay.public_addresses[i]))
+			return false;
+	}
+	return true;
+}
+
+static struct watch_setup
+watch_settings(struct serve *serve)
+{
+	const struct conf *conf = serve->conf;
+
+	return (struct watch_setup){.primary = {.interval_ms = conf->queue.probe_interval * 1000,
+					.long_interval_ms = conf->queue.probe_interval_long * 1000,
+					.confirmations = (unsigned)conf->queue.confirmations},
+	    .probes = (unsigned)conf->queue.concurrency,
+	    .use4 = serve->postfix.use4,
+	    .use6 = serve->postfix.use6,
+	    .port = 25,
+	    .allow = {conf->fence.allow, conf->fence.allow_count},
+	    .ports = {.row = port_row,
+		.fleet = port_fleet,
+		.resolve = port_resolve,
+		.probe = port_probe,
+		.flush_domain = port_flush_domain,
+		.flush_id = port_flush_id,
+		.put_state = port_put_state,
+		.raise = port_raise,
+		.end = port_end,
+		.changed = port_changed,
+		.random = port_random,
+		.context = serve}};
+}
+
+static bool
+start_watch(struct serve *serve)
+{
+	const struct watch_setup settings = watch_settings(serve);
+
+	serve->watch = watch_new(&settings);
+	if (serve->watch == NULL)
+		return false;
+	watch_set_time(serve->watch, serve->now);
+	serve->watch_sink = watch_sink(serve->watch);
+	return true;
+}
+
+static bool
+start_parts(struct serve *serve)
+{
+	const struct conf *conf = serve->conf;
+	const struct resolver_setup dns = {.most = 200};
+	const char *problem = "out of memory";
+
+	(void)postfix_read(conf->paths.postfix_config_dir, conf->relay.name, &serve->postfix);
+	if (access(serve->postfix.postqueue, X_OK) != 0)
+		log_event(LOG_ERR, "postqueue-missing", kv("path", serve->postfix.postqueue),
+		    kv("effect", "held mail waits for Postfix's own retries"));
+	serve->resolver = resolver_new(&dns, &problem);
+	serve->prober = prober_new(serve->base, &serve->postfix.sender);
+	serve->flush =
+	    flush_new(serve->base, serve->postfix.postqueue, conf->paths.postfix_config_dir);
+	if (serve->resolver != NULL)
+		serve->on_resolver = event_new(
+		    serve->base, resolver_fd(serve->resolver), EV_READ, on_resolver, serve);
+	if (open_snapshot(serve) && serve->prober != NULL && serve->flush != NULL &&
+	    serve->on_resolver != NULL && start_watch(serve))
+		return true;
+	log_event(LOG_ERR, "start-failed", kv("error", problem));
+	return false;
+}
+
+/* --- events of our own
+ * ------------------------------------------------------------------------------- */
+
+static void
+on_tick(evutil_socket_t fd, short what, void *context)
+{
+	struct serve *serve = context;
+
+	(void)fd;
+	(void)what;
+	serve_enter(serve);
+	serve_leave(serve);
+}
+
+/* Has the snapshot changed? Is the state there? */
+static void
+on_heartbeat(evutil_socket_t fd, short what, void *context)
+{
+	struct serve *serve = context;
+	const char *problem;
+
+	(void)fd;
+	(void)what;
+	serve_enter(serve);
+	if (need_snapshot(serve) && snapshot_meta(serve->snapshot)->serial != serve->serial) {
+		serve->serial = snapshot_meta(serve->snapshot)->serial;
+		watch_rows_changed(serve->watch, serve->now);
+	}
+	if (serve->state == NULL)
+		serve->state =
+		    state_writer_open(serve->conf->paths.state_dir, serve->setup->group, &problem);
+	if (serve->state != NULL && serve->state_lost) {
+		serve->state_lost = false;
+		watch_rows_changed(serve->watch, serve->now); /* which writes all records */
+	}
+	serve_leave(serve);
+	set_timer(serve->on_heartbeat, HEARTBEAT_MS);
+}
+
+static void
+on_retry(evutil_socket_t fd, short what, void *context)
+{
+	struct serve *serve = context;
+
+	(void)fd;
+	(void)what;
+	serve_enter(serve);
+	bool opened = open_stores(serve), started = opened && start_parts(serve);
+	serve_leave(serve);
+	if (!opened)
+		set_timer(serve->on_retry, RETRY_MS);
+	else if (!started)
+		(void)event_base_loopbreak(serve->base);
+	if (!started)
+		return;
+	/* Not within our frame: it reads rows in transactions of its own. */
+	(void)start_collector(serve);
+	set_timer(serve->on_heartbeat, HEARTBEAT_MS);
+	log_event(LOG_NOTICE, "serving", kv("helo", serve->postfix.sender.helo),
+	    kv("postqueue", serve->postfix.postqueue));
+}
+
+static void
+on_term(evutil_socket_t fd, short what, void *context)
+{
+	struct serve *serve = context;
+
+	(void)fd;
+	(void)what;
+	(void)event_base_loopexit(serve->base, NULL);
+}
+
+/* --- does it live?
+ * ----------------------------------------------------------------------------------- */
+
+static void
+alive_end(struct bufferevent *stream, short what, void *context)
+{
+	(void)what;
+	(void)context;
+	bufferevent_free(stream);
+}
+
+static void
+alive_said(struct bufferevent *stream, void *context)
+{
+	(void)context;
+	bufferevent_free(stream);
+}
+
+static void
+alive_asked(struct bufferevent *stream, void *context)
+{
+	struct evbuffer *input = bufferevent_get_input(stream);
+
+	(void)context;
+	(void)evbuffer_drain(input, evbuffer_get_length(input));
+	bufferevent_setcb(stream, NULL, alive_said, alive_end, NULL);
+	(void)bufferevent_disable(stream, EV_READ);
+	if (bufferevent_write(stream, "alive\n", 6) != 0)
+		bufferevent_free(stream);
+}
+
+static void
+on_alive(evutil_socket_t fd, short what, void *context)
+{
+	const struct timeval limit = {.tv_sec = ALIVE_TIMEOUT_S};
+	struct serve *serve = context;
+	struct bufferevent *stream;
+	int client = accept4(fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+
+	(void)what;
+	if (client < 0)
+		return;
+	stream = bufferevent_socket_new(serve->base, client, BEV_OPT_CLOSE_ON_FREE);
+	if (stream == NULL) {
+		close(client);
+		return;
+	}
+	bufferevent_setcb(stream, alive_asked, NULL, alive_end, NULL);
+	(void)bufferevent_set_timeouts(stream, &limit, &limit);
+	(void)bufferevent_enable(stream, EV_READ | EV_WRITE);
+}
+
+/* --- life
+ * -------------------------------------------------------------------------------------------- */
+
+static bool
+make_events(struct serve *serve)
+{
+	serve->base = event_base_new();
+	if (serve->base == NULL)
+		return false;
+	serve->on_term = evsignal_new(serve->base, SIGTERM, on_term, serve);
+	serve->on_alive =
+	    event_new(serve->base, serve->setup->alive_fd, EV_READ | EV_PERSIST, on_alive, serve);
+	serve->on_tick = evtimer_new(serve->base, on_tick, serve);
+	serve->on_retry = evtimer_new(serve->base, on_retry, serve);
+	serve->on_heartbeat = evtimer_new(serve->base, on_heartbeat, serve);
+	if (serve->on_term == NULL || serve->on_alive == NULL || serve->on_tick == NULL ||
+	    serve->on_retry == NULL || serve->on_heartbeat == NULL)
+		return false;
+	set_timer(serve->on_retry, 0);
+	return event_add(serve->on_term, NULL) == 0 && event_add(serve->on_alive, NULL) == 0;
+}
+
+static void
+free_event(struct event *event)
+{
+	if (event != NULL)
+		event_free(event);
+}
+
+static void
+serve_end(struct serve *serve)
+{
+	if (serve->collector != NULL)
+		collector_free(serve->collector);
+	while (serve->probes != NULL) {
+		probe_cancel(serve->probes->probe);
+		probe_forget(serve->probes);
+	}
+	flush_free(serve->flush);
+	free_event(serve->on_resolver);
+	resolver_free(serve->resolver);
+	prober_free(serve->prober);
+	watch_free(serve->watch);
+	if (serve->spool != NULL)
+		spool_writer_close(serve->spool);
+	if (serve->state != NULL)
+		state_writer_close(serve->state);
+	if (serve->snapshot != NULL)
+		snapshot_free(serve->snapshot);
+	free_event(serve->on_term);
+	free_event(serve->on_alive);
+	free_event(serve->on_tick);
+	free_event(serve->on_retry);
+	free_event(serve->on_heartbeat);
+	if (serve->base != NULL)
+		event_base_free(serve->base);
+}
+
+int
+serve_run(const struct serve_setup *setup)
+{
+	struct serve serve = {.setup = setup, .conf = setup->conf};
+	int code = EX_OSERR;
+
+	srandom((unsigned)getpid() ^ (unsigned)clock_now().ms);
+	if (make_events(&serve)) {
+		supervise_ready();
+		code = event_base_dispatch(serve.base) < 0 ? EX_OSERR : EX_OK;
+	}
+	if (event_base_got_break(serve.base))
+		code = EX_OSERR;
+	serve_end(&serve);
+	return code;
+}

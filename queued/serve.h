@@ -1,0 +1,21 @@
+/*
+ * serve: the child process of mxhold-queued: the event loop that carries between the watch, the
+ * collector, DNS, probes, postqueue, snapshot, state and spool.
+ */
+#ifndef MXHOLD_QUEUED_SERVE_H
+#define MXHOLD_QUEUED_SERVE_H
+
+#include "core/conf.h"
+
+#include <sys/types.h>
+
+struct serve_setup {
+	const struct conf *conf;
+	gid_t group;  /* of what is written for others; (gid_t)-1: as it comes */
+	int alive_fd; /* listening: whoever connects and says a line hears that we live */
+};
+
+/* Serves until SIGTERM. Returns the exit code. */
+int serve_run(const struct serve_setup *setup);
+
+#endif
