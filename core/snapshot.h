@@ -95,11 +95,11 @@ enum snapshot_result snapshot_each_relay(struct snapshot *snapshot,
     void *context) __attribute__((warn_unused_result));
 /*
  * The same for the domains behind `after` ("" for the first), at most `most` of them: for those who
- * walk millions in pieces. *seen counts them; fewer than `most` are the last.
+ * walk millions in pieces. Damaged rows are passed over. *end: there are no more.
  */
 enum snapshot_result snapshot_domains_after(struct snapshot *snapshot, const char *after,
-    size_t most, void (*visit)(const char *name, const struct domain_record *record, void *context),
-    void *context, size_t *seen) __attribute__((warn_unused_result));
+    size_t most, bool (*visit)(const char *name, const struct domain_record *record, void *context),
+    void *context, bool *end) __attribute__((warn_unused_result));
 
 /* --- the writer ------------------------------------------------------------- */
 

@@ -946,34 +946,44 @@ snapshot_each_relay(struct snapshot *snapshot,
 	return walk_rows(snapshot, SNAPSHOT_RELAY, &walk);
 }
 
-enum snapshot_result
-snapshot_domains_after(struct snapshot *snapshot, const char *after, size_t most,
-    void (*visit)(const char *name, const struct domain_record *record, void *context),
-    void *context, size_t *seen)
+/* Visits one row behind `after`, if it is sound. False: the visitor has enough. */
+static bool
+visit_behind(const char *after, const MDB_val *key, const MDB_val *stored,
+    bool (*visit)(const char *name, const struct domain_record *record, void *context),
+    void *context)
 {
 	char name[SNAPSHOT_KEY_MAX + 1];
+	const MDB_val last = snapshot_key(after);
+	union record record;
+
+	if (key->mv_size == 0 || key->mv_size > SNAPSHOT_KEY_MAX ||
+	    snapshot_key_compare(&last, key) >= 0 || !decode(SNAPSHOT_DOMAIN, key, stored, &record))
+		return true;
+	memcpy(name, key->mv_data, key->mv_size);
+	name[key->mv_size] = '\0';
+	return visit(name, &record.domain, context);
+}
+
+enum snapshot_result
+snapshot_domains_after(struct snapshot *snapshot, const char *after, size_t most,
+    bool (*visit)(const char *name, const struct domain_record *record, void *context),
+    void *context, bool *end)
+{
 	MDB_val key = snapshot_key(after), stored;
 	MDB_cursor *cursor;
-	union record record;
+	bool more = true;
 	int code = mdb_cursor_open(snapshot->txn, rows_of(snapshot, SNAPSHOT_DOMAIN), &cursor);
 
-	*seen = 0;
+	*end = false;
 	if (code != 0)
 		return lmdb_failed(snapshot, code);
 	code = mdb_cursor_get(cursor, &key, &stored, after[0] != '\0' ? MDB_SET_RANGE : MDB_FIRST);
-	while (code == 0 && *seen < most) {
-		const MDB_val last = snapshot_key(after);
-
-		if (key.mv_size > 0 && key.mv_size <= SNAPSHOT_KEY_MAX &&
-		    snapshot_key_compare(&last, &key) < 0 &&
-		    decode(SNAPSHOT_DOMAIN, &key, &stored, &record)) {
-			memcpy(name, key.mv_data, key.mv_size);
-			name[key.mv_size] = '\0';
-			visit(name, &record.domain, context);
-		}
-		++*seen;
-		code = mdb_cursor_get(cursor, &key, &stored, MDB_NEXT);
+	for (size_t seen = 0; code == 0 && more && seen < most; seen++) {
+		more = visit_behind(after, &key, &stored, visit, context);
+		if (more)
+			code = mdb_cursor_get(cursor, &key, &stored, MDB_NEXT);
 	}
 	mdb_cursor_close(cursor);
-	return code == 0 || code == MDB_NOTFOUND ? SNAPSHOT_OK : lmdb_failed(snapshot, code);
+	*end = code == MDB_NOTFOUND;
+	return code == 0 || *end ? SNAPSHOT_OK : lmdb_failed(snapshot, code);
 }

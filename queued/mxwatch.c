@@ -1,0 +1,331 @@
+/*
+ * mxwatch: see mxwatch.h. A pass walks all rows once, then rests; a change of the rows begins the
+ * next one at once. The rate is a bucket of tokens: one a reading.
+ */
+#include "queued/mxwatch.h"
+
+#include "core/domain.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define READINGS 64         /* at once */
+#define SLICE_ROWS 1000     /* a tick */
+#define REST_MS 600000      /* between two passes when nothing changes */
+#define CHANGE_REST_MS 1000 /* when something did */
+#define SECOND_MS 5000      /* between the first and the second look at what is not named */
+#define LOST_MS 120000      /* a reading without an answer: its place is free again */
+#define RATE_LEAST 20       /* readings a second */
+#define RATE_MOST 500
+#define ASK_LEAST_AGE 60 /* seconds: a fact as young as that is not read again for policyd */
+
+#define FAILED_ROOM 1024 /* rows that are remembered as unreadable, */
+#define FAILED_MS 600000 /* for so long: the walk passes them over */
+
+enum reading_state { READING_FREE, READING_OPEN, READING_AGAIN };
+
+struct reading {
+	enum reading_state state;
+	char row[DOMAIN_SIZE];
+	bool second;      /* the first one said: not named */
+	int64_t since_ms; /* OPEN: when it began; AGAIN: when it is to begin */
+};
+
+struct failed {
+	uint32_t row; /* its hash; 0: free */
+	int64_t at_ms;
+};
+
+struct mxwatch {
+	struct mxwatch_ports ports;
+	struct failed failed[FAILED_ROOM];
+	int64_t interval;
+	struct reading readings[READINGS];
+	size_t open;
+
+	bool walking;
+	char after[DOMAIN_SIZE]; /* the row that was looked at last */
+	int64_t next_pass_ms;
+	uint64_t serial; /* of the rows when this pass began */
+	uint64_t rows;   /* seen in this pass */
+
+	int64_t rate;   /* readings a second */
+	int64_t tokens; /* thousandths */
+	int64_t filled_ms;
+
+	struct queued_time now;
+	bool full; /* of this slice: no place, or no token */
+};
+
+struct mxwatch *
+mxwatch_new(const struct mxwatch_setup *setup)
+{
+	struct mxwatch *watch = calloc(1, sizeof(*watch));
+
+	if (watch == NULL)
+		return NULL;
+	watch->ports = setup->ports;
+	watch->interval = setup->interval;
+	watch->rate = RATE_LEAST;
+	watch->filled_ms = INT64_MIN;
+	watch->next_pass_ms = INT64_MIN;
+	return watch;
+}
+
+void
+mxwatch_free(struct mxwatch *watch)
+{
+	free(watch);
+}
+
+size_t
+mxwatch_open(const struct mxwatch *watch)
+{
+	return watch->open;
+}
+
+/* --- rate and places ------------------------------------------------------------------------- */
+
+static void
+fill_bucket(struct mxwatch *watch)
+{
+	const int64_t passed =
+	    watch->filled_ms == INT64_MIN ? 1000 : watch->now.ms - watch->filled_ms;
+	const int64_t most = watch->rate * 1000;
+
+	watch->filled_ms = watch->now.ms;
+	if (passed < 0)
+		return;
+	watch->tokens = passed > 1000 ? most : watch->tokens + passed * watch->rate;
+	if (watch->tokens > most)
+		watch->tokens = most;
+}
+
+static struct reading *
+find_reading(struct mxwatch *watch, const char *row)
+{
+	for (size_t i = 0; i < READINGS; i++)
+		if (watch->readings[i].state != READING_FREE &&
+		    strcmp(watch->readings[i].row, row) == 0)
+			return &watch->readings[i];
+	return NULL;
+}
+
+static struct reading *
+find_free(struct mxwatch *watch)
+{
+	for (size_t i = 0; watch->open < READINGS && i < READINGS; i++)
+		if (watch->readings[i].state == READING_FREE)
+			return &watch->readings[i];
+	return NULL;
+}
+
+/* The one place where a reading changes its state. */
+static void
+set_state(struct mxwatch *watch, struct reading *reading, enum reading_state state, int64_t at_ms)
+{
+	watch->open += reading->state == READING_FREE && state != READING_FREE;
+	watch->open -= reading->state != READING_FREE && state == READING_FREE;
+	reading->state = state;
+	reading->since_ms = at_ms;
+}
+
+static bool
+start(struct mxwatch *watch, struct reading *reading, bool fresh)
+{
+	if (watch->tokens < 1000 || !watch->ports.read(watch->ports.context, reading->row, fresh))
+		return false;
+	watch->tokens -= 1000;
+	set_state(watch, reading, READING_OPEN, watch->now.ms);
+	return true;
+}
+
+/* Begins a first reading. False: no place, no token, or it could not be asked. */
+static bool
+begin(struct mxwatch *watch, const char *row, bool fresh)
+{
+	struct reading *reading = find_free(watch);
+
+	if (find_reading(watch, row) != NULL)
+		return true;
+	if (reading == NULL || strlen(row) >= DOMAIN_SIZE)
+		return false;
+	strcpy(reading->row, row);
+	reading->second = false;
+	return start(watch, reading, fresh);
+}
+
+/* --- the walk ----------------------------------------------------------------------------------
+ */
+
+/* FNV-1a; never 0. */
+static uint32_t
+hash_of(const char *row)
+{
+	uint32_t hash = 2166136261u;
+
+	for (; *row != '\0'; row++)
+		hash = (hash ^ (uint8_t)*row) * 16777619u;
+	return hash != 0 ? hash : 1;
+}
+
+/* Spreads rows over a tenth of the interval. */
+static int64_t
+jitter(const char *row, int64_t interval)
+{
+	return interval / 10 * (hash_of(row) % 1024) / 1024;
+}
+
+static bool
+failed_lately(const struct mxwatch *watch, const char *row)
+{
+	const uint32_t hash = hash_of(row);
+	const struct failed *failed = &watch->failed[hash % FAILED_ROOM];
+
+	return failed->row == hash && watch->now.ms - failed->at_ms < FAILED_MS;
+}
+
+static void
+note_failed(struct mxwatch *watch, const char *row)
+{
+	const uint32_t hash = hash_of(row);
+
+	watch->failed[hash % FAILED_ROOM] = (struct failed){.row = hash, .at_ms = watch->now.ms};
+}
+
+static bool
+is_due(const struct mxwatch *watch, const char *row)
+{
+	const struct mxwatch_fact fact = watch->ports.known(watch->ports.context, row);
+
+	return fact.at <= 0 || fact.at > watch->now.wall ||
+	       watch->now.wall - fact.at >= watch->interval - jitter(row, watch->interval);
+}
+
+static bool
+visit_row(const char *row, void *context)
+{
+	struct mxwatch *watch = context;
+
+	if (is_due(watch, row) && !failed_lately(watch, row) && !begin(watch, row, false)) {
+		watch->full = true; /* this row comes first in the next slice */
+		return false;
+	}
+	watch->rows++;
+	strcpy(watch->after, row);
+	return true;
+}
+
+/* All rows twice in an interval would be possible: so the interval is kept. */
+static void
+end_pass(struct mxwatch *watch)
+{
+	int64_t rate = (int64_t)(watch->rows * 2 / (uint64_t)watch->interval) + 1;
+
+	if (rate < RATE_LEAST)
+		rate = RATE_LEAST;
+	watch->rate = rate < RATE_MOST ? rate : RATE_MOST;
+	watch->walking = false;
+	watch->next_pass_ms = watch->now.ms + REST_MS;
+}
+
+static void
+walk(struct mxwatch *watch)
+{
+	bool end = false;
+
+	if (!watch->walking) {
+		const uint64_t serial = watch->ports.serial(watch->ports.context);
+		const bool changed = serial != watch->serial;
+
+		if (watch->next_pass_ms != INT64_MIN && watch->now.ms < watch->next_pass_ms &&
+		    !(changed && watch->now.ms >= watch->next_pass_ms - REST_MS + CHANGE_REST_MS))
+			return;
+		watch->serial = serial;
+		watch->walking = true;
+		watch->rows = 0;
+		watch->after[0] = '\0';
+	}
+	watch->full = false;
+	if (watch->ports.rows(
+		watch->ports.context, watch->after, SLICE_ROWS, visit_row, watch, &end) &&
+	    end && !watch->full)
+		end_pass(watch);
+}
+
+/* --- what comes in -------------------------------------------------------------------------------
+ */
+
+void
+mxwatch_tick(struct mxwatch *watch, struct queued_time now)
+{
+	watch->now = now;
+	fill_bucket(watch);
+	for (size_t i = 0; i < READINGS; i++) {
+		struct reading *reading = &watch->readings[i];
+
+		if (reading->state == READING_AGAIN && now.ms >= reading->since_ms)
+			(void)start(watch, reading, true);
+		else if (reading->state == READING_OPEN && now.ms - reading->since_ms >= LOST_MS)
+			set_state(watch, reading, READING_FREE, 0);
+	}
+	walk(watch);
+}
+
+static void
+tell_alert(struct mxwatch *watch, const char *row, const struct mxwatch_finding *finding)
+{
+	if (!finding->judged)
+		return;
+	if (finding->wrong)
+		watch->ports.wrong(watch->ports.context, row, finding->text);
+	else
+		watch->ports.right(watch->ports.context, row);
+}
+
+void
+mxwatch_read_done(struct mxwatch *watch, const char *row, const struct mxwatch_finding *finding,
+    struct queued_time now)
+{
+	struct reading *reading = find_reading(watch, row);
+
+	watch->now = now;
+	if (reading == NULL || reading->state != READING_OPEN)
+		return;
+	if (finding->state == MX_STATE_NOT_NAMED && !reading->second &&
+	    watch->ports.known(watch->ports.context, row).mx != MX_STATE_NOT_NAMED) {
+		reading->second = true;
+		set_state(watch, reading, READING_AGAIN, now.ms + SECOND_MS);
+		return;
+	}
+	set_state(watch, reading, READING_FREE, 0);
+	/* What could not be told changes nothing: it is read again by and by. */
+	if (finding->state == MX_STATE_UNKNOWN)
+		note_failed(watch, row);
+	else
+		watch->ports.put(watch->ports.context, row,
+		    (struct mxwatch_fact){.mx = finding->state, .at = now.wall});
+	tell_alert(watch, row, finding);
+}
+
+bool
+mxwatch_demand(struct mxwatch *watch, const char *row, struct queued_time now)
+{
+	watch->now = now;
+	fill_bucket(watch);
+	return watch->ports.wanted(watch->ports.context, row) && begin(watch, row, true);
+}
+
+void
+mxwatch_asked(struct mxwatch *watch, const char *row, struct queued_time now)
+{
+	const struct mxwatch_fact fact = watch->ports.known(watch->ports.context, row);
+
+	watch->now = now;
+	fill_bucket(watch);
+	if (fact.mx != MX_STATE_NOT_NAMED ||
+	    (fact.at <= now.wall && now.wall - fact.at < ASK_LEAST_AGE) ||
+	    !watch->ports.wanted(watch->ports.context, row))
+		return;
+	(void)begin(watch, row, true);
+}

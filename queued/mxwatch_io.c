@@ -1,0 +1,399 @@
+/*
+ * mxwatch_io: see mxwatch_io.h. What comes in between two ticks (questions, readings) waits in
+ * bounded lists, so that one transaction takes all of it.
+ */
+#include "queued/mxwatch_io.h"
+
+#include "core/decide.h"
+#include "core/log.h"
+#include "core/mx_fleet.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#define ASKED_ROOM 128   /* questions that wait for a tick */
+#define READINGS_ROOM 64 /* as many as mxwatch has at once */
+#define READ_DEADLINE_MS 20000
+#define DATAGRAMS 256 /* read at once */
+
+struct asked {
+	char row[DOMAIN_SIZE];
+	bool demanded; /* by an operator */
+};
+
+struct reading { /* under way, or done and waiting for a tick */
+	struct mxwatch_io *io;
+	struct mx_gather *gather; /* NULL: done, or free */
+	char row[DOMAIN_SIZE];    /* "": free */
+	struct mxwatch_finding finding;
+	char text[MX_TEXT_SIZE];
+};
+
+struct mxwatch_io {
+	struct mxwatch_io_setup setup;
+	struct mxwatch *watch;
+	struct mx_fleet fleet;
+	struct queued_time now;
+	struct asked asked[ASKED_ROOM];
+	size_t asked_count;
+	struct reading readings[READINGS_ROOM];
+	bool written; /* in this tick */
+};
+
+/* --- the socket ------------------------------------------------------------------------------ */
+
+int
+mxwatch_ask_open(const char *state_dir, gid_t group)
+{
+	struct sockaddr_un name = {.sun_family = AF_UNIX};
+	char path[sizeof(name.sun_path)];
+	const int length = snprintf(path, sizeof(path), "%s/queue-ask", state_dir);
+	const int aside = snprintf(
+	    name.sun_path, sizeof(name.sun_path), "%s/queue-ask.%ld", state_dir, (long)getpid());
+
+	if (length < 0 || aside < 0 || (size_t)aside >= sizeof(name.sun_path)) {
+		errno = ENAMETOOLONG;
+		return -1;
+	}
+	const int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	(void)unlink(name.sun_path);
+	if (fd >= 0 && bind(fd, (const struct sockaddr *)&name, sizeof(name)) == 0 &&
+	    (group == (gid_t)-1 || lchown(name.sun_path, (uid_t)-1, group) == 0) &&
+	    chmod(name.sun_path, 0660) == 0 && rename(name.sun_path, path) == 0)
+		return fd;
+	const int failed = errno;
+	(void)unlink(name.sun_path);
+	if (fd >= 0)
+		close(fd);
+	errno = failed;
+	return -1;
+}
+
+static bool
+keep_question(struct mxwatch_io *io, const char *row, bool demanded)
+{
+	for (size_t i = 0; i < io->asked_count; i++)
+		if (strcmp(io->asked[i].row, row) == 0) {
+			io->asked[i].demanded = io->asked[i].demanded || demanded;
+			return true;
+		}
+	if (io->asked_count == ASKED_ROOM)
+		return false;
+	struct asked *asked = &io->asked[io->asked_count++];
+	snprintf(asked->row, sizeof(asked->row), "%s", row);
+	asked->demanded = demanded;
+	return true;
+}
+
+void
+mxwatch_io_asked(struct mxwatch_io *io)
+{
+	char line[DOMAIN_SIZE + 8], row[DOMAIN_SIZE];
+
+	for (unsigned i = 0; i < DATAGRAMS; i++) {
+		ssize_t length = recv(io->setup.ask_fd, line, sizeof(line), MSG_DONTWAIT);
+
+		if (length < 0 && errno == EINTR)
+			continue;
+		if (length < 0)
+			return;
+		if (length > 0 && line[length - 1] == '\n')
+			length--;
+		if (domain_normalise(line, (size_t)length, row))
+			(void)keep_question(io, row, false);
+	}
+}
+
+bool
+mxwatch_io_demand(struct mxwatch_io *io, const char *domain)
+{
+	char row[DOMAIN_SIZE];
+
+	return domain_normalise(domain, strlen(domain), row) && keep_question(io, row, true);
+}
+
+/* --- rows --------------------------------------------------------------------------------------
+ */
+
+/* Does rule 8 hold for it? What other rules refuse before, or mx_check leaves out, is not read. */
+static bool
+is_watched(
+    struct mxwatch_io *io, const struct domain_record *record, struct customer_record *customer)
+{
+	return record->retired_at == 0 && !record->suspended &&
+	       snapshot_customer(io->setup.snapshot, record->customer, customer) == SNAPSHOT_OK &&
+	       customer->retired_at == 0 && !customer->suspended &&
+	       decide_region_permitted(record, customer, io->setup.conf->relay.region) &&
+	       decide_limits(record, customer).mx_check != MX_CHECK_OFF;
+}
+
+struct visit {
+	struct mxwatch_io *io;
+	bool (*visit)(const char *row, void *context);
+	void *context;
+};
+
+static bool
+visit_domain(const char *name, const struct domain_record *record, void *context)
+{
+	const struct visit *visit = context;
+	struct customer_record customer;
+
+	return !is_watched(visit->io, record, &customer) || visit->visit(name, visit->context);
+}
+
+static bool
+port_rows(void *context, const char *after, size_t most,
+    bool (*visit)(const char *row, void *visit_context), void *visit_context, bool *end)
+{
+	struct mxwatch_io *io = context;
+	struct visit about = {.io = io, .visit = visit, .context = visit_context};
+
+	return snapshot_domains_after(io->setup.snapshot, after, most, visit_domain, &about, end) ==
+	       SNAPSHOT_OK;
+}
+
+static bool
+port_wanted(void *context, const char *row)
+{
+	struct mxwatch_io *io = context;
+	struct domain_record record;
+	struct customer_record customer;
+
+	return snapshot_domain(io->setup.snapshot, row, &record) == SNAPSHOT_OK &&
+	       is_watched(io, &record, &customer);
+}
+
+static uint64_t
+port_serial(void *context)
+{
+	const struct mxwatch_io *io = context;
+
+	return snapshot_meta(io->setup.snapshot)->serial;
+}
+
+/* --- the state -----------------------------------------------------------------------------------
+ */
+
+static struct mxwatch_fact
+port_known(void *context, const char *row)
+{
+	struct mxwatch_io *io = context;
+	struct state_domain record;
+
+	if (state_write_get(io->setup.state, row, &record) != STATE_OK)
+		return (struct mxwatch_fact){.mx = MX_STATE_UNKNOWN};
+	return (struct mxwatch_fact){.mx = record.mx, .at = record.mx_at};
+}
+
+static void
+port_put(void *context, const char *row, struct mxwatch_fact fact)
+{
+	struct mxwatch_io *io = context;
+	struct state_domain record;
+
+	if (state_write_get(io->setup.state, row, &record) != STATE_OK)
+		memset(&record, 0, sizeof(record));
+	if (record.mx != fact.mx)
+		log_event(LOG_NOTICE, "mx-fact", kv("domain", row),
+		    kv("relay", fact.mx == MX_STATE_NAMED ? "named" : "not-named"));
+	record.mx = fact.mx;
+	record.mx_at = fact.at;
+	if (state_write_put(io->setup.state, row, &record) == STATE_OK)
+		io->written = true;
+}
+
+static void
+port_wrong(void *context, const char *row, const char *text)
+{
+	struct mxwatch_io *io = context;
+	const struct alert alert = {.kind = ALERT_MX, .domain = row, .text = text};
+
+	io->setup.raise(io->setup.context, &alert);
+}
+
+static void
+port_right(void *context, const char *row)
+{
+	struct mxwatch_io *io = context;
+
+	io->setup.end(io->setup.context, ALERT_MX, row);
+}
+
+/* --- readings
+ * ------------------------------------------------------------------------------------- */
+
+/* What the snapshot adds to what the DNS said. False: it cannot be told now. */
+static bool
+judge_with_row(
+    struct mxwatch_io *io, const char *row, struct mx_facts *facts, struct mx_verdict *out)
+{
+	const struct conf *conf = io->setup.conf;
+	struct domain_record record;
+	struct customer_record customer;
+
+	if (snapshot_domain(io->setup.snapshot, row, &record) != SNAPSHOT_OK ||
+	    !is_watched(io, &record, &customer) ||
+	    !mx_fleet_load(&io->fleet, io->setup.snapshot, conf->relay.name))
+		return false;
+	mx_fleet_permit(&io->fleet, &record, &customer);
+	facts->relays = io->fleet.relays;
+	facts->relay_count = io->fleet.count;
+	facts->own = conf->relay.public_addresses;
+	facts->own_count = conf->relay.public_address_count;
+	facts->next_hops = record.next_hops;
+	mx_judge(facts, out);
+	return true;
+}
+
+/* The first error; warnings and what could not be told are no alert. */
+static void
+take_verdict(struct reading *reading, const struct mx_verdict *verdict)
+{
+	reading->finding.state = verdict->state;
+	reading->finding.judged = verdict->outcome != MX_OUTCOME_CANNOT_TELL;
+	for (size_t i = 0; i < verdict->finding_count; i++)
+		if (verdict->findings[i].severity == MX_ERROR) {
+			reading->finding.wrong = true;
+			snprintf(
+			    reading->text, sizeof(reading->text), "%s", verdict->findings[i].text);
+			return;
+		}
+}
+
+static void
+on_gathered(struct mx_facts *facts, void *context)
+{
+	static struct mx_verdict verdict;
+	struct reading *reading = context;
+	struct mxwatch_io *io = reading->io;
+
+	reading->gather = NULL;
+	reading->finding = (struct mxwatch_finding){.text = reading->text};
+	if (snapshot_begin(io->setup.snapshot, snapshot_clock_boot_ms()) != SNAPSHOT_OK)
+		return;
+	if (judge_with_row(io, reading->row, facts, &verdict))
+		take_verdict(reading, &verdict);
+	snapshot_end(io->setup.snapshot);
+}
+
+static bool
+port_read(void *context, const char *row, bool fresh)
+{
+	struct mxwatch_io *io = context;
+	struct reading *reading = NULL;
+
+	for (size_t i = 0; i < READINGS_ROOM && reading == NULL; i++)
+		if (io->readings[i].row[0] == '\0')
+			reading = &io->readings[i];
+	if (reading == NULL)
+		return false;
+	reading->io = io;
+	const struct mx_gather_question question = {.domain = row,
+	    .fresh = fresh,
+	    .deadline_ms = io->now.ms + READ_DEADLINE_MS,
+	    .done = on_gathered,
+	    .context = reading};
+	reading->gather = mx_gather_start(io->setup.resolver, &question);
+	if (reading->gather == NULL)
+		return false;
+	snprintf(reading->row, sizeof(reading->row), "%s", row);
+	return true;
+}
+
+/* --- life, and ticks
+ * --------------------------------------------------------------------------------- */
+
+struct mxwatch_io *
+mxwatch_io_new(const struct mxwatch_io_setup *setup)
+{
+	struct mxwatch_io *io = calloc(1, sizeof(*io));
+
+	if (io == NULL)
+		return NULL;
+	const struct mxwatch_setup watch = {.interval = setup->conf->queue.mx_interval,
+	    .ports = {.rows = port_rows,
+		.wanted = port_wanted,
+		.serial = port_serial,
+		.known = port_known,
+		.put = port_put,
+		.read = port_read,
+		.wrong = port_wrong,
+		.right = port_right,
+		.context = io}};
+	io->setup = *setup;
+	io->watch = mxwatch_new(&watch);
+	if (io->watch != NULL)
+		return io;
+	free(io);
+	return NULL;
+}
+
+void
+mxwatch_io_free(struct mxwatch_io *io)
+{
+	if (io == NULL)
+		return;
+	for (size_t i = 0; i < READINGS_ROOM; i++)
+		mx_gather_cancel(io->readings[i].gather);
+	mx_fleet_free(&io->fleet);
+	mxwatch_free(io->watch);
+	free(io);
+}
+
+/* The row that speaks for what an operator named. */
+static void
+demand(struct mxwatch_io *io, const char *domain)
+{
+	struct domain_record record;
+	const char *owner = NULL;
+
+	if (snapshot_domain_for(io->setup.snapshot, domain, &record, &owner) == SNAPSHOT_OK)
+		(void)mxwatch_demand(io->watch, owner, io->now);
+}
+
+static void
+take_what_came(struct mxwatch_io *io)
+{
+	for (size_t i = 0; i < READINGS_ROOM; i++) {
+		struct reading *reading = &io->readings[i];
+		char row[DOMAIN_SIZE];
+
+		if (reading->row[0] == '\0' || reading->gather != NULL)
+			continue;
+		memcpy(row, reading->row, sizeof(row));
+		reading->row[0] = '\0';
+		mxwatch_read_done(io->watch, row, &reading->finding, io->now);
+	}
+	for (size_t i = 0; i < io->asked_count; i++) {
+		if (io->asked[i].demanded)
+			demand(io, io->asked[i].row);
+		else
+			mxwatch_asked(io->watch, io->asked[i].row, io->now);
+	}
+	io->asked_count = 0;
+}
+
+void
+mxwatch_io_tick(struct mxwatch_io *io, struct queued_time now)
+{
+	io->now = now;
+	io->written = false;
+	if (snapshot_begin(io->setup.snapshot, snapshot_clock_boot_ms()) != SNAPSHOT_OK)
+		return;
+	if (state_write_begin(io->setup.state) == STATE_OK) {
+		take_what_came(io);
+		mxwatch_tick(io->watch, now);
+		if (!io->written)
+			state_write_abort(io->setup.state);
+		else if (state_write_commit(io->setup.state) != STATE_OK)
+			log_event(LOG_ERR, "state-failed", kv("what", "mx facts"));
+	}
+	snapshot_end(io->setup.snapshot);
+}

@@ -1,0 +1,53 @@
+/*
+ * mxwatch_io: mxwatch with its ports: the snapshot's rows, the DNS (core/mx_gather), the state, and
+ * the socket by which policyd asks for a new reading.
+ */
+#ifndef MXHOLD_QUEUED_MXWATCH_IO_H
+#define MXHOLD_QUEUED_MXWATCH_IO_H
+
+#include "core/conf.h"
+#include "core/mx_gather.h"
+#include "core/snapshot.h"
+#include "core/state.h"
+#include "queued/events.h"
+#include "queued/mxwatch.h"
+
+#include <sys/types.h>
+
+/*
+ * STATE_DIR/queue-ask: a datagram socket, non-blocking, close-on-exec, mode 0660, group `group`
+ * unless (gid_t)-1. To be made by the parent, who may write there. -1: errno is set.
+ */
+int mxwatch_ask_open(const char *state_dir, gid_t group) __attribute__((warn_unused_result));
+
+struct mxwatch_io_setup { /* all of it outlives mxwatch_io, and belongs to the caller */
+	const struct conf *conf;
+	struct snapshot *snapshot;
+	struct state_writer *state;
+	struct resolver *resolver;
+	int ask_fd; /* -1: nobody asks */
+	void (*raise)(void *context, const struct alert *alert);
+	void (*end)(void *context, enum alert_kind kind, const char *domain);
+	void *context;
+};
+
+struct mxwatch_io;
+
+struct mxwatch_io *mxwatch_io_new(const struct mxwatch_io_setup *setup); /* NULL: out of memory */
+/* Before resolver_free. */
+void mxwatch_io_free(struct mxwatch_io *io);
+/*
+ * Each MXWATCH_TICK_MS; now.ms on the clock of resolver_process(). Begins and ends a transaction of the snapshot and one of the state: none of
+ * either may be open. Readings are judged in resolver_process(), where no transaction of the
+ * snapshot may be open; they go into the state at the next tick.
+ */
+void mxwatch_io_tick(struct mxwatch_io *io, struct queued_time now);
+/* ask_fd can be read from. */
+void mxwatch_io_asked(struct mxwatch_io *io);
+/*
+ * An operator wants `domain` read now: the row that speaks for it is, at the next tick, and shows
+ * in the state. False: it is no domain, or too many wait.
+ */
+bool mxwatch_io_demand(struct mxwatch_io *io, const char *domain);
+
+#endif
