@@ -1,0 +1,102 @@
+/*
+ * Tests of queued/release: the cases of tests/data/queued_release.txt.
+ */
+#include "queued/release.h"
+
+#include "tests/unit/machine_steps.h"
+
+static struct table cases;
+
+static enum release_act
+apply(struct release *release, const struct machine_step *step, struct queued_time now)
+{
+	struct event_attempt attempt;
+
+	if (machine_step_attempt(step, &attempt)) {
+		attempt.queue_id = step->id;
+		return release_attempt(release, &attempt, now);
+	}
+	if (strcmp(step->input, "start") == 0)
+		return release_start(release, now);
+	if (strcmp(step->input, "tick") == 0)
+		return release_tick(release, now);
+	if (strcmp(step->input, "left") == 0)
+		return release_left(release, step->id, now);
+	if (strcmp(step->input, "tried") == 0)
+		return release_tried(release, strcmp(step->id, "-") == 0 ? NULL : step->id, now);
+	ck_assert_str_eq(step->input, "stop");
+	release_stop(release);
+	return RELEASE_NOTHING;
+}
+
+START_TEST(test_case)
+{
+	static const char *const acts[] = {[RELEASE_NOTHING] = "nothing",
+	    [RELEASE_TRY] = "try",
+	    [RELEASE_FLUSH] = "flush",
+	    [RELEASE_TRY_SOME] = "try-some",
+	    [RELEASE_PROBE] = "probe"};
+	const char *line = cases.lines[_i];
+	struct release release = release_new();
+
+	while (*line != '\0') {
+		struct machine_step step = machine_step_read(&line);
+		struct queued_time now = {.ms = step.ms, .wall = 1000000};
+		enum release_act act = apply(&release, &step, now);
+		machine_step_check(&step, release_stage_name(release.stage), acts[act],
+		    release.next_ms, cases.lines[_i]);
+	}
+}
+END_TEST
+
+/* Whatever the primary says, a domain is not flushed more than a bounded number of times a day. */
+START_TEST(test_no_storm)
+{
+	struct release release = release_new();
+	struct queued_time now = {.ms = 0, .wall = 1};
+	struct event_attempt attempt = {.result = ATTEMPT_DEFERRED,
+	    .code = 450,
+	    .enhanced = "4.2.0",
+	    .reply = "",
+	    .queue_id = "A"};
+	unsigned flushes = 0, tries = 0;
+	enum release_act act = release_start(&release, now);
+
+	while (now.ms < 86400000) {
+		if (act == RELEASE_TRY) {
+			tries++;
+			(void)release_tried(&release, "A", now);
+			now.ms += 10;
+			act = release_attempt(&release, &attempt, now);
+			continue;
+		}
+		if (act == RELEASE_FLUSH) {
+			flushes++;
+			now.ms += 10;
+			act = release_attempt(&release, &attempt, now);
+			continue;
+		}
+		ck_assert_int_gt(release.next_ms, now.ms);
+		now.ms = release.next_ms;
+		act = release_tick(&release, now);
+	}
+	ck_assert_uint_gt(flushes, 100);
+	ck_assert_uint_lt(flushes, 320);
+	ck_assert_uint_lt(tries, 1000);
+}
+END_TEST
+
+int
+main(void)
+{
+	Suite *suite = suite_create("queued/release");
+	TCase *tcase = tcase_create("table");
+
+	cases = table_load("tests/data/queued_release.txt");
+	tcase_add_loop_test(tcase, test_case, 0, cases.count);
+	tcase_add_test(tcase, test_no_storm);
+	suite_add_tcase(suite, tcase);
+	int code = table_run(suite);
+	table_free(&cases);
+	return code;
+}
