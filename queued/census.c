@@ -208,7 +208,7 @@ census_new(struct event_base *base, const char *config_dir, const struct census_
 		return NULL;
 	census->base = base;
 	census->ports = *ports;
-	census->command = "postqueue";
+	census->command = "/usr/sbin/postqueue";
 	census->config_dir = config_dir;
 	census->child = CHILD_NONE;
 	census->lines = evbuffer_new();

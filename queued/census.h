@@ -45,7 +45,7 @@ struct census_ports {
 struct census *census_new(
     struct event_base *base, const char *config_dir, const struct census_ports *ports);
 void census_free(struct census *census); /* ends a running one, without a call of `end` */
-/* Another command than `postqueue`, kept by reference (tests). */
+/* Another command than /usr/sbin/postqueue, kept by reference (tests). */
 void census_set_command(struct census *census, const char *path);
 /* False: one is running, or the child could not be started (*problem). */
 bool census_begin(struct census *census, int deadline_s, const char **problem)

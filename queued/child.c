@@ -65,7 +65,7 @@ spawn(struct child *child, char *const argv[], int out, int err)
 		if (code == 0)
 			code = posix_spawn_file_actions_adddup2(&actions, err, STDERR_FILENO);
 		if (code == 0)
-			code = posix_spawnp(
+			code = posix_spawn(
 			    &child->pid, argv[0], &actions, &attributes, argv, environment);
 		posix_spawnattr_destroy(&attributes);
 	}

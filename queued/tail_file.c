@@ -1,0 +1,517 @@
+/*
+ * tail_file: a log file and what it was rotated into (see tail.h).
+ *
+ * The present file is read by its descriptor, so that a renamed one is read on. What was rotated
+ * away is read through zlib, which passes plain files through. Offsets count bytes as they were
+ * written, compressed or not.
+ */
+#include "queued/tail_inner.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <glob.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <zlib.h>
+
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
+#define PRINT_MAX 1024 /* bytes that a fingerprint covers at most */
+#define ROTATED_MOST 64
+
+struct print { /* of a file's first bytes */
+	size_t length;
+	uint64_t hash;
+};
+
+struct mark { /* a position */
+	uint64_t inode;
+	struct print print;
+	int64_t offset; /* where a line begins */
+};
+
+struct rotated {
+	char *path;
+	struct timespec modified;
+};
+
+struct tail_file {
+	const char *path;
+	char *problem;
+	struct mark at;
+	bool known; /* `at` says where we are */
+	int fd;     /* the present file, or the one that was it; -1: none */
+	gzFile old; /* a rotated one, read before the present one; NULL: none */
+	struct rotated rotated[ROTATED_MOST]; /* those to be read yet, oldest first */
+	size_t rotated_count, rotated_next;
+	int64_t scan;    /* up to here the line that begins at at.offset was looked through */
+	bool skipping;   /* it is too long, or begins before where we came in */
+	int64_t partial; /* bytes behind scan of a line without its end */
+	char buffer[TAIL_LINE_MAX];
+};
+
+/* --- fingerprints -------------------------------------------------------------------------------
+ */
+
+/* Bytes from `offset` of what is open; -1: error. */
+static ssize_t
+bytes_at(const struct tail_file *file, char *out, size_t size, int64_t offset)
+{
+	if (file->old == NULL)
+		return pread(file->fd, out, size, offset);
+	if (gztell(file->old) != offset && gzseek(file->old, offset, SEEK_SET) != offset)
+		return 0; /* it ends before */
+	return gzread(file->old, out, (unsigned)size);
+}
+
+static struct print
+print_of(const char *bytes, size_t length)
+{
+	return (struct print){.length = length, .hash = XXH3_64bits(bytes, length)};
+}
+
+/* Does what is open begin as that file did? An empty fingerprint fits every file. */
+static bool
+print_fits(const struct tail_file *file, const struct print *print)
+{
+	char bytes[PRINT_MAX];
+
+	if (print->length == 0)
+		return true;
+	const ssize_t got = bytes_at(file, bytes, print->length, 0);
+	return got == (ssize_t)print->length && print_of(bytes, print->length).hash == print->hash;
+}
+
+/* A file that has grown gets a better one. */
+static void
+print_grow(struct tail_file *file)
+{
+	char bytes[PRINT_MAX];
+
+	if (file->at.print.length == PRINT_MAX)
+		return;
+	const ssize_t got = bytes_at(file, bytes, sizeof(bytes), 0);
+	if (got >= 0 && (size_t)got > file->at.print.length)
+		file->at.print = print_of(bytes, (size_t)got);
+}
+
+/* --- opening
+ * -------------------------------------------------------------------------------------- */
+
+static void
+old_close(struct tail_file *file)
+{
+	if (file->old != NULL)
+		gzclose(file->old);
+	file->old = NULL;
+}
+
+static void
+present_close(struct tail_file *file)
+{
+	if (file->fd >= 0)
+		close(file->fd);
+	file->fd = -1;
+}
+
+static void
+problem_set(struct tail_file *file, const char *words, const char *more)
+{
+	snprintf(file->problem, TAIL_PROBLEM_SIZE, "%.200s: %s%s", file->path, words, more);
+}
+
+/* Where a file that is read from its beginning stands. */
+static void
+begin_at(struct tail_file *file, uint64_t inode, int64_t offset)
+{
+	file->at = (struct mark){.inode = inode, .offset = offset};
+	file->scan = offset;
+	file->skipping = offset > 0;
+	file->known = true;
+	print_grow(file);
+}
+
+static bool
+present_open(struct tail_file *file, struct stat *status)
+{
+	present_close(file);
+	file->fd = open(file->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	if (file->fd >= 0 && fstat(file->fd, status) == 0 && S_ISREG(status->st_mode))
+		return true;
+	problem_set(file, file->fd >= 0 ? "it is no file" : strerror(errno),
+	    errno == EACCES ? ": mxhold-queued's user must be able to read it (group adm)" : "");
+	present_close(file);
+	return false;
+}
+
+/* A rotated file is opened at the mark, if it is that one. */
+static bool
+old_open(struct tail_file *file, const char *path, const struct mark *mark)
+{
+	old_close(file);
+	const int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	struct stat status;
+	if (fd < 0)
+		return false;
+	if (fstat(fd, &status) == 0 && S_ISREG(status.st_mode))
+		file->old = gzdopen(fd, "rb");
+	if (file->old == NULL) {
+		close(fd);
+		return false;
+	}
+	if (mark == NULL) {
+		begin_at(file, (uint64_t)status.st_ino, 0);
+		return true;
+	}
+	if (mark->print.length > 0 ? print_fits(file, &mark->print)
+				   : mark->inode == (uint64_t)status.st_ino)
+		return true;
+	old_close(file);
+	return false;
+}
+
+/* --- what was rotated away -----------------------------------------------------------------------
+ */
+
+static void
+rotated_forget(struct tail_file *file)
+{
+	for (size_t i = 0; i < file->rotated_count; i++)
+		free(file->rotated[i].path);
+	file->rotated_count = file->rotated_next = 0;
+}
+
+static int
+compare_rotated(const void *a, const void *b)
+{
+	const struct timespec *x = &((const struct rotated *)a)->modified;
+	const struct timespec *y = &((const struct rotated *)b)->modified;
+
+	if (x->tv_sec != y->tv_sec)
+		return x->tv_sec < y->tv_sec ? -1 : 1;
+	return (x->tv_nsec > y->tv_nsec) - (x->tv_nsec < y->tv_nsec);
+}
+
+/* "mail.log.1", "mail.log-20261101.gz": what logrotate(8) makes of "mail.log". */
+static bool
+rotated_name(const char *path, size_t stem)
+{
+	const char *rest = path + stem;
+
+	if (*rest != '.' && *rest != '-')
+		return false;
+	rest++;
+	const size_t digits = strspn(rest, "0123456789-");
+	return digits > 0 && (rest[digits] == '\0' || strcmp(rest + digits, ".gz") == 0);
+}
+
+static void
+rotated_list(struct tail_file *file)
+{
+	char pattern[4096];
+	glob_t found = {.gl_pathc = 0};
+	struct stat status;
+
+	rotated_forget(file);
+	snprintf(pattern, sizeof(pattern), "%s[.-]*", file->path);
+	if (glob(pattern, 0, NULL, &found) != 0) {
+		globfree(&found);
+		return;
+	}
+	for (size_t i = 0; i < found.gl_pathc && file->rotated_count < ROTATED_MOST; i++) {
+		struct rotated *one = &file->rotated[file->rotated_count];
+		if (!rotated_name(found.gl_pathv[i], strlen(file->path)) ||
+		    stat(found.gl_pathv[i], &status) != 0)
+			continue;
+		one->path = strdup(found.gl_pathv[i]);
+		one->modified = status.st_mtim;
+		if (one->path != NULL)
+			file->rotated_count++;
+	}
+	globfree(&found);
+	qsort(file->rotated, file->rotated_count, sizeof(file->rotated[0]), compare_rotated);
+}
+
+/* Opens the rotated file that the mark is in; those behind it are read next. False: none is. */
+static bool
+rotated_find(struct tail_file *file, const struct mark *mark)
+{
+	rotated_list(file);
+	for (size_t i = file->rotated_count; i > 0; i--)
+		if (old_open(file, file->rotated[i - 1].path, mark)) {
+			file->rotated_next = i;
+			return true;
+		}
+	rotated_forget(file);
+	return false;
+}
+
+/* The next one that was rotated away while nobody read. */
+static bool
+rotated_advance(struct tail_file *file)
+{
+	while (file->rotated_next < file->rotated_count)
+		if (old_open(file, file->rotated[file->rotated_next++].path, NULL))
+			return true;
+	rotated_forget(file);
+	return false;
+}
+
+/* --- finding the place ---------------------------------------------------------------------------
+ */
+
+/* The present file, from its beginning (or what a first start reads of it). */
+static enum tail_state
+present_begin(struct tail_file *file, bool fresh)
+{
+	struct stat status;
+
+	old_close(file);
+	if (!present_open(file, &status))
+		return TAIL_MISSING;
+	const int64_t from = fresh && status.st_size > TAIL_FRESH_MOST
+				 ? (int64_t)status.st_size - TAIL_FRESH_MOST
+				 : 0;
+	begin_at(file, (uint64_t)status.st_ino, from);
+	return TAIL_MORE;
+}
+
+/* Is the present file the one of the mark, and long enough? */
+static bool
+present_is(struct tail_file *file, const struct mark *mark)
+{
+	struct stat status;
+
+	old_close(file);
+	if (!present_open(file, &status))
+		return false;
+	if (status.st_size >= mark->offset && print_fits(file, &mark->print) &&
+	    (mark->print.length > 0 || mark->inode == (uint64_t)status.st_ino)) {
+		file->at.inode = (uint64_t)status.st_ino;
+		return true;
+	}
+	present_close(file);
+	return false;
+}
+
+/* Nothing is open: opens what is to be read next. */
+static enum tail_state
+place_find(struct tail_file *file)
+{
+	const struct mark mark = file->at;
+
+	if (!file->known)
+		return present_begin(file, true);
+	if (present_is(file, &mark) || rotated_find(file, &mark)) {
+		file->at = (struct mark){
+		    .inode = file->at.inode, .print = mark.print, .offset = mark.offset};
+		file->scan = mark.offset;
+		file->skipping = false;
+		return TAIL_MORE;
+	}
+	const enum tail_state state = present_begin(file, false);
+	if (state == TAIL_MORE)
+		problem_set(file, "what was read last is gone, lines may be missing: ",
+		    "the queue's listing will show what they would have said");
+	return state;
+}
+
+/* --- the end of a file
+ * ---------------------------------------------------------------------------- */
+
+/* What is open has no more for now. Is there another one behind it? */
+static enum tail_state
+end_of_present(struct tail_file *file)
+{
+	struct stat open_one, named;
+
+	if (fstat(file->fd, &open_one) != 0)
+		return TAIL_END;
+	if (open_one.st_size < file->scan || !print_fits(file, &file->at.print)) {
+		/* Truncated: its copy has what we have not read. */
+		const struct mark mark = file->at;
+		present_close(file);
+		if (rotated_find(file, &mark)) {
+			file->scan = mark.offset;
+			file->skipping = false;
+			return TAIL_MORE;
+		}
+		return present_begin(file, false);
+	}
+	if (stat(file->path, &named) != 0)
+		return TAIL_END; /* it was renamed, and the new one is not there yet */
+	if (named.st_ino == open_one.st_ino && named.st_dev == open_one.st_dev)
+		return TAIL_END;
+	/* Its writer goes on in the old one until he is told: the new one has lines when he was. */
+	if (named.st_size == 0)
+		return TAIL_END;
+	char byte;
+	if (pread(file->fd, &byte, 1, file->scan + file->partial) > 0)
+		return TAIL_MORE;
+	return present_begin(file, false);
+}
+
+static enum tail_state
+end_reached(struct tail_file *file)
+{
+	if (file->old == NULL)
+		return end_of_present(file);
+	old_close(file);
+	if (rotated_advance(file))
+		return TAIL_MORE;
+	return present_begin(file, false);
+}
+
+/* --- lines
+ * ------------------------------------------------------------------------------------------ */
+
+struct turn {
+	struct tail_file *file;
+	const struct tail_visit *visit;
+	unsigned left;
+};
+
+/* False: the visitor would not take it. */
+static bool
+line_give(const struct turn *turn, const char *line, size_t length)
+{
+	struct maillog_event event;
+
+	while (length > 0 && *line == '\0') { /* a hole, left by a truncation */
+		line++;
+		length--;
+	}
+	if (!maillog_line(line, length, turn->visit->now, &event))
+		return true;
+	return turn->visit->visit(&event, turn->visit->context);
+}
+
+/* The whole lines in the buffer, which was read at file->scan. */
+static enum tail_state
+lines_give(struct turn *turn, size_t length)
+{
+	struct tail_file *file = turn->file;
+	const char *at = file->buffer, *end = file->buffer + length, *feed;
+
+	while (turn->left > 0 && (feed = memchr(at, '\n', (size_t)(end - at))) != NULL) {
+		if (!file->skipping && !line_give(turn, at, (size_t)(feed - at)))
+			return TAIL_STOPPED;
+		file->skipping = false;
+		file->scan += feed + 1 - at;
+		file->at.offset = file->scan;
+		at = feed + 1;
+		turn->left--;
+	}
+	file->partial = 0;
+	if (turn->left == 0)
+		return TAIL_MORE;
+	if (at == file->buffer && length == sizeof(file->buffer)) { /* no end in sight */
+		file->skipping = true;
+		file->scan += (int64_t)length;
+		return TAIL_MORE;
+	}
+	if (file->skipping) {
+		file->scan += end - at;
+		return TAIL_MORE;
+	}
+	file->partial = end - at;
+	return length == sizeof(file->buffer) ? TAIL_MORE : TAIL_END;
+}
+
+/* A line that waits for its end was read before: is there more of it? */
+static enum tail_state
+lines_read(struct turn *turn)
+{
+	struct tail_file *file = turn->file;
+	const ssize_t got = bytes_at(file, file->buffer, sizeof(file->buffer), file->scan);
+
+	if (got < 0) {
+		problem_set(file, "reading it fails", "");
+		return file->old != NULL ? end_reached(file) : TAIL_MISSING;
+	}
+	if (got == 0) {
+		file->partial = 0;
+		return end_reached(file);
+	}
+	const enum tail_state state = lines_give(turn, (size_t)got);
+	print_grow(file);
+	return state == TAIL_END ? end_reached(file) : state;
+}
+
+enum tail_state
+tail_file_read(struct tail_file *file, const struct tail_visit *visit)
+{
+	struct turn turn = {.file = file, .visit = visit, .left = visit->most};
+	enum tail_state state = TAIL_MORE;
+
+	if (file->fd < 0 && file->old == NULL)
+		state = place_find(file);
+	else if (file->fd >= 0 && file->old == NULL && !print_fits(file, &file->at.print))
+		state = end_of_present(file); /* truncated, and grown again */
+	while (state == TAIL_MORE && turn.left > 0)
+		state = lines_read(&turn);
+	if (state == TAIL_END && file->problem[0] != '\0' && file->old == NULL)
+		file->problem[0] = '\0';
+	return state;
+}
+
+/* --- life
+ * ------------------------------------------------------------------------------------------- */
+
+struct tail_file *
+tail_file_new(const char *path, char *problem)
+{
+	struct tail_file *file = calloc(1, sizeof(*file));
+
+	if (file == NULL)
+		return NULL;
+	file->path = path;
+	file->problem = problem;
+	file->fd = -1;
+	return file;
+}
+
+void
+tail_file_free(struct tail_file *file)
+{
+	if (file == NULL)
+		return;
+	old_close(file);
+	present_close(file);
+	rotated_forget(file);
+	free(file);
+}
+
+void
+tail_file_seek(struct tail_file *file, const char *position)
+{
+	struct mark mark = {.inode = 0};
+	int end = 0;
+
+	old_close(file);
+	present_close(file);
+	rotated_forget(file);
+	file->known =
+	    sscanf(position, "file %20" SCNu64 " %4zu %16" SCNx64 " %18" SCNd64 "%n", &mark.inode,
+		&mark.print.length, &mark.print.hash, &mark.offset, &end) == 4 &&
+	    position[end] == '\0' && mark.print.length <= PRINT_MAX && mark.offset >= 0;
+	if (file->known)
+		file->at = mark;
+}
+
+bool
+tail_file_position(const struct tail_file *file, char out[TAIL_POSITION_SIZE])
+{
+	out[0] = '\0';
+	if (!file->known)
+		return false;
+	snprintf(out, TAIL_POSITION_SIZE, "file %" PRIu64 " %zu %016" PRIx64 " %" PRId64,
+	    file->at.inode, file->at.print.length, file->at.print.hash, file->at.offset);
+	return true;
+}
