@@ -172,9 +172,12 @@ put_name(struct watch *watch, const char *name)
 {
 	const struct watch_ports *ports = &watch->setup.ports;
 	struct watch_domain *domain = domain_find(watch, name);
+	struct watch_owner *owner = owner_find(watch, name);
 	struct state_domain record;
 
-	state_compose(watch, domain, owner_find(watch, name), &record);
+	if (owner != NULL && owner->domains == 0)
+		owner = NULL; /* about to go */
+	state_compose(watch, domain, owner, &record);
 	ports->put_state(ports->context, name, &record);
 }
 

@@ -1,0 +1,688 @@
+/*
+ * Tests of queued/watch against a world that is played here: rows, DNS answers, primaries and a
+ * clock are data. What the watch does is written down as lines, and compared.
+ */
+#include "queued/watch.h"
+
+#include "tests/unit/table.h"
+
+#include <time.h>
+
+#define PROBES 4096
+
+struct world {
+	struct watch *watch;
+	struct event_sink sink;
+	struct queued_time now;
+	struct fleet *fleet;
+	/* what rows say */
+	struct watch_row row;
+	bool own_hops; /* each domain has a next hop of its own */
+	enum watch_row_result row_result;
+	/* what was done */
+	char did[65536];
+	struct state_domain state; /* the last one put for `watched` */
+	char watched[DOMAIN_SIZE];
+	unsigned puts, probes_started, flushes;
+	/* what is under way */
+	struct {
+		uint64_t id;
+		struct probe_target target;
+	} probe[PROBES];
+	size_t probing;
+	struct {
+		char name[DOMAIN_SIZE];
+		enum resolver_type type;
+	} ask[64];
+	size_t asking;
+	bool quiet; /* nothing is written down */
+};
+
+static void
+note(struct world *world, const char *what, const char *argument)
+{
+	size_t used = strlen(world->did);
+
+	if (!world->quiet)
+		(void)snprintf(world->did + used, sizeof(world->did) - used, "%s%s %s",
+		    used > 0 ? "; " : "", what, argument);
+}
+
+static enum watch_row_result
+port_row(void *context, const char *domain, struct watch_row *out)
+{
+	const struct world *world = context;
+
+	*out = world->row;
+	if (out->owner[0] == '\0')
+		(void)snprintf(out->owner, sizeof(out->owner), "%s", domain);
+	if (world->own_hops)
+		(void)snprintf(out->next_hops, sizeof(out->next_hops), "[192.0.2.1]:%u",
+		    1025 + (unsigned)atoi(domain + 1) / 100);
+	return world->row_result;
+}
+
+static const struct fleet *
+port_fleet(void *context)
+{
+	const struct world *world = context;
+
+	return world->fleet;
+}
+
+static bool
+port_resolve(void *context, const char *name, enum resolver_type type)
+{
+	struct world *world = context;
+
+	ck_assert_uint_lt(world->asking, 64);
+	(void)snprintf(world->ask[world->asking].name, DOMAIN_SIZE, "%s", name);
+	world->ask[world->asking++].type = type;
+	note(world, type == RESOLVER_MX ? "mx" : type == RESOLVER_A ? "a" : "aaaa", name);
+	return true;
+}
+
+static bool
+port_probe(void *context, uint64_t id, const struct probe_target *target)
+{
+	struct world *world = context;
+	char text[IP_TEXT_SIZE];
+
+	ck_assert_uint_lt(world->probing, PROBES);
+	world->probe[world->probing].id = id;
+	world->probe[world->probing++].target = *target;
+	world->probes_started++;
+	note(world, "probe", ip_format(&target->address, text));
+	return true;
+}
+
+static void
+port_flush_domain(void *context, const char *domain, uint64_t messages)
+{
+	struct world *world = context;
+
+	(void)messages;
+	world->flushes++;
+	note(world, "flush", domain);
+}
+
+static void
+port_flush_id(void *context, const char *id)
+{
+	note(context, "try", id);
+}
+
+static void
+port_put_state(void *context, const char *name, const struct state_domain *record)
+{
+	struct world *world = context;
+
+	world->puts++;
+	if (strcmp(name, world->watched) == 0)
+		world->state = *record;
+}
+
+static const char *
+kind_name(enum alert_kind kind)
+{
+	static const char *const names[ALERT_KINDS] = {
+	    "outage", "retention", "breaker", "wrong-host", "quota", "unaccounted", "mx", "spool"};
+
+	return names[kind];
+}
+
+static void
+port_raise(void *context, const struct alert *alert)
+{
+	char text[64];
+
+	(void)snprintf(text, sizeof(text), "%s %u", kind_name(alert->kind), alert->level);
+	note(context, "raise", text);
+}
+
+static void
+port_end(void *context, enum alert_kind kind, const char *domain)
+{
+	(void)domain;
+	note(context, "end", kind_name(kind));
+}
+
+static void
+port_changed(void *context, const char *domain)
+{
+	(void)context;
+	(void)domain;
+}
+
+static double
+port_random(void *context)
+{
+	(void)context;
+	return 0.5;
+}
+
+static struct world world;
+
+static void
+set_up(void)
+{
+	const struct watch_setup setup = {
+	    .primary = {.interval_ms = 5000, .long_interval_ms = 10000, .confirmations = 3},
+	    .probes = 200,
+	    .use4 = true,
+	    .use6 = false,
+	    .port = 25,
+	    .ports = {.row = port_row,
+		.fleet = port_fleet,
+		.resolve = port_resolve,
+		.probe = port_probe,
+		.flush_domain = port_flush_domain,
+		.flush_id = port_flush_id,
+		.put_state = port_put_state,
+		.raise = port_raise,
+		.end = port_end,
+		.changed = port_changed,
+		.random = port_random,
+		.context = &world}};
+
+	memset(&world, 0, sizeof(world));
+	world.row_result = WATCH_ROW_FOUND;
+	world.row.retention = 432000;
+	world.now = (struct queued_time){.ms = 1000000, .wall = 1700000000};
+	world.fleet = fleet_new("relay1");
+	ck_assert(fleet_add(world.fleet, "relay1", "eu.mx.example", "203.0.113.1"));
+	(void)strcpy(world.watched, "a.example");
+	(void)strcpy(world.row.next_hops, "[192.0.2.1]");
+	world.watch = watch_new(&setup);
+	world.sink = watch_sink(world.watch);
+	watch_set_time(world.watch, world.now);
+}
+
+static void
+tear_down(void)
+{
+	watch_free(world.watch);
+	fleet_free(world.fleet);
+}
+
+/* --- what happens
+ * ------------------------------------------------------------------------------------- */
+
+static void
+held(const char *domain, const char *id, int64_t age_s)
+{
+	const struct event_held event = {.domain = domain,
+	    .queue_id = id,
+	    .accepted_at = (world.now.wall - age_s) * 1000000,
+	    .size = 1000};
+
+	world.sink.held(world.sink.context, &event);
+}
+
+static void
+left(const char *domain, const char *id)
+{
+	const struct event_left event = {
+	    .domain = domain, .queue_id = id, .size = 1000, .outcome = OUTCOME_DELIVERED};
+
+	world.sink.left(world.sink.context, &event);
+}
+
+static void
+attempt(const char *domain, const char *id, enum attempt_result result)
+{
+	const struct event_attempt event = {.domain = domain,
+	    .queue_id = id,
+	    .result = result,
+	    .code = result == ATTEMPT_REFUSED ? 554 : 250,
+	    .enhanced = result == ATTEMPT_REFUSED ? "5.7.1" : "2.0.0",
+	    .reply = "words",
+	    .primary = "mx[192.0.2.1]:25",
+	    .at = world.now.wall * 1000000};
+
+	world.sink.attempt(world.sink.context, &event);
+}
+
+static void
+set_clock(int64_t ms)
+{
+	world.now.wall += ms / 1000 - world.now.ms / 1000;
+	world.now.ms = ms;
+}
+
+static void
+tick_for(int64_t ms)
+{
+	int64_t end = world.now.ms + ms, next;
+	unsigned again = 0; /* a tick does a bounded amount of work */
+
+	while ((next = watch_tick(world.watch, world.now)) <= end) {
+		again = next > world.now.ms ? 0 : again + 1;
+		ck_assert_msg(again < 10, "what is due does not end");
+		set_clock(next > world.now.ms ? next : world.now.ms);
+	}
+	set_clock(end);
+	(void)watch_tick(world.watch, world.now);
+}
+
+/* Answers all probes that are under way. */
+static void
+answer(enum probe_outcome outcome)
+{
+	struct probe_finding finding = {.outcome = outcome, .reason = "by the test"};
+	size_t count = world.probing;
+	uint64_t ids[PROBES];
+
+	for (size_t i = 0; i < count; i++)
+		ids[i] = world.probe[i].id;
+	world.probing = 0;
+	for (size_t i = 0; i < count; i++)
+		watch_probed(world.watch, ids[i], &finding, world.now);
+	(void)watch_tick(world.watch, world.now);
+}
+
+/* Ticks in small steps, answering each probe at once. */
+static void
+go_on(int64_t ms, enum probe_outcome outcome)
+{
+	for (int64_t i = 0; i < ms; i += 500) {
+		tick_for(500);
+		if (world.probing > 0)
+			answer(outcome);
+	}
+}
+
+static void
+expect(const char *wanted)
+{
+	ck_assert_str_eq(world.did, wanted);
+	world.did[0] = '\0';
+}
+
+static void
+resolved(const char *name, enum resolver_type type, const char *record)
+{
+	struct dns_record records[1];
+	struct route_answer come = {
+	    .outcome = RESOLVER_FOUND, .ttl = 300, .records = records, .count = 1};
+	char text[256];
+
+	(void)snprintf(text, sizeof(text), "x. 300 IN %s", record);
+	ck_assert(dns_text_parse(text, strlen(text), &records[0]));
+	watch_resolved(world.watch, name, type, &come, world.now);
+	(void)watch_tick(world.watch, world.now);
+}
+
+/* --- tests
+ * -------------------------------------------------------------------------------------------- */
+
+START_TEST(test_straight_through)
+{
+	held("a.example", "A", 0);
+	tick_for(2000);
+	attempt("a.example", "A", ATTEMPT_SENT);
+	left("a.example", "A");
+	tick_for(60000);
+	expect("");
+	ck_assert_uint_eq(watch_count(world.watch).domains, 0);
+	ck_assert_uint_eq(watch_count(world.watch).messages, 0);
+}
+END_TEST
+
+START_TEST(test_outage_and_return)
+{
+	held("a.example", "B", 0);
+	held("a.example", "A", 5);
+	attempt("a.example", "A", ATTEMPT_UNREACHED);
+	(void)watch_tick(world.watch, world.now);
+	expect("probe 192.0.2.1");
+	answer(PROBE_DOWN);
+	expect("raise outage 0");
+	tick_for(4999);
+	expect("");
+	tick_for(1);
+	expect("probe 192.0.2.1");
+	ck_assert_int_eq(world.state.primary, PRIMARY_DOWN);
+	ck_assert_uint_eq(world.state.messages, 2);
+	ck_assert_uint_eq(world.state.bytes, 2000);
+	ck_assert_int_eq(world.state.oldest, 1700000000 - 5);
+	answer(PROBE_GOOD);
+	tick_for(1000);
+	answer(PROBE_GOOD);
+	tick_for(1000);
+	expect("probe 192.0.2.1; probe 192.0.2.1");
+	answer(PROBE_GOOD);
+	expect("end outage; try A");
+	attempt("a.example", "A", ATTEMPT_SENT);
+	expect("flush a.example");
+	left("a.example", "A");
+	attempt("a.example", "B", ATTEMPT_SENT);
+	left("a.example", "B");
+	tick_for(1000);
+	ck_assert_int_eq(world.state.primary, PRIMARY_UP);
+	tick_for(40000);
+	expect("");
+	ck_assert_uint_eq(watch_count(world.watch).domains, 0);
+	ck_assert_uint_eq(watch_count(world.watch).primaries, 0);
+	ck_assert_int_eq(world.state.counted_at, 0);
+}
+END_TEST
+
+START_TEST(test_old_mail_is_active_at_once)
+{
+	held("a.example", "A", 3600);
+	(void)watch_tick(world.watch, world.now);
+	expect("probe 192.0.2.1");
+}
+END_TEST
+
+START_TEST(test_waiting_mail_becomes_active)
+{
+	held("a.example", "A", 0);
+	tick_for(9999);
+	expect("");
+	tick_for(1);
+	expect("probe 192.0.2.1");
+}
+END_TEST
+
+START_TEST(test_route_by_mx)
+{
+	world.row.next_hops[0] = '\0';
+	held("a.example", "A", 3600);
+	expect("mx a.example");
+	resolved("a.example", RESOLVER_MX, "MX 10 mail.a.example.");
+	expect("a mail.a.example");
+	resolved("mail.a.example", RESOLVER_A, "A 9.9.9.9");
+	expect("probe 9.9.9.9");
+	answer(PROBE_DOWN);
+	expect("raise outage 0");
+	/* The address changes: the new one is probed. */
+	world.quiet = true;
+	tick_for(299000);
+	world.quiet = false;
+	world.probing = 0;
+	tick_for(2000);
+	resolved("a.example", RESOLVER_MX, "MX 10 mail.a.example.");
+	world.did[0] = '\0';
+	resolved("mail.a.example", RESOLVER_A, "A 8.8.8.8");
+	expect("probe 8.8.8.8");
+	ck_assert_uint_eq(watch_count(world.watch).primaries, 1);
+}
+END_TEST
+
+START_TEST(test_nowhere_is_down)
+{
+	world.row.next_hops[0] = '\0';
+	held("a.example", "A", 3600);
+	expect("mx a.example");
+	resolved("a.example", RESOLVER_MX, "MX 0 .");
+	expect("raise outage 0");
+	tick_for(1000);
+	ck_assert_int_eq(world.state.primary, PRIMARY_DOWN);
+	ck_assert_str_eq(world.state.primary_reason, "a.example: null MX: it takes no mail");
+}
+END_TEST
+
+START_TEST(test_soc_hold)
+{
+	world.row.hold_until = world.now.wall + 600;
+	held("a.example", "A", 3600);
+	tick_for(599000);
+	expect("");
+	tick_for(2000);
+	expect("probe 192.0.2.1");
+}
+END_TEST
+
+START_TEST(test_operator_hold)
+{
+	held("a.example", "A", 3600);
+	go_on(10000, PROBE_GOOD);
+	ck_assert_ptr_nonnull(strstr(world.did, "try A"));
+	ck_assert(
+	    watch_hold(world.watch, "a.example", world.now.wall + 3600, "why", true, world.now));
+	tick_for(1000);
+	ck_assert_int_eq(world.state.hold, HOLD_OPERATOR);
+	ck_assert_str_eq(world.state.hold_reason, "why");
+	ck_assert(!watch_flush(world.watch, "a.example", world.now));
+	world.did[0] = '\0';
+	world.probing = 0;
+	go_on(600000, PROBE_DOWN);
+	expect("");
+	ck_assert(watch_release(world.watch, "a.example", world.now));
+	ck_assert(!watch_release(world.watch, "a.example", world.now));
+	go_on(5000, PROBE_GOOD);
+	expect("probe 192.0.2.1; probe 192.0.2.1; probe 192.0.2.1; try A");
+	ck_assert_int_eq(world.state.hold, HOLD_NONE);
+}
+END_TEST
+
+START_TEST(test_operator_hold_ends_by_time)
+{
+	ck_assert(
+	    watch_hold(world.watch, "a.example", world.now.wall + 100, "why", false, world.now));
+	tick_for(99000);
+	ck_assert_int_eq(world.state.hold, HOLD_OPERATOR);
+	tick_for(2000);
+	ck_assert_int_eq(world.state.hold, HOLD_NONE);
+}
+END_TEST
+
+START_TEST(test_pinned)
+{
+	(void)strcpy(world.row.pin_banner, "mail.customer.example");
+	held("a.example", "A", 3600);
+	tick_for(300);
+	/* Held until the pinned one has shown itself. */
+	ck_assert_int_eq(world.state.hold, HOLD_WRONG_HOST);
+	ck_assert_int_eq(world.state.hold_until, world.now.wall + 300);
+	answer(PROBE_WRONG_HOST);
+	expect("probe 192.0.2.1; raise outage 0; raise wrong-host 0");
+	tick_for(300000);
+	ck_assert_int_eq(world.state.hold, HOLD_WRONG_HOST);
+	ck_assert_int_gt(world.state.hold_until, world.now.wall + 200);
+	ck_assert_str_eq(world.state.hold_reason, "by the test");
+	/* A delivery proves nothing about a pin. */
+	attempt("a.example", "A", ATTEMPT_SENT);
+	tick_for(300);
+	ck_assert_int_eq(world.state.primary, PRIMARY_WRONG_HOST);
+	world.did[0] = '\0';
+	go_on(10000, PROBE_GOOD);
+	ck_assert_int_eq(world.state.hold, HOLD_NONE);
+	ck_assert_ptr_nonnull(strstr(world.did, "end wrong-host; try A"));
+}
+END_TEST
+
+START_TEST(test_breaker_holds)
+{
+	char id[16];
+
+	for (int i = 0; i < 5; i++) {
+		(void)snprintf(id, sizeof(id), "R%d", i);
+		held("a.example", id, 100 - i);
+		attempt("a.example", id, ATTEMPT_REFUSED);
+	}
+	go_on(1000, PROBE_GOOD);
+	ck_assert_int_eq(world.state.hold, HOLD_BREAKER);
+	ck_assert_ptr_nonnull(strstr(world.did, "raise breaker 0"));
+	world.did[0] = '\0';
+	go_on(50000, PROBE_GOOD);
+	ck_assert_ptr_null(strstr(world.did, "try"));
+	go_on(12000, PROBE_GOOD);
+	ck_assert_ptr_nonnull(strstr(world.did, "try R0"));
+	ck_assert_int_eq(world.state.hold, HOLD_NONE);
+	attempt("a.example", "R0", ATTEMPT_REFUSED);
+	go_on(1000, PROBE_GOOD);
+	ck_assert_int_eq(world.state.hold, HOLD_BREAKER);
+	world.did[0] = '\0';
+	go_on(302000, PROBE_GOOD);
+	ck_assert_ptr_nonnull(strstr(world.did, "try R0"));
+	attempt("a.example", "R0", ATTEMPT_SENT);
+	ck_assert_ptr_nonnull(strstr(world.did, "end breaker"));
+	left("a.example", "R0");
+	go_on(1000, PROBE_GOOD);
+	ck_assert_int_eq(world.state.hold, HOLD_NONE);
+}
+END_TEST
+
+START_TEST(test_rows_and_quota)
+{
+	(void)strcpy(world.watched, "row.example");
+	(void)strcpy(world.row.owner, "row.example");
+	world.row.quota_messages = 3;
+	held("a.row.example", "A", 0);
+	held("b.row.example", "A", 0);
+	held("b.row.example", "A", 0); /* a second recipient of the same message */
+	tick_for(300);
+	ck_assert_uint_eq(world.state.row_messages, 2);
+	ck_assert_uint_eq(world.state.messages, 0);
+	expect("");
+	held("row.example", "C", 0);
+	tick_for(300);
+	expect("raise quota 0");
+	ck_assert_uint_eq(world.state.row_messages, 3);
+	ck_assert_uint_eq(world.state.row_bytes, 3000);
+	ck_assert_uint_eq(world.state.messages, 1);
+	left("b.row.example", "A");
+	tick_for(300);
+	expect("");
+	left("b.row.example", "A");
+	tick_for(300);
+	expect("end quota");
+	ck_assert_uint_eq(world.state.row_messages, 2);
+}
+END_TEST
+
+START_TEST(test_retention_levels)
+{
+	world.row.retention = 100000;
+	held("a.example", "A", 49000);
+	go_on(61000, PROBE_DOWN);
+	ck_assert_ptr_null(strstr(world.did, "retention"));
+	go_on(1000000, PROBE_DOWN);
+	ck_assert_ptr_nonnull(strstr(world.did, "raise retention 50"));
+	world.now.wall += 31000;
+	world.did[0] = '\0';
+	go_on(61000, PROBE_DOWN);
+	ck_assert_ptr_nonnull(strstr(world.did, "raise retention 80"));
+	left("a.example", "A");
+	ck_assert_ptr_nonnull(strstr(world.did, "end retention"));
+}
+END_TEST
+
+START_TEST(test_no_row_nothing_done)
+{
+	world.row_result = WATCH_ROW_NONE;
+	held("a.example", "A", 3600);
+	attempt("a.example", "A", ATTEMPT_UNREACHED);
+	tick_for(600000);
+	expect("");
+}
+END_TEST
+
+START_TEST(test_shared_primary)
+{
+	char domain[32];
+
+	for (int i = 0; i < 1000; i++) {
+		(void)snprintf(domain, sizeof(domain), "d%d.example", i);
+		held(domain, "A", 3600);
+	}
+	(void)watch_tick(world.watch, world.now);
+	ck_assert_uint_eq(world.probes_started, 1);
+	ck_assert_uint_eq(watch_count(world.watch).primaries, 1);
+	world.quiet = true;
+	go_on(60000, PROBE_DOWN);
+	ck_assert_uint_lt(world.probes_started, 14);
+	go_on(10000, PROBE_GOOD);
+	for (int i = 0; i < 1000; i++) {
+		(void)snprintf(domain, sizeof(domain), "d%d.example", i);
+		attempt(domain, "A", ATTEMPT_SENT);
+		left(domain, "A");
+	}
+	ck_assert_uint_eq(world.flushes, 1000);
+	go_on(60000, PROBE_GOOD);
+	ck_assert_uint_eq(watch_count(world.watch).domains, 0);
+}
+END_TEST
+
+START_TEST(test_replayed_log_proves_nothing)
+{
+	struct event_attempt old = {.domain = "a.example",
+	    .queue_id = "A",
+	    .result = ATTEMPT_SENT,
+	    .enhanced = "",
+	    .reply = "",
+	    .primary = "mx[192.0.2.1]:25",
+	    .at = (world.now.wall - 3600) * 1000000};
+
+	held("a.example", "A", 7200);
+	(void)watch_tick(world.watch, world.now);
+	answer(PROBE_DOWN);
+	world.did[0] = '\0';
+	world.sink.attempt(world.sink.context, &old);
+	expect("");
+}
+END_TEST
+
+/* 10,000 domains with 100,000 messages on 100 primaries that are down: a minute costs little. */
+START_TEST(test_cost)
+{
+	char domain[32], id[16];
+	struct timespec begin, end;
+
+	world.quiet = true;
+	world.own_hops = true;
+	for (int i = 0; i < 100000; i++) {
+		(void)snprintf(domain, sizeof(domain), "d%d.example", i % 10000);
+		(void)snprintf(id, sizeof(id), "M%d", i);
+		held(domain, id, 3600);
+	}
+	go_on(10000, PROBE_DOWN);
+	ck_assert_uint_eq(watch_count(world.watch).primaries, 100);
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &begin);
+	go_on(60000, PROBE_DOWN);
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &end);
+	double took =
+	    (double)(end.tv_sec - begin.tv_sec) + (double)(end.tv_nsec - begin.tv_nsec) / 1e9;
+	ck_assert_msg(took < 3.0, "a minute cost %.2f s", took);
+}
+END_TEST
+
+int
+main(void)
+{
+	const struct {
+		const char *name;
+		const TTest *test;
+	} tests[] = {
+	    {"straight through", test_straight_through},
+	    {"outage", test_outage_and_return},
+	    {"old mail", test_old_mail_is_active_at_once},
+	    {"waiting mail", test_waiting_mail_becomes_active},
+	    {"by MX", test_route_by_mx},
+	    {"nowhere", test_nowhere_is_down},
+	    {"SOC hold", test_soc_hold},
+	    {"operator hold", test_operator_hold},
+	    {"operator hold ends", test_operator_hold_ends_by_time},
+	    {"pinned", test_pinned},
+	    {"breaker", test_breaker_holds},
+	    {"rows and quota", test_rows_and_quota},
+	    {"retention", test_retention_levels},
+	    {"no row", test_no_row_nothing_done},
+	    {"shared primary", test_shared_primary},
+	    {"replayed log", test_replayed_log_proves_nothing},
+	    {"cost", test_cost},
+	};
+	Suite *suite = suite_create("queued/watch");
+
+	for (size_t i = 0; i < sizeof(tests) / sizeof(tests[0]); i++) {
+		TCase *tcase = tcase_create(tests[i].name);
+		tcase_add_checked_fixture(tcase, set_up, tear_down);
+		tcase_set_timeout(tcase, 60);
+		tcase_add_test(tcase, tests[i].test);
+		suite_add_tcase(suite, tcase);
+	}
+	return table_run(suite);
+}
