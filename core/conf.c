@@ -72,7 +72,7 @@ static const struct conf_key keys[] = {
 	.max = SOCKET_DIR_MAX},
     {"paths", "postfix_config_dir", CONF_PATH, AT(paths.postfix_config_dir),
 	.preset = "/etc/postfix", .max = PATH_LENGTH_MAX},
-    {"paths", "maillog", CONF_PATH, AT(paths.maillog), .preset = "/var/log/mail.log",
+    {"paths", "maillog", CONF_LOG, AT(paths.maillog), .preset = "/var/log/mail.log",
 	.max = PATH_LENGTH_MAX},
 
     {"fence", "allow", CONF_NETWORKS, AT(fence.allow), COUNTED_BY(fence.allow_count)},
@@ -213,7 +213,8 @@ within_bounds(
 		    (long long)key->max);
 		return false;
 	}
-	if (key->type == CONF_PATH && strlen(value->text) > (size_t)key->max) {
+	if ((key->type == CONF_PATH || key->type == CONF_LOG) &&
+	    strlen(value->text) > (size_t)key->max) {
 		fault(load, line, "[%s] %s has %zu bytes; it must be a path of at most %lld",
 		    key->section, key->name, strlen(value->text), (long long)key->max);
 		free(value->text);

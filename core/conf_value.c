@@ -53,6 +53,16 @@ parse_path(const char *text, struct conf_value *out)
 	return keep_text(text, length, out);
 }
 
+static const char *
+parse_log(const char *text, struct conf_value *out)
+{
+	if (strcmp(text, "journald") == 0)
+		return keep_text(text, strlen(text), out);
+	return parse_path(text, out) == NULL
+		   ? NULL
+		   : "journald, or an absolute path without '..', such as /var/log/mail.log";
+}
+
 static bool
 only_of(const char *text, const char *characters, size_t max)
 {
@@ -281,6 +291,7 @@ conf_value_parse(enum conf_type type, const char *text, struct conf_value *out)
 	    [CONF_STRING] = parse_string,
 	    [CONF_CONNINFO] = parse_conninfo,
 	    [CONF_PATH] = parse_path,
+	    [CONF_LOG] = parse_log,
 	    [CONF_NAME] = parse_name,
 	    [CONF_REGION] = parse_region,
 	    [CONF_ACCOUNT] = parse_account,

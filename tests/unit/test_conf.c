@@ -73,6 +73,23 @@ START_TEST(test_defaults)
 	ck_assert_str_eq(conf->users.sync, "mxhold-sync");
 	ck_assert_str_eq(conf->users.policyd, "mxhold-policyd");
 	ck_assert_str_eq(conf->users.milter, "mxhold-milter");
+	ck_assert_str_eq(conf->users.queued, "mxhold-queued");
+	ck_assert_int_eq(conf->queue.probe_interval, 5);
+	ck_assert_int_eq(conf->queue.probe_interval_long, 10);
+	ck_assert_int_eq(conf->queue.confirmations, 3);
+	ck_assert_int_eq(conf->queue.concurrency, 200);
+	ck_assert_int_eq(conf->queue.retention, 0);
+	ck_assert_int_eq(conf->queue.quota_messages, 0);
+	ck_assert_int_eq(conf->queue.quota_bytes, 0);
+	ck_assert(!conf->queue.keep_refused);
+	ck_assert_int_eq(conf->queue.unknown_user_tries, 2);
+	ck_assert_int_eq(conf->queue.unknown_user_interval, 600);
+	ck_assert_int_eq(conf->queue.refused_tries, 3);
+	ck_assert_int_eq(conf->queue.refused_after, 7200);
+	ck_assert_int_eq(conf->queue.sender_retry, 300);
+	ck_assert_int_eq(conf->queue.mx_interval, 86400);
+	ck_assert_int_eq(conf->queue.spool_size, INT64_C(4) << 30);
+	ck_assert_ptr_null(conf->alert.command);
 	conf_free(conf);
 }
 END_TEST
@@ -99,6 +116,12 @@ static const char everything[] =
     "[fence]\nallow = 10.8.0.0/16 fd00:8::/32, 192.168.7.7\n"
     "[status]\nlisten = [::1]:9325\n"
     "[users]\ngroup = 64100\nsocket_group = 64105\nsync = 64101\npolicyd = p_d\nmilter = m.x-y\n"
+    "queued = 64104\n"
+    "[queue]\nprobe_interval = 7\nprobe_interval_long = 2m\nconfirmations = 1\nconcurrency = 9\n"
+    "retention = 30d\nquota_messages = 1000\nquota_bytes = 123456789012\nkeep_refused = yes\n"
+    "unknown_user_tries = 4\nunknown_user_interval = 1h\nrefused_tries = 5\nrefused_after = 1d\n"
+    "sender_retry = 30s\nmx_interval = 12h\nspool_size = 1048576\n"
+    "[alert]\ncommand = /usr/local/bin/tell us\n"
     "[relay]\n"; /* a section may come again, its keys may not; no newline is needed at the end */
 
 START_TEST(test_everything)
@@ -131,7 +154,71 @@ START_TEST(test_everything)
 	ck_assert_str_eq(conf->status.listen, "[::1]:9325");
 	ck_assert_str_eq(conf->users.group, "64100");
 	ck_assert_str_eq(conf->users.milter, "m.x-y");
+	ck_assert_str_eq(conf->users.queued, "64104");
+	ck_assert_int_eq(conf->queue.probe_interval, 7);
+	ck_assert_int_eq(conf->queue.probe_interval_long, 120);
+	ck_assert_int_eq(conf->queue.confirmations, 1);
+	ck_assert_int_eq(conf->queue.concurrency, 9);
+	ck_assert_int_eq(conf->queue.retention, 30 * 86400);
+	ck_assert_int_eq(conf->queue.quota_messages, 1000);
+	ck_assert_int_eq(conf->queue.quota_bytes, INT64_C(123456789012));
+	ck_assert(conf->queue.keep_refused);
+	ck_assert_int_eq(conf->queue.unknown_user_tries, 4);
+	ck_assert_int_eq(conf->queue.unknown_user_interval, 3600);
+	ck_assert_int_eq(conf->queue.refused_tries, 5);
+	ck_assert_int_eq(conf->queue.refused_after, 86400);
+	ck_assert_int_eq(conf->queue.sender_retry, 30);
+	ck_assert_int_eq(conf->queue.mx_interval, 43200);
+	ck_assert_int_eq(conf->queue.spool_size, 1 << 20);
+	ck_assert_str_eq(conf->alert.command, "/usr/local/bin/tell us");
 	conf_free(conf);
+}
+END_TEST
+
+static const struct {
+	const char *lines;
+	const char *error; /* a part of it */
+} queue_lines[] = {
+    {"[queue]\nprobe_interval = 0\n", "must be from 1 to 3600"},
+    {"[queue]\nprobe_interval_long = 3601\n", "must be from 1 to 3600"},
+    {"[queue]\nconfirmations = 0\n", "must be from 1 to 100"},
+    {"[queue]\nconcurrency = 10001\n", "must be from 1 to 10000"},
+    {"[queue]\nretention = 5\n", "its unit"},
+    {"[queue]\nretention = 101d\n", "must be from 1 to 8640000"},
+    {"[queue]\nquota_messages = -1\n", "must be"},
+    {"[queue]\nquota_bytes = 10M\n", "must be"},
+    {"[queue]\nkeep_refused = maybe\n", "must be"},
+    {"[queue]\nunknown_user_tries = 0\n", "must be from 1 to 1000"},
+    {"[queue]\nrefused_after = 101d\n", "must be from 1"},
+    {"[queue]\nsender_retry = 0s\n", "must be from 1 to 86400"},
+    {"[queue]\nmx_interval = 31d\n", "must be from 1 to 2592000"},
+    {"[queue]\nspool_size = 1000\n", "must be from 1048576"},
+    {"[queue]\nlifetime = 1d\n", "unknown key lifetime; [queue] has: probe_interval"},
+    {"[alert]\ncommand = tell\n", "must be"},
+    {"[alert]\nmail = ops@example.com\n", "unknown key mail; [alert] has: command"},
+    {"[users]\nqueued = a b\n", "must be"},
+    {"[paths]\nmaillog = journal\n", "must be journald, or an absolute path"},
+    {"[paths]\nmaillog = /../x\n", "must be journald, or an absolute path"},
+};
+
+START_TEST(test_journald)
+{
+	struct conf *conf = parse(MINIMAL "[paths]\nmaillog = journald\n");
+
+	ck_assert_msg(conf != NULL, "%s", errors);
+	ck_assert_str_eq(conf->paths.maillog, "journald");
+	conf_free(conf);
+}
+END_TEST
+
+START_TEST(test_queue_lines)
+{
+	char text[300];
+
+	snprintf(text, sizeof(text), "%s%s", MINIMAL, queue_lines[_i].lines);
+	ck_assert_msg(parse(text) == NULL, "%s was taken", queue_lines[_i].lines);
+	ck_assert_msg(
+	    strstr(errors, queue_lines[_i].error) != NULL, "%s: %s", queue_lines[_i].lines, errors);
 }
 END_TEST
 
@@ -342,9 +429,10 @@ START_TEST(test_all_errors)
 	    "f:2: [relay] name = EU: must be 1 to 63 of a-z, 0-9, '.' and '-', with a letter or "
 	    "digit at both ends, such as eu1\n"
 	    "f:4: unknown section [fense]; there are: relay, authority, report, journal, paths, "
-	    "fence, status, users\n"
+	    "fence, status, queue, alert, users\n"
 	    "f:8: [users] sync = -: must be the name of a user or group, or its number\n"
-	    "f:9: unknown key foo; [users] has: group, socket_group, sync, policyd, milter\n"
+	    "f:9: unknown key foo; [users] has: group, socket_group, sync, policyd, milter, "
+	    "queued\n"
 	    "f:9: [relay] region is missing; it has no default\n");
 }
 END_TEST
@@ -464,7 +552,11 @@ START_TEST(test_sample)
 	static const char *const keys[] = {"name", "region", "public_addresses", "dedicated",
 	    "postmaster", "queue_lifetime", "conninfo", "poll_interval", "stale_after",
 	    "retention_days", "state_dir", "socket_dir", "postfix_config_dir", "maillog", "allow",
-	    "listen", "group", "socket_group", "sync", "policyd", "milter"};
+	    "listen", "group", "socket_group", "sync", "policyd", "milter", "queued",
+	    "probe_interval", "probe_interval_long", "confirmations", "concurrency", "retention",
+	    "quota_messages", "quota_bytes", "keep_refused", "unknown_user_tries",
+	    "unknown_user_interval", "refused_tries", "refused_after", "sender_retry",
+	    "mx_interval", "spool_size", "command"};
 	static char text[20000];
 	char wanted[100];
 
@@ -490,6 +582,9 @@ main(void)
 	TCase *tests = tcase_create("core");
 	tcase_add_test(tests, test_defaults);
 	tcase_add_test(tests, test_everything);
+	tcase_add_test(tests, test_journald);
+	tcase_add_loop_test(
+	    tests, test_queue_lines, 0, sizeof(queue_lines) / sizeof(queue_lines[0]));
 	tcase_add_test(tests, test_report_follows_authority);
 	tcase_add_loop_test(tests, test_line, 0, sizeof(lines) / sizeof(lines[0]));
 	tcase_add_loop_test(tests, test_name_and_region, 0, sizeof(names) / sizeof(names[0]));

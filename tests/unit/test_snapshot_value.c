@@ -19,12 +19,16 @@ full_domain(void)
 	    .hops_withheld = true,
 	    .retired_at = INT64_MAX,
 	    .subdomains_retired_at = 1,
-	    .limits = {UINT64_MAX, 2, 3, UINT32_MAX, OVERSIZE_DEFER, PRIMARY_UP_DEFER,
-		MX_CHECK_OFF},
+	    .limits = {UINT64_MAX, 2, 3, UINT32_MAX, OVERSIZE_DEFER, PRIMARY_UP_DEFER, MX_CHECK_OFF,
+		REFUSED_KEEP},
+	    .hold_until = INT64_MAX,
 	};
 
 	memset(record.regions, 'r', sizeof(record.regions) - 1);
 	memset(record.next_hops, 'h', sizeof(record.next_hops) - 1);
+	memset(record.hold_reason, 'w', sizeof(record.hold_reason) - 1);
+	memset(record.pin_certificate, 'c', sizeof(record.pin_certificate) - 1);
+	memset(record.pin_banner, 'b', sizeof(record.pin_banner) - 1);
 	return record;
 }
 
@@ -38,6 +42,7 @@ assert_limits(const struct limits *a, const struct limits *b)
 	ck_assert_int_eq(a->oversize, b->oversize);
 	ck_assert_int_eq(a->when_primary_up, b->when_primary_up);
 	ck_assert_int_eq(a->mx_check, b->mx_check);
+	ck_assert_int_eq(a->refused, b->refused);
 }
 
 static void
@@ -58,6 +63,10 @@ assert_domain_round_trip(const struct domain_record *in)
 	ck_assert_int_eq(out.subdomains_retired_at, in->subdomains_retired_at);
 	ck_assert_str_eq(out.regions, in->regions);
 	ck_assert_str_eq(out.next_hops, in->next_hops);
+	ck_assert_int_eq(out.hold_until, in->hold_until);
+	ck_assert_str_eq(out.hold_reason, in->hold_reason);
+	ck_assert_str_eq(out.pin_certificate, in->pin_certificate);
+	ck_assert_str_eq(out.pin_banner, in->pin_banner);
 	assert_limits(&out.limits, &in->limits);
 }
 
@@ -86,13 +95,13 @@ END_TEST
 
 START_TEST(test_customer)
 {
-	struct customer_record out,
-	    in = {
-		.suspended = true,
-		.retired_at = 1700000000,
-		.limits = {1, 2, 3, 4, OVERSIZE_REJECT, PRIMARY_UP_ACCEPT, MX_CHECK_ON},
-		.regions = "eu us",
-	    };
+	struct customer_record out, in = {
+					.suspended = true,
+					.retired_at = 1700000000,
+					.limits = {1, 2, 3, 4, OVERSIZE_REJECT, PRIMARY_UP_ACCEPT,
+					    MX_CHECK_ON, REFUSED_JUDGE},
+					.regions = "eu us",
+				    };
 	size_t length = snapshot_value_put_customer("acme", &in, value);
 
 	ck_assert(snapshot_value_get_customer("acme", 4, value, length, &out));
@@ -177,6 +186,21 @@ START_TEST(test_out_of_bounds)
 	domain.limits.oversize = (enum oversize)3;
 	ck_assert_uint_eq(snapshot_value_put_domain("a.example", &domain, value), 0);
 	domain.limits.oversize = OVERSIZE_INHERIT;
+	domain.limits.refused = (enum refused)3;
+	ck_assert_uint_eq(snapshot_value_put_domain("a.example", &domain, value), 0);
+	domain.limits.refused = REFUSED_INHERIT;
+	domain.hold_until = -1;
+	ck_assert_uint_eq(snapshot_value_put_domain("a.example", &domain, value), 0);
+	domain.hold_until = 0;
+	memset(domain.hold_reason, 'w', sizeof(domain.hold_reason));
+	ck_assert_uint_eq(snapshot_value_put_domain("a.example", &domain, value), 0);
+	domain.hold_reason[0] = '\0';
+	memset(domain.pin_certificate, 'c', sizeof(domain.pin_certificate));
+	ck_assert_uint_eq(snapshot_value_put_domain("a.example", &domain, value), 0);
+	domain.pin_certificate[0] = '\0';
+	memset(domain.pin_banner, 'b', sizeof(domain.pin_banner));
+	ck_assert_uint_eq(snapshot_value_put_domain("a.example", &domain, value), 0);
+	domain.pin_banner[0] = '\0';
 	memset(domain.customer, 'c', sizeof(domain.customer));
 	ck_assert_uint_eq(snapshot_value_put_domain("a.example", &domain, value), 0);
 	strcpy(domain.customer, "acme");
