@@ -395,15 +395,38 @@ print_array(const json_t *array, const char *before)
 	}
 }
 
+/* Is there a row to add or to remove? */
+static bool
+rows_differ(const struct mx_verdict *verdict)
+{
+	bool differ = false;
+
+	for (size_t i = 0; i < verdict->expected_count; i++)
+		differ = differ || !verdict->expected[i].matches;
+	for (size_t i = 0; i < verdict->found_count; i++)
+		differ = differ || !verdict->found[i].matches;
+	return differ;
+}
+
+static const char *
+headline(const struct mx_verdict *verdict)
+{
+	switch (verdict->outcome) {
+	case MX_GOOD: return "the MX records are as they should be";
+	case MX_FINDINGS:
+		return rows_differ(verdict) ? "the MX records need a change"
+					    : "the MX records are there, but see the findings";
+	case MX_OUTCOME_CANNOT_TELL: break;
+	}
+	return "this cannot be told now";
+}
+
 static void
 print_answer(const struct check *check, const json_t *answer)
 {
 	const struct mx_verdict *verdict = &check->verdict;
 
-	printf("%s: %s\n", check->domain,
-	    verdict->outcome == MX_GOOD       ? "the MX records are as they should be"
-	    : verdict->outcome == MX_FINDINGS ? "the MX records need a change"
-					      : "this cannot be told now");
+	printf("%s: %s\n", check->domain, headline(verdict));
 	if (verdict->found_count + verdict->expected_count > 0) {
 		printf("\nMX records (%zu bytes of DNS answer; + to add, - to remove):\n",
 		    verdict->found_size);
@@ -414,7 +437,7 @@ print_answer(const struct check *check, const json_t *answer)
 		    mx_severity_name(verdict->findings[i].severity),
 		    mx_issue_name(verdict->findings[i].issue), verdict->findings[i].text);
 	printf("\nMTA-STS policy: %s\n", sts_name(check));
-	if (verdict->outcome == MX_FINDINGS && verdict->expected_count > 0) {
+	if (verdict->outcome == MX_FINDINGS && rows_differ(verdict)) {
 		printf("\nLines for the zone, in place of all MX records of the name:\n");
 		print_array(json_object_get(answer, "zone"), "\n  ");
 		printf("\n");
