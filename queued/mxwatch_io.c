@@ -40,10 +40,10 @@ struct mxwatch_io {
 	struct mxwatch *watch;
 	struct mx_fleet fleet;
 	struct queued_time now;
+	struct state_writer *state; /* of this tick */
 	struct asked asked[ASKED_ROOM];
 	size_t asked_count;
 	struct reading readings[READINGS_ROOM];
-	bool written; /* in this tick */
 };
 
 /* --- the socket ------------------------------------------------------------------------------ */
@@ -187,7 +187,7 @@ port_known(void *context, const char *row)
 	struct mxwatch_io *io = context;
 	struct state_domain record;
 
-	if (state_write_get(io->setup.state, row, &record) != STATE_OK)
+	if (state_write_get(io->state, row, &record) != STATE_OK)
 		return (struct mxwatch_fact){.mx = MX_STATE_UNKNOWN};
 	return (struct mxwatch_fact){.mx = record.mx, .at = record.mx_at};
 }
@@ -198,15 +198,15 @@ port_put(void *context, const char *row, struct mxwatch_fact fact)
 	struct mxwatch_io *io = context;
 	struct state_domain record;
 
-	if (state_write_get(io->setup.state, row, &record) != STATE_OK)
+	if (state_write_get(io->state, row, &record) != STATE_OK)
 		memset(&record, 0, sizeof(record));
 	if (record.mx != fact.mx)
 		log_event(LOG_NOTICE, "mx-fact", kv("domain", row),
 		    kv("relay", fact.mx == MX_STATE_NAMED ? "named" : "not-named"));
 	record.mx = fact.mx;
 	record.mx_at = fact.at;
-	if (state_write_put(io->setup.state, row, &record) == STATE_OK)
-		io->written = true;
+	if (state_write_put(io->state, row, &record) != STATE_OK)
+		log_event(LOG_ERR, "state-failed", kv("what", "mx fact"), kv("domain", row));
 }
 
 static void
@@ -276,11 +276,9 @@ on_gathered(struct mx_facts *facts, void *context)
 
 	reading->gather = NULL;
 	reading->finding = (struct mxwatch_finding){.text = reading->text};
-	if (snapshot_begin(io->setup.snapshot, snapshot_clock_boot_ms()) != SNAPSHOT_OK)
-		return;
-	if (judge_with_row(io, reading->row, facts, &verdict))
+	if (io->setup.need_snapshot(io->setup.context) &&
+	    judge_with_row(io, reading->row, facts, &verdict))
 		take_verdict(reading, &verdict);
-	snapshot_end(io->setup.snapshot);
 }
 
 static bool
@@ -384,16 +382,12 @@ void
 mxwatch_io_tick(struct mxwatch_io *io, struct queued_time now)
 {
 	io->now = now;
-	io->written = false;
-	if (snapshot_begin(io->setup.snapshot, snapshot_clock_boot_ms()) != SNAPSHOT_OK)
+	if (!io->setup.need_snapshot(io->setup.context))
 		return;
-	if (state_write_begin(io->setup.state) == STATE_OK) {
-		take_what_came(io);
-		mxwatch_tick(io->watch, now);
-		if (!io->written)
-			state_write_abort(io->setup.state);
-		else if (state_write_commit(io->setup.state) != STATE_OK)
-			log_event(LOG_ERR, "state-failed", kv("what", "mx facts"));
-	}
-	snapshot_end(io->setup.snapshot);
+	io->state = io->setup.need_state(io->setup.context);
+	if (io->state == NULL)
+		return;
+	take_what_came(io);
+	mxwatch_tick(io->watch, now);
+	io->state = NULL;
 }

@@ -23,8 +23,11 @@ int mxwatch_ask_open(const char *state_dir, gid_t group) __attribute__((warn_unu
 struct mxwatch_io_setup { /* all of it outlives mxwatch_io, and belongs to the caller */
 	const struct conf *conf;
 	struct snapshot *snapshot;
-	struct state_writer *state;
 	struct resolver *resolver;
+	/* See to it that a transaction is open until the caller's callback ends. False, NULL: there
+	   is none to be had now. */
+	bool (*need_snapshot)(void *context);
+	struct state_writer *(*need_state)(void *context);
 	int ask_fd; /* -1: nobody asks */
 	void (*raise)(void *context, const struct alert *alert);
 	void (*end)(void *context, enum alert_kind kind, const char *domain);
@@ -37,9 +40,8 @@ struct mxwatch_io *mxwatch_io_new(const struct mxwatch_io_setup *setup); /* NULL
 /* Before resolver_free. */
 void mxwatch_io_free(struct mxwatch_io *io);
 /*
- * Each MXWATCH_TICK_MS; now.ms on the clock of resolver_process(). Begins and ends a transaction of the snapshot and one of the state: none of
- * either may be open. Readings are judged in resolver_process(), where no transaction of the
- * snapshot may be open; they go into the state at the next tick.
+ * Each MXWATCH_TICK_MS; now.ms on the clock of resolver_process(). Readings are judged in
+ * resolver_process(); they go into the state at the next tick.
  */
 void mxwatch_io_tick(struct mxwatch_io *io, struct queued_time now);
 /* ask_fd can be read from. */
