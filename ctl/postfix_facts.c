@@ -138,6 +138,28 @@ facts_hits_free(struct facts_hits *hits)
 	*hits = (struct facts_hits){0};
 }
 
+const struct facts_access *
+facts_access_find(const struct pf_facts *facts, const char *check, const char *table)
+{
+	for (size_t i = 0; i < facts->access_count; i++)
+		if (strcasecmp(facts->access[i].check, check) == 0 &&
+		    strcmp(facts->access[i].table, table) == 0)
+			return &facts->access[i];
+	return NULL;
+}
+
+static void
+access_free(struct facts_access *access)
+{
+	for (size_t i = 0; i < access->count; i++) {
+		free(access->answers[i].key);
+		free(access->answers[i].result);
+	}
+	free(access->answers);
+	free(access->check);
+	free(access->table);
+}
+
 void
 facts_free(struct pf_facts *facts)
 {
@@ -152,6 +174,9 @@ facts_free(struct pf_facts *facts)
 		free(facts->probes[i].table);
 	}
 	free(facts->probes);
+	for (size_t i = 0; i < facts->access_count; i++)
+		access_free(&facts->access[i]);
+	free(facts->access);
 	facts_hits_free(&facts->customer_domains);
 	facts_hits_free(&facts->other_domains);
 	facts_hits_free(&facts->table_actions);
