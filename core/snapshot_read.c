@@ -54,6 +54,12 @@ struct snapshot {
 	struct snapshot_contact contact;
 	bool contact_known;
 
+	struct { /* the customer asked for last: many domains of one transaction share him */
+		uint64_t begun; /* of that transaction; 0: none was asked for */
+		char name[CUSTOMER_SIZE];
+		struct customer_record record;
+	} customer;
+
 	struct fleet *fleet;
 	uint64_t fleet_serial;
 	struct ip *own_addresses;
@@ -596,7 +602,20 @@ snapshot_domain(struct snapshot *snapshot, const char *name, struct domain_recor
 enum snapshot_result
 snapshot_customer(struct snapshot *snapshot, const char *name, struct customer_record *out)
 {
-	return find(snapshot, SNAPSHOT_CUSTOMER, name, out);
+	const size_t size = strlen(name) + 1;
+
+	if (snapshot->customer.begun == snapshot->begun &&
+	    strcmp(snapshot->customer.name, name) == 0) {
+		*out = snapshot->customer.record;
+		return SNAPSHOT_OK;
+	}
+	const enum snapshot_result result = find(snapshot, SNAPSHOT_CUSTOMER, name, out);
+	if (result == SNAPSHOT_OK && size <= sizeof(snapshot->customer.name)) {
+		memcpy(snapshot->customer.name, name, size);
+		snapshot->customer.record = *out;
+		snapshot->customer.begun = snapshot->begun;
+	}
+	return result;
 }
 
 /* Does this row of a parent speak for its subdomains? A withdrawn permission speaks as retired. */
