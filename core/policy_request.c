@@ -40,13 +40,11 @@ static const struct {
 	{"client_address", ATTRIBUTE_CLIENT_ADDRESS}},
 };
 
-/*
- * Is there a pair of newlines among the nine bytes at `data`? Eight pairs are looked at in one go:
- * a byte of `pairs` is 0 where both bytes of its pair are newlines. (It may say yes when there is
- * none, never no when there is one.)
- */
-static bool
-may_hold_pair(const char *data)
+#define STRIDE 32 /* bytes */
+
+/* A word of zeroes unless one of the eight pairs of neighbours in the nine bytes is of newlines. */
+static uint64_t
+pairs_in_word(const char *data)
 {
 	const uint64_t ones = 0x0101010101010101u;
 	const uint64_t newlines = ones * '\n';
@@ -54,8 +52,18 @@ may_hold_pair(const char *data)
 
 	memcpy(&first, data, sizeof(first));
 	memcpy(&second, data + 1, sizeof(second));
-	const uint64_t pairs = (first ^ newlines) | (second ^ newlines);
-	return ((pairs - ones) & ~pairs & (ones << 7)) != 0;
+	/* A byte of it is 0 where both bytes of a pair are newlines; then find the bytes that are
+	 * 0. */
+	const uint64_t differ = (first ^ newlines) | (second ^ newlines);
+	return (differ - ones) & ~differ & (ones << 7);
+}
+
+/* Does a pair of newlines begin in the STRIDE bytes at `data`? One byte more is looked at. */
+static bool
+stride_has_pair(const char *data)
+{
+	return (pairs_in_word(data) | pairs_in_word(data + 8) | pairs_in_word(data + 16) |
+		   pairs_in_word(data + 24)) != 0;
 }
 
 size_t
@@ -66,14 +74,11 @@ policy_request_length(const char *data, size_t length, size_t *resume)
 
 	if (length > 0 && data[0] == '\n')
 		return 1;
-	while (at + 1 < length) {
-		if (at + sizeof(uint64_t) < length && !may_hold_pair(data + at)) {
-			at += sizeof(uint64_t);
-			continue;
-		}
+	while (at + STRIDE < length && !stride_has_pair(data + at))
+		at += STRIDE;
+	for (; at + 1 < length; at++) {
 		if (data[at] == '\n' && data[at + 1] == '\n')
 			return at + 2;
-		at++;
 	}
 	*resume = length;
 	return 0;
@@ -87,7 +92,7 @@ find_attribute(const char *name, size_t length)
 	for (size_t i = 0; i < 2; i++) {
 		const char *known = attributes_of_length[length][i].name;
 
-		if (known != NULL && memcmp(known, name, length) == 0)
+		if (known != NULL && known[0] == name[0] && memcmp(known, name, length) == 0)
 			return attributes_of_length[length][i].attribute;
 	}
 	return ATTRIBUTE_NONE;
