@@ -37,7 +37,6 @@ struct snapshot {
 	MDB_txn *txn; /* reset between snapshot_end and snapshot_begin */
 	struct snapshot_databases databases;
 	MDB_cursor *cursors[SNAPSHOT_SETS][SNAPSHOT_KINDS]; /* NULL: not opened yet */
-	uint64_t renewed[SNAPSHOT_SETS][SNAPSHOT_KINDS];    /* the `begun` that they belong to */
 	uint64_t begun;                                     /* counts transactions */
 	size_t page_size;
 	dev_t device, lock_device;
@@ -556,20 +555,20 @@ prove_absent(struct snapshot *snapshot, enum snapshot_kind kind, MDB_cursor *cur
 	return proven ? SNAPSHOT_NOT_FOUND : SNAPSHOT_DAMAGED;
 }
 
-/* A cursor of the active set for this transaction; opened once, then renewed. */
+/*
+ * A cursor of the active set for this transaction, that stands nowhere: from where another search
+ * left it, LMDB would first look whether its page is the right one, which it seldom is.
+ */
 static int
 cursor_of(struct snapshot *snapshot, enum snapshot_kind kind, MDB_cursor **out)
 {
-	const unsigned set = snapshot->state.active;
-	MDB_cursor **cursor = &snapshot->cursors[set][kind];
-	int code = 0;
+	MDB_cursor **cursor = &snapshot->cursors[snapshot->state.active][kind];
+	int code;
 
 	if (*cursor == NULL)
 		code = mdb_cursor_open(snapshot->txn, rows_of(snapshot, kind), cursor);
-	else if (snapshot->renewed[set][kind] != snapshot->begun)
+	else
 		code = mdb_cursor_renew(snapshot->txn, *cursor);
-	if (code == 0)
-		snapshot->renewed[set][kind] = snapshot->begun;
 	*out = *cursor;
 	return code;
 }
