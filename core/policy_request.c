@@ -40,30 +40,21 @@ static const struct {
 	{"client_address", ATTRIBUTE_CLIENT_ADDRESS}},
 };
 
-#define STRIDE 32 /* bytes */
+typedef unsigned char stride __attribute__((vector_size(16)));
 
-/* A word of zeroes unless one of the eight pairs of neighbours in the nine bytes is of newlines. */
-static uint64_t
-pairs_in_word(const char *data)
-{
-	const uint64_t ones = 0x0101010101010101u;
-	const uint64_t newlines = ones * '\n';
-	uint64_t first, second;
-
-	memcpy(&first, data, sizeof(first));
-	memcpy(&second, data + 1, sizeof(second));
-	/* A byte of it is 0 where both bytes of a pair are newlines; then find the bytes that are
-	 * 0. */
-	const uint64_t differ = (first ^ newlines) | (second ^ newlines);
-	return (differ - ones) & ~differ & (ones << 7);
-}
-
-/* Does a pair of newlines begin in the STRIDE bytes at `data`? One byte more is looked at. */
+/* Does a pair of newlines begin in the stride at `data`? One byte more is looked at. */
 static bool
 stride_has_pair(const char *data)
 {
-	return (pairs_in_word(data) | pairs_in_word(data + 8) | pairs_in_word(data + 16) |
-		   pairs_in_word(data + 24)) != 0;
+	stride first, second;
+	uint64_t words[2];
+
+	_Static_assert(sizeof(stride) == sizeof(words), "all of the stride is looked at");
+	memcpy(&first, data, sizeof(first));
+	memcpy(&second, data + 1, sizeof(second));
+	const stride pairs = (stride)((first == '\n') & (second == '\n'));
+	memcpy(words, &pairs, sizeof(words));
+	return (words[0] | words[1]) != 0;
 }
 
 size_t
@@ -74,8 +65,8 @@ policy_request_length(const char *data, size_t length, size_t *resume)
 
 	if (length > 0 && data[0] == '\n')
 		return 1;
-	while (at + STRIDE < length && !stride_has_pair(data + at))
-		at += STRIDE;
+	while (at + sizeof(stride) < length && !stride_has_pair(data + at))
+		at += sizeof(stride);
 	for (; at + 1 < length; at++) {
 		if (data[at] == '\n' && data[at + 1] == '\n')
 			return at + 2;
