@@ -94,6 +94,32 @@ facts_address_known(const struct pf_facts *facts, const struct ip *address)
 	       list_has_address(facts, "proxy_interfaces", address);
 }
 
+bool
+facts_network_parse(const char *word, struct ip_network *out)
+{
+	char text[64];
+	size_t length = 0;
+	for (; *word != '\0' && length + 1 < sizeof(text); word++)
+		if (*word != '[' && *word != ']')
+			text[length++] = *word;
+	text[length] = '\0';
+	return *word == '\0' && ip_network_parse(text, out);
+}
+
+bool
+facts_address_foreign(const struct pf_facts *facts, const struct ip *address)
+{
+	struct pf_tokens tokens = facts_tokens(facts, "mynetworks");
+	bool foreign = true;
+	for (size_t i = 0; i < tokens.count && foreign; i++) {
+		struct ip_network network;
+		foreign = facts_network_parse(tokens.items[i].text, &network) &&
+			  !ip_network_contains(&network, address);
+	}
+	pf_tokens_free(&tokens);
+	return foreign;
+}
+
 const char *
 facts_sockets(const struct pf_facts *facts)
 {

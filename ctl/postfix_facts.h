@@ -98,9 +98,14 @@ bool facts_own_name(const struct pf_facts *facts, const char *name);
 /* Does Postfix take this address for its own (inet_interfaces, proxy_interfaces)? */
 bool facts_address_known(const struct pf_facts *facts, const struct ip *address);
 bool facts_address_local(const struct pf_facts *facts, const struct ip *address);
+/* Is it known that the address is not in mynetworks? */
+bool facts_address_foreign(const struct pf_facts *facts, const struct ip *address);
 /* The sockets' folder relative to queue_directory, or NULL when it is not below it. */
 const char *facts_sockets(const struct pf_facts *facts);
 bool facts_has_certificate(const struct pf_facts *facts);
+/* A word of mynetworks: "127.0.0.0/8", "[::1]/128". False: it is something else. */
+bool facts_network_parse(const char *word, struct ip_network *out)
+    __attribute__((warn_unused_result));
 /* A new hit at the end of the list; the strings are copied. */
 void facts_hit_add(
     struct facts_hits *hits, const char *parameter, const char *table, const char *what);

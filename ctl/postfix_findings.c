@@ -579,18 +579,12 @@ find_other_domains(struct judge *j, const char *parameter)
 static bool
 is_own_network(const struct pf_facts *facts, const char *word)
 {
-	char text[64];
 	struct ip_network network;
-	size_t out = 0;
-	for (const char *at = word; *at != '\0' && out + 1 < sizeof(text); at++)
-		if (*at != '[' && *at != ']')
-			text[out++] = *at;
-	text[out] = '\0';
-	if (!ip_network_parse(text, &network))
+	if (!facts_network_parse(word, &network))
 		return false;
 	if (network.prefix >= 8 && ip_classify(&network.base) == IP_LOOPBACK)
 		return true;
-	if (strncmp(text, "::ffff:127.", 11) == 0 && network.prefix >= 104)
+	if (strncmp(word, "[::ffff:127.", 12) == 0 && network.prefix >= 104)
 		return true;
 	bool single = network.prefix == (network.base.family == 4 ? 32 : 128);
 	return single && facts_address_local(facts, &network.base);
