@@ -53,7 +53,7 @@ other_epoch(const struct facts *f)
 static bool
 backwards(const struct facts *f)
 {
-	return f->local->usable && f->state->version < f->local->meta.version;
+	return f->local->usable && f->state->version < f->local->meta.newest;
 }
 
 static bool
