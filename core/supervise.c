@@ -115,8 +115,8 @@ child_set_state(struct parent *parent, struct child *child, enum child_state sta
 	case CHILD_SERVING: parent->next_probe = now; break;
 	case CHILD_ENDING:
 		child->deadline = now + how->drain_ms;
+		(void)kill(child->pid, SIGCONT); /* a stopped one must run to see the next */
 		(void)kill(child->pid, SIGTERM);
-		(void)kill(child->pid, SIGCONT); /* a stopped one must run to see it */
 		break;
 	}
 	child->state = state;
