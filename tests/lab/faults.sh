@@ -233,8 +233,9 @@ load() {
 	printf '%s\n' "$!" >"$LAB/run/$load_name.pid"
 }
 
+# To an address of its own each time: an smtpd remembers how one resolved, also that it could not be told.
 takes_mail() {
-	case $(LAB_PATIENCE=5 lab_rcpt eu probe@customer.example 2>/dev/null) in 250*) ;; *) return 1 ;; esac
+	case $(LAB_PATIENCE=5 lab_rcpt eu "probe$(date +%s%N)@customer.example" 2>/dev/null) in 250*) ;; *) return 1 ;; esac
 }
 
 one_fault() {
