@@ -1,5 +1,5 @@
 /*
- * test_deadman: processes that hold a dead man's handle are stopped in every way, and go on.
+ * test_deadman: processes that hold a dead man's handle are stopped, and go on.
  *
  * Each test works on a child of its own, whose state the kernel tells us by waitpid(2). Bounds from
  * above are wide: a busy machine is late.
@@ -147,11 +147,11 @@ changes(int option, int ms)
 
 /* Stops it, and waits until it goes on. How long that took, in ms. */
 static int
-stop_once(int signal_number)
+stop_once(void)
 {
 	int64_t before = clock_ms();
 
-	ck_assert_int_eq(kill(held, signal_number), 0);
+	ck_assert_int_eq(kill(held, SIGSTOP), 0);
 	ck_assert(changes(WUNTRACED, LATE_MS));
 	ck_assert(changes(WCONTINUED, LATE_MS));
 	return (int)(clock_ms() - before);
@@ -192,7 +192,7 @@ START_TEST(test_stopped_process_goes_on_each_time)
 {
 	start(turn_forever);
 	for (int i = 0; i < 5; i++) {
-		(void)stop_once(i % 2 == 0 ? SIGSTOP : SIGTSTP);
+		(void)stop_once();
 		ck_assert(turns_again());
 	}
 }
@@ -202,7 +202,7 @@ START_TEST(test_a_stop_lasts_some_time)
 {
 	start(turn_forever);
 	/* It turned 20 ms ago, and its timers are set at most every 100 ms. */
-	ck_assert_int_ge(stop_once(SIGSTOP), AFTER_MS - 100 - 20 - told->longest_ms);
+	ck_assert_int_ge(stop_once(), AFTER_MS - 100 - 20 - told->longest_ms);
 }
 END_TEST
 
@@ -220,7 +220,7 @@ START_TEST(test_a_loop_without_turns_is_held_too)
 {
 	start(wait_forever);
 	for (int i = 0; i < 5; i++) {
-		(void)stop_once(SIGSTOP);
+		(void)stop_once();
 		ck_assert(turns_again());
 	}
 }
@@ -232,7 +232,7 @@ START_TEST(test_stopped_again_in_the_moment_of_going_on)
 
 	start(never_take_signals);
 	while (clock_ms() < told->held_ms + LAST_HAND_MS - 200) {
-		(void)stop_once(SIGSTOP);
+		(void)stop_once();
 		stops++;
 	}
 	ck_assert_int_gt(stops, 0);
@@ -255,7 +255,7 @@ START_TEST(test_a_forked_process_has_a_handle_of_its_own)
 		if (!deadman_hold(60000) || !deadman_hold(60000))
 			_exit(1);
 		start(turn_forever);
-		(void)stop_once(SIGSTOP);
+		(void)stop_once();
 		(void)kill(held, SIGKILL);
 		_exit(0);
 	}
