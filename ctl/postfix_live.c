@@ -282,6 +282,23 @@ has_line(const char *text, const char *line)
 	return found;
 }
 
+/* "unused parameter: NAME=": a variable of main.cf that a value used which we replaced. */
+static bool
+is_left_over(const struct live *live, const char *line)
+{
+	static const char unused[] = ": unused parameter: ";
+	const char *name = strstr(line, unused);
+	if (name == NULL)
+		return false;
+	name += strlen(unused);
+	char *copy = mem_copy(name, strcspn(name, "="));
+	struct pf_file file = pf_file_parse(live->facts->main, live->facts->main_length, PF_MAIN);
+	bool theirs = pf_file_parameter(&file, copy) != NULL;
+	pf_file_free(&file);
+	free(copy);
+	return theirs;
+}
+
 static bool
 no_new_warning(struct live *live, const char *before, char *after)
 {
@@ -289,8 +306,9 @@ no_new_warning(struct live *live, const char *before, char *after)
 	for (char *line = strtok_r(after, "\n", &state); line != NULL;
 	     line = strtok_r(NULL, "\n", &state)) {
 		char *shown = mem_string(line);
+		bool left_over = is_left_over(live, line);
 		drop_details(line);
-		if (!has_line(before, line)) {
+		if (!left_over && !has_line(before, line)) {
 			set_why(live, mem_format("postconf now warns: %s", shown));
 			free(shown);
 			return false;

@@ -165,6 +165,7 @@ notify_classes = bounce,
 	resource
 smtpd_etrn_restrictions = permit_mynetworks
 CONF
+printf 'local_milters = $smtpd_milters\nnon_smtpd_milters = $local_milters\n' >>"$main"
 printf 'relay_recipient_maps = inline:{boss@corp.example=x}' >>"$main"
 cat >>"$master" <<'CONF'
 submission inet n - y - - smtpd
@@ -189,6 +190,8 @@ try 'and nothing has changed' same_as_made
 try 'apply --shared' pfc apply --shared
 like "$(value smtpd_milters)" '^\{ unix:mxhold/milter, .*default_action=tempfail.*\}, \{ unix:/run/rspamd/milter.sock, default_action=accept \}, *\{ inet:127.0.0.1:1, default_action=accept \}$' \
 	'milters: ours first, the others stay'
+is "$(value non_smtpd_milters)" '{ unix:/run/rspamd/milter.sock, default_action=accept }, { inet:127.0.0.1:1, default_action=accept }' \
+	'mail of this host keeps its milters, without ours'
 like "$(value smtpd_relay_restrictions)" 'permit_mynetworks, *reject_unauth_destination, *defer_unauth_destination$' \
 	'restrictions: the others stay, and strangers are refused for good'
 like "$(value relay_domains)" '^corp.example, inline:\{other.example=x\}, *!no.example, \.corp\.example, socketmap:unix:mxhold/map:relay_domains$' \
@@ -206,7 +209,7 @@ like "$(postconf -c "$relay/etc" -P '*/inet/smtpd_relay_restrictions')" "$((port
 like "$(postconf -c "$relay/etc" -P '*/inet/smtpd_relay_restrictions')" "$((port + 4))/inet/smtpd_relay_restrictions = check_policy_service .*permit_mynetworks, reject" \
 	'one in braces too'
 like "$(postconf -c "$relay/etc" -P '*/inet/smtpd_milters')" 'smtpd_milters = \{ unix:mxhold/milter' 'and the milter'
-gone=$(diff "$relay/etc.made/main.cf" "$main" | grep '^<' | grep -v '^< \(smtpd_milters\|message_size_limit\|notify_classes\|	resource\|	defer_unauth\|	permit_mynet\|relay_\|transport_maps\|parent_domain\|smtpd_etrn\)' || true)
+gone=$(diff "$relay/etc.made/main.cf" "$main" | grep '^<' | grep -v '^< \(smtpd_milters\|message_size_limit\|notify_classes\|	resource\|	defer_unauth\|	permit_mynet\|relay_\|transport_maps\|non_smtpd\|parent_domain\|smtpd_etrn\)' || true)
 is "$gone" '' 'no other line of main.cf is touched'
 before=$(identity "$main" "$master" "$relay"/etc/mxhold-saved/*)
 try 'apply --shared again' pfc apply --shared
