@@ -320,7 +320,6 @@ try 'and ended' pfc rollback
 try 'as before' same_as_made
 
 # --- an open relay that only smtpd knows of: a policy service that says yes to all
-# shellcheck disable=SC2046
 stranger=$(python3 - <<-'PYTHON'
 	import socket
 	s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
