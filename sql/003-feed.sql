@@ -444,7 +444,7 @@ select 'relay'::text collate "C" as kind, r.name as key, true as present, null::
 	null::bigint as quota_messages, null::bigint as quota_bytes, null::text as next_hops,
 	array_to_string(r.names, ' ') as names,
 	(select string_agg(host(a.address), ' ' order by a.n) from unnest(r.addresses) with ordinality a (address, n))
-		as addresses, r.tx
+		as addresses
 from mxhold.relay r
 union all
 select 'customer'::text collate "C", c.name, true, null::text collate "C",
@@ -454,8 +454,7 @@ select 'customer'::text collate "C", c.name, true, null::text collate "C",
 		+ case c.oversize when 'reject' then 16 when 'defer' then 32 else 0 end
 		+ case c.when_primary_up when 'accept' then 64 when 'defer' then 128 else 0 end
 		+ case c.mx_check when true then 256 when false then 512 else 0 end,
-	c.size_limit, extract(epoch from c.retention)::integer, c.quota_messages, c.quota_bytes, null::text, null::text, null::text,
-	c.tx
+	c.size_limit, extract(epoch from c.retention)::integer, c.quota_messages, c.quota_bytes, null::text, null::text, null::text
 from mxhold.customer c
 union all
 select 'domain'::text collate "C", d.name, true, d.customer,
@@ -469,7 +468,7 @@ select 'domain'::text collate "C", d.name, true, d.customer,
 		+ case d.when_primary_up when 'accept' then 64 when 'defer' then 128 else 0 end
 		+ case d.mx_check when true then 256 when false then 512 else 0 end,
 	d.size_limit, extract(epoch from d.retention)::integer, d.quota_messages, d.quota_bytes,
-	case when d.permitted then d.next_hops end, null::text, null::text, d.tx
+	case when d.permitted then d.next_hops end, null::text, null::text
 from (
 	select t.*,
 		exists (select from mxhold.domain_region r where r.domain = t.name) as narrowed,
@@ -496,14 +495,11 @@ comment on column mxhold.feed_now.quota_bytes is 'Null: inherit';
 comment on column mxhold.feed_now.next_hops is 'Told only to relays of a region in which the domain is permitted';
 comment on column mxhold.feed_now.names is 'relay: published names, blank-separated';
 comment on column mxhold.feed_now.addresses is 'relay: published addresses, blank-separated';
-comment on column mxhold.feed_now.tx is 'Transaction of its last change';
 
 create function mxhold.feed_full(kind text) returns setof mxhold.feed_row
 language sql stable
 as $$
-	select f.kind, f.key, f.present, f.customer, f.regions, f.flags, f.size_limit, f.retention, f.quota_messages, f.quota_bytes,
-		f.next_hops, f.names, f.addresses
-	from mxhold.feed_now f where f.kind = $1 order by f.key;
+	select * from mxhold.feed_now f where f.kind = $1 order by f.key;
 $$;
 comment on function mxhold.feed_full(text) is 'All keys of a kind (relay, customer, domain), by name. Inlined by the planner, which drops the other kinds, so that it streams';
 
@@ -512,7 +508,8 @@ comment on function mxhold.feed_full(text) is 'All keys of a kind (relay, custom
 -- customers of 4 (they may be told now, or be withheld). A row's place within its version is its step, in step 7 its customer,
 -- and its key; a key may have several. Each step is read from an index from behind the place where the reader left off, and
 -- no further than he asked, row by row (OFFSET 0), whatever the statistics say: a few changes among 10 million rows must cost
--- little also on the morning after a bulk load, and a part of a million no more than a part.
+-- little also on the morning after a bulk load, and a part of a million no more than a part. That is why `tx` is never said to
+-- equal the transaction: rows compared as pairs, and ordered by pairs, can only be read from the index of these pairs.
 create function mxhold.feed_since(since bigint, until bigint default 9223372036854775807, at_step integer default 0,
 	at_customer text default '', at_key text default '', each integer default null, most integer default null)
 returns table (kind text, key text, present boolean, customer text, regions text, flags integer, size_limit bigint,
@@ -525,6 +522,7 @@ set enable_hashjoin = off
 set enable_mergejoin = off
 set max_parallel_workers_per_gather = 0
 set jit = off
+set plan_cache_mode = force_generic_plan
 as $$
 #variable_conflict use_column
 declare
@@ -543,26 +541,35 @@ begin
 		order by l.version offset 0) c
 	cross join lateral (
 		select * from (
-			(select f.*, 1 as step, '' as via from mxhold.feed_now f
-				where f.kind = 'relay' and f.tx = c.tx and f.key > behind[1] order by f.key limit each)
+			select f.*, 1 as step, '' as via
+			from (select w.name from mxhold.relay w
+				where (w.tx, w.name) > (c.tx, behind[1]) and w.tx <= c.tx order by w.tx, w.name limit each) k
+			cross join lateral (select n.* from mxhold.feed_now n where n.kind = 'relay' and n.key = k.name offset 0) f
 			union all
-			(select f.*, 3, '' from mxhold.feed_now f
-				where f.kind = 'customer' and f.tx = c.tx and f.key > behind[3] order by f.key limit each)
+			select f.*, 3, ''
+			from (select w.name from mxhold.customer w
+				where (w.tx, w.name) > (c.tx, behind[3]) and w.tx <= c.tx order by w.tx, w.name limit each) k
+			cross join lateral (select n.* from mxhold.feed_now n where n.kind = 'customer' and n.key = k.name offset 0) f
 			union all
-			(select f.*, 5, '' from mxhold.feed_now f
-				where f.kind = 'domain' and f.tx = c.tx and f.key > behind[5] order by f.key limit each)
+			select f.*, 5, ''
+			from (select w.name from mxhold.domain w
+				where (w.tx, w.name) > (c.tx, behind[5]) and w.tx <= c.tx order by w.tx, w.name limit each) k
+			cross join lateral (select n.* from mxhold.feed_now n where n.kind = 'domain' and n.key = k.name offset 0) f
 			union all
 			select u.kind, u.key, n.present is not null, n.customer, n.regions, n.flags, n.size_limit, n.retention,
-				n.quota_messages, n.quota_bytes, n.next_hops, n.names, n.addresses, c.tx, u.step, u.via
+				n.quota_messages, n.quota_bytes, n.next_hops, n.names, n.addresses, u.step, u.via
 			from (
 				(select w.kind, w.key, s.step, '' as via
 					from (values ('relay', 2), ('customer', 4), ('domain', 6)) s (kind, step)
 					cross join lateral (select t.kind, t.key from mxhold.touched t
-						where t.tx = c.tx and t.kind = s.kind and t.key > behind[s.step] order by t.key limit each) w)
+						where (t.tx, t.kind, t.key) > (c.tx, s.kind, behind[s.step]) and (t.tx, t.kind) <= (c.tx, s.kind)
+						order by t.tx, t.kind, t.key limit each) w)
 				union all
 				(select 'domain', d.name, 7, t.key
-					from (select w.key from mxhold.touched w where w.tx = c.tx and w.kind = 'customer'
-						and w.key >= case at_step when 7 then at_customer else '' end order by w.key offset 0) t
+					from (select w.key from mxhold.touched w
+						where (w.tx, w.kind, w.key) >= (c.tx, 'customer', case at_step when 7 then at_customer else '' end)
+							and (w.tx, w.kind) <= (c.tx, 'customer')
+						order by w.tx, w.kind, w.key offset 0) t
 					cross join lateral (select w.name from mxhold.domain w
 						where w.customer = t.key and w.next_hops is not null
 						and w.name > case when t.key = at_customer then behind[7] else '' end order by w.name limit each) d
