@@ -52,9 +52,18 @@ bool
 snapshot_directory_make(const char *state_dir)
 {
 	char path[PATH_SIZE];
+	struct stat status;
 
-	return path_in(state_dir, SNAPSHOT_DIRECTORY, path) &&
-	       (mkdir(path, 0750) == 0 || errno == EEXIST);
+	if (!path_in(state_dir, SNAPSHOT_DIRECTORY, path))
+		return false;
+	if (mkdir(path, 0750) == 0)
+		return true;
+	if (errno != EEXIST)
+		return false;
+	if (lstat(path, &status) != 0)
+		return false;
+	errno = ENOTDIR;
+	return S_ISDIR(status.st_mode);
 }
 
 static bool
