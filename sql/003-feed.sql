@@ -194,6 +194,19 @@ end
 $$;
 comment on function mxhold.tombstone_narrow() is 'Trigger: keeps how domains that are deleted or renamed were narrowed';
 
+-- Names of regions change everywhere else by the cascade of a foreign key.
+create function mxhold.tombstone_region() returns trigger
+language plpgsql security definer
+set search_path = pg_catalog, mxhold, pg_temp
+as $$
+begin
+	update mxhold.tombstone t set regions = array_replace(t.regions, old.name, new.name)
+	where old.name = any (t.regions);
+	return null;
+end
+$$;
+comment on function mxhold.tombstone_region() is 'Trigger: a renamed region keeps its name in tombstones too';
+
 create trigger tombstone_delete after delete on mxhold.domain referencing old table as old_rows
 	for each statement execute function mxhold.tombstone_put();
 create trigger tombstone_update after update on mxhold.domain referencing old table as old_rows new table as new_rows
@@ -202,6 +215,9 @@ create trigger tombstone_delete after delete on mxhold.domain_region referencing
 	for each statement execute function mxhold.tombstone_narrow();
 create trigger tombstone_update after update on mxhold.domain_region referencing old table as old_rows
 	for each statement execute function mxhold.tombstone_narrow();
+
+create trigger tombstone_rename after update of name on mxhold.region for each row when (old.name is distinct from new.name)
+	execute function mxhold.tombstone_region();
 
 create function mxhold.refuse_truncate() returns trigger
 language plpgsql

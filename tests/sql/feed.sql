@@ -166,6 +166,11 @@ select code('soc', 'insert into mxhold.domain (name, customer) values (''t1.exam
 select unalike(pg_temp.gone('us1'), '%t1.example%', 'what is there again is not gone');
 select code('soc', 'delete from mxhold.domain where name = ''t1.example''');
 select alike(pg_temp.gone('us1'), '(domain,t1.example,f,acme,"",0,,,,,,,)%', 'gone again: as it was last');
+create temp table told as select pg_temp.gone('us1') as rows;
+select matches((select rows from told), 'example', 'there is something to tell');
+update mxhold.region set name = 'america' where name = 'usa';
+select is(pg_temp.gone('us1'), (select rows from told), 'a region renamed: its relays are told where the mail of what is gone goes');
+update mxhold.region set name = 'usa' where name = 'america';
 update mxhold.tombstone set removed_at = now() - interval '31 days' where name = 't2.example';
 select mxhold.feed_maintain();
 select unalike(pg_temp.gone('us1'), '%t2.example%', 'after 30 days it is forgotten');
