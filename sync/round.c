@@ -459,7 +459,7 @@ plan_comparison(struct round *round, const struct policy_decision *decision, enu
 		round->compare_next =
 		    schedule_nightly(now, local.tm_gmtoff, round->conf->relay.name);
 		round->store->cure = false;
-	} else if (now >= round->compare_next) {
+	} else if (schedule_is_due(now, round->compare_next)) {
 		round->compare_next = now + COMPARE_RETRY;
 	}
 }

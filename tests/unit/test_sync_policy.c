@@ -42,7 +42,7 @@ struct change {
 	const char *epoch, *relay, *region;
 	int version, other_history, empty, confirmation, floor;
 	/* the relay */
-	int unusable, lost, no_domains, asked, due, newest;
+	int unusable, lost, no_domains, asked, due, clock_set_back, newest;
 	const char *snapshot_region;
 	/* what is expected */
 	enum policy_action action;
@@ -70,6 +70,7 @@ static const struct change changes[] = {
 	.confirmation = 1, .action = POLICY_FULL, .reason = "empty-feed", .released = 1},
     {"asked for", .asked = 1, .action = POLICY_FULL, .reason = "asked"},
     {"comparison due", .due = 1, .action = POLICY_FULL, .reason = "comparison"},
+    {"clock set back by years", .clock_set_back = 1, .action = POLICY_FULL, .reason = "comparison"},
     {"region changed on both sides", .snapshot_region = "asia", .action = POLICY_FULL,
 	.reason = "relay-or-region-changed"},
     {"other epoch", .epoch = "e2", .action = POLICY_HOLD, .reason = "other-epoch"},
@@ -136,6 +137,8 @@ apply_change(const struct change *change, struct feed_state *state, struct polic
 		local->meta.newest = (uint64_t)change->newest;
 	if (change->due)
 		local->compare_next = NOW;
+	if (change->clock_set_back)
+		local->compare_next = NOW + INT64_C(315360000);
 	if (change->snapshot_region != NULL)
 		strcpy(local->meta.region, change->snapshot_region);
 }
