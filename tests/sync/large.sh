@@ -1,12 +1,14 @@
 #!/bin/sh
 # mxhold-sync and transactions of very many rows: what is committed behind or beside them does not wait for them, no version
 # is claimed before all of it is there, a kill in between loses nothing, and memory does not grow. Order is taken from the
-# log, where each page of changes is a line, not from the clock. SIZE: rows of the large transactions.
+# log, where each page of changes is a line, not from the clock. SIZE: rows of the large transactions; PATIENCE: seconds that
+# a relay may take for one.
 # shellcheck disable=SC2154 # $work and the like come from lib.sh
 set -eu
 cd "$(dirname "$0")/../.."
 . tests/sync/lib.sh
 size=${SIZE:-200000}
+patience=${PATIENCE:-120}
 
 sync_setup
 daemon_start
@@ -41,7 +43,7 @@ agrees() {
 	cmp -s "$work/got" "$work/expected"
 }
 agree() {
-	if wait_for 120 claimed "$(sql_version)" && agrees; then ok 0 "$1"; else
+	if wait_for "$patience" claimed "$(sql_version)" && agrees; then ok 0 "$1"; else
 		ok 1 "$1"
 		note "$(diff "$work/expected" "$work/got" | head -5)"
 		note "$(status_line)"
@@ -63,7 +65,7 @@ large() { # SQL OF THE LARGE ONE
 	pg_sql -c "insert into mxhold.domain (name, customer) values ('before$marked.example', 'acme')" -c "$1" \
 		-c "insert into mxhold.domain (name, customer) values ('behind$marked.example', 'acme')" >/dev/null
 	release
-	wait_for 120 claimed "$(sql_version)" || note "$(status_line)"
+	wait_for "$patience" claimed "$(sql_version)" || note "$(status_line)"
 }
 
 # --- a large transaction, and small ones before and behind it
@@ -82,7 +84,7 @@ mark
 pg_sql -c "update mxhold.domain set suspended = true where name like 'd%'" >/dev/null
 wait_for 30 page_has ' large=1 ' || true
 pg_sql -c "insert into mxhold.domain (name, customer) values ('beside.example', 'acme')"
-wait_for 60 claimed "$(sql_version)" || true
+wait_for "$patience" claimed "$(sql_version)" || true
 is "$(pages | awk '/ rows=1 / { seen = / large=1 / ? "between" : "after" } END { print seen }')" between \
 	'a small one committed meanwhile is in the snapshot between two pages'
 agree 'the snapshot holds what the tables hold'
@@ -96,7 +98,7 @@ agree 'rows that changed again meanwhile are as they were last'
 
 # --- a customer with next hops in all his domains gains and loses a region
 pg_sql -c "update mxhold.domain set next_hops = '[203.0.113.5]:25' where name like 'd%'" >/dev/null
-wait_for 120 claimed "$(sql_version)" || true
+wait_for "$patience" claimed "$(sql_version)" || true
 for regions in '{america}' '{europe,america}'; do
 	large "select mxhold.customer_set_regions('acme', '$regions')"
 	ok $(($(pages | wc -l) < 3)) "regions of a customer become $regions: in $(pages | wc -l) pages"
