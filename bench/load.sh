@@ -1,6 +1,7 @@
 #!/bin/sh
 # The way of the data: a full load by mxhold-sync against a bare COPY of the same rows, memory and disk a domain, and the
-# time from a commit to the changed answer of a real policyd, alone and while another session commits very many rows.
+# time from a commit to the changed answer of a real policyd: alone, while another session writes very many rows, and behind its
+# commit until the snapshot holds them all.
 #
 # In: BUILD (programs are built), SIZE (domains), ROUNDS, COMMITS, BULK (domains of that other session), DECIDE_SECONDS (0:
 # no decisions), FIGURES (a file for the bare figures). Out: a table on stdout and in $BUILD/bench/load.txt (with SIZE other
@@ -136,6 +137,12 @@ bulk() {
 	pg_sql -f "$work/bulk.sql"
 }
 
+# Does the snapshot hold all of what is committed now?
+all_there() {
+	there=$(status_of version)
+	[ -n "$there" ] && [ "$there" -ge "$bulk_version" ]
+}
+
 beside_bulk() {
 	awk -v n="$BULK" 'BEGIN { for (i = 0; i < n; i++) printf "b%08d.bulk.example\tacme\n", (i * 7919) % 100000007 }' >"$work/rows"
 	note_figure bulk-began "$(now_ms)"
@@ -145,8 +152,10 @@ beside_bulk() {
 	bulk >"$work/bulk"
 	note_figure bulk-commit "$(sed -n 1p "$work/bulk")"
 	note_figure bulk-done "$(sed -n 2p "$work/bulk")"
-	"$watch" follow "$soc" "$map" acme last 1 0 >"$work/last"
-	note_figure bulk-seen "$(now_ms)"
+	bulk_version=$(pg_sql -c "select max(c.version) from mxhold.commit_log c join mxhold.domain d on d.tx = c.tx where d.name = 'b00000000.bulk.example'")
+	wait_for 600 all_there || die "the $BULK are not all there: $(tail -3 "$work/sync.log")"
+	note_figure bulk-seen $(($(now_ms) - $(figure bulk-done)))
+	note_figure bulk-rss "$(memory "$daemon_pid" RssAnon)"
 	kill "$following"
 	wait "$following" || die 'the follower failed'
 	awk -v c="$(figure bulk-commit)" '$2 + $4 / 1000 < c' "$work/beside" >"$work/during"
@@ -173,7 +182,7 @@ tell() {
 	echo "load-ratio $(per "$(figure load)" "$(figure copy)")"
 	echo "disk-each $(per "$(figure disk)" "$SIZE" 1)"
 	echo "both-each $(per "$(figure both)" "$SIZE" 1)"
-	for name in quiet during; do
+	for name in quiet during after; do
 		# shellcheck disable=SC2046
 		set -- $(quantiles "$work/$name" 4)
 		echo "$name-p50 $1"
@@ -215,8 +224,12 @@ table() {
 	[ ! -s "$work/during" ] || latency_rows "$work/during" "beside a COPY of $BULK"
 	[ -s "$work/bulk" ] || return 0
 	printf '%-52s %8s %9s\n' "COMMIT of the $BULK" 1 "$(per $(($(figure bulk-done) - $(figure bulk-commit))) 1 1)"
-	printf '%-52s %8s %9s %9s %9s\n' "committed right behind it" "$(wc -l <"$work/after")" "" "" \
-		"$(sort -n -k 4,4 "$work/after" | awk '{ v = $4 } END { printf "%.1f", v / 1000 }')"
+	[ ! -s "$work/after" ] || latency_rows "$work/after" "behind it"
+	echo
+	line "from COMMIT until all of the $BULK are in the snapshot, ms" "$(figure bulk-seen)" \
+		"mxhold-sync's own memory then: $(figure bulk-rss) KiB"
+	line 'ratio, a row: changes / full load' "$(awk -v c="$(figure bulk-seen)" -v n="$BULK" -v l="$(figure load)" -v s="$SIZE" \
+		'BEGIN { printf "%.2f", c / n / (l / s) }')"
 }
 
 [ -x "$watch" ] || die "$watch is not built"

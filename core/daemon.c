@@ -304,6 +304,19 @@ notify_address(const char *path, struct sockaddr_un *out, socklen_t *length)
 	return true;
 }
 
+/* With a time limit on the socket, SA_RESTART does not count (signal(7)). */
+static bool
+notify_send(int fd, const char *state, const struct sockaddr_un *address, socklen_t length)
+{
+	ssize_t sent;
+
+	do
+		sent = sendto(fd, state, strlen(state), MSG_NOSIGNAL,
+		    (const struct sockaddr *)address, length);
+	while (sent < 0 && errno == EINTR);
+	return sent == (ssize_t)strlen(state);
+}
+
 void
 daemon_notify(const char *state)
 {
@@ -320,10 +333,9 @@ daemon_notify(const char *state)
 		return;
 	}
 	int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	bool sent =
-	    fd >= 0 && setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience)) == 0 &&
-	    sendto(fd, state, strlen(state), MSG_NOSIGNAL, (struct sockaddr *)&address, length) ==
-		(ssize_t)strlen(state);
+	bool sent = fd >= 0 &&
+		    setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience)) == 0 &&
+		    notify_send(fd, state, &address, length);
 	if (!sent)
 		log_event(
 		    LOG_WARNING, "notify-failed", kv("socket", path), kv("error", strerror(errno)));

@@ -27,12 +27,10 @@ struct name {
 	bool last_numeric;
 };
 
-/* The label separator at `text`: its length in bytes, 0 where there is none. */
+/* A separator that is no '.', at `text`: its length in bytes, 0 where there is none. */
 static size_t
-dot_length(const char *text, size_t left)
+wide_dot_length(const char *text, size_t left)
 {
-	if (text[0] == '.')
-		return 1;
 	if (left >= 3 &&
 	    (memcmp(text, "\xe3\x80\x82", 3) == 0 || memcmp(text, "\xef\xbc\x8e", 3) == 0 ||
 		memcmp(text, "\xef\xbd\xa1", 3) == 0))
@@ -87,19 +85,20 @@ is_canonical(const char *label, size_t length)
 	       memcmp(label, again, length) == 0;
 }
 
+static bool
+is_digit(char byte)
+{
+	return byte >= '0' && byte <= '9';
+}
+
 /* Could an address end in this label ("127.0.0.1", "0x7f.0x1")? Postfix would connect to it. */
 static bool
 is_numeric(const char *label, size_t length)
 {
-	const char *digits = "0123456789";
+	const bool hexadecimal = length > 2 && label[0] == '0' && label[1] == 'x';
 
-	if (length > 2 && label[0] == '0' && label[1] == 'x') {
-		digits = "0123456789abcdef";
-		label += 2;
-		length -= 2;
-	}
-	for (size_t i = 0; i < length; i++) {
-		if (strchr(digits, label[i]) == NULL)
+	for (size_t i = hexadecimal ? 2 : 0; i < length; i++) {
+		if (!is_digit(label[i]) && !(hexadecimal && label[i] >= 'a' && label[i] <= 'f'))
 			return false;
 	}
 	return true;
@@ -130,34 +129,54 @@ add_ascii_label(struct name *name, const char *label, size_t length)
 	return true;
 }
 
+/* A label with bytes outside of ASCII. */
 static bool
-add_label(struct name *name, const char *label, size_t length)
+add_wide_label(struct name *name, const char *label, size_t length)
 {
 	char converted[LABEL_MAX + 1];
-	bool ascii = true;
 
-	for (size_t i = 0; i < length; i++)
-		ascii = ascii && (unsigned char)label[i] < 0x80;
-	if (ascii)
-		return add_ascii_label(name, label, length);
 	return convert_label(label, length, converted) &&
 	       add_ascii_label(name, converted, strlen(converted));
+}
+
+struct label {
+	size_t length;
+	size_t dot; /* length of the separator behind it, 0: the end */
+	bool ascii;
+};
+
+static struct label
+first_label(const char *text, size_t left)
+{
+	struct label label = {.ascii = true};
+
+	for (; label.length < left; label.length++) {
+		const char *at = text + label.length;
+
+		if ((unsigned char)*at < 0x80) {
+			label.dot = *at == '.';
+		} else {
+			label.dot = wide_dot_length(at, left - label.length);
+			label.ascii = label.ascii && label.dot > 0;
+		}
+		if (label.dot > 0)
+			break;
+	}
+	return label;
 }
 
 /* A separator at the very end ends the last label, and no other follows. */
 static bool
 add_labels(struct name *name, const char *text, size_t length)
 {
-	size_t start = 0;
+	const char *end = text + length;
 
-	while (start < length) {
-		size_t dot = 0;
-		size_t end = start;
-		while (end < length && (dot = dot_length(text + end, length - end)) == 0)
-			end++;
-		if (!add_label(name, text + start, end - start))
+	while (text < end) {
+		const struct label label = first_label(text, (size_t)(end - text));
+
+		if (!(label.ascii ? add_ascii_label : add_wide_label)(name, text, label.length))
 			return false;
-		start = end + dot;
+		text += label.length + label.dot;
 	}
 	return name->labels > 0;
 }

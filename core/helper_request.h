@@ -5,8 +5,8 @@
  *   delete ID WHY BY | hold ID WHY BY | release ID WHY BY | ping
  *   ok | gone | failed TEXT
  *
- * ID is a queue id (6 to 20 letters and digits, of which at least one is a digit: never "ALL"); WHY
- * is a word in small letters; BY is who wants it, without blanks.
+ * ID is a queue id: 6 to 20 letters and digits, so never "ALL"; WHY is a word in small letters; BY
+ * is who wants it, without blanks.
  */
 #ifndef MXHOLD_CORE_HELPER_REQUEST_H
 #define MXHOLD_CORE_HELPER_REQUEST_H

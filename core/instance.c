@@ -174,11 +174,11 @@ instance_end_older(struct instance *instance)
 		return 0;
 	pid = instance_holder(instance->older_fd);
 	process = pid > 0 && pid != getpid() ? pidfd_open(pid, 0) : -1;
+	/* A stopped one must run to see SIGTERM. */
 	if (process < 0 || instance_holder(instance->older_fd) != pid ||
+	    pidfd_send_signal(process, SIGCONT, NULL, 0) != 0 ||
 	    pidfd_send_signal(process, SIGTERM, NULL, 0) != 0)
 		pid = 0;
-	else /* a stopped one must run to see it */
-		(void)pidfd_send_signal(process, SIGCONT, NULL, 0);
 	if (process >= 0)
 		(void)close(process);
 	instance_close(&instance->older_fd);

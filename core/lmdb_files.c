@@ -56,8 +56,16 @@ bool
 lmdb_directory_make(const struct lmdb_place *place)
 {
 	char path[PATH_SIZE];
+	struct stat status;
 
-	return path_in(place, "", path) && (mkdir(path, 0750) == 0 || errno == EEXIST);
+	if (!path_in(place, "", path))
+		return false;
+	if (mkdir(path, 0750) == 0)
+		return true;
+	if (errno != EEXIST || lstat(path, &status) != 0)
+		return false;
+	errno = ENOTDIR;
+	return S_ISDIR(status.st_mode);
 }
 
 static bool
@@ -251,22 +259,25 @@ lmdb_give(const struct lmdb_place *place, uid_t uid, gid_t gid)
 	return done;
 }
 
-/* Is it a directory with nothing in it? */
+/* Removes what lies in a directory, though the directory itself may have to stay. */
 static bool
-is_empty(int parent, const char *name)
+empty_named(int parent, const char *name)
 {
-	const struct dirent *entry;
+	struct stat status;
 	const int directory = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	DIR *list = directory >= 0 ? fdopendir(directory) : NULL;
-	bool empty = list != NULL;
 
-	if (list == NULL && directory >= 0)
-		close(directory);
-	while (empty && (entry = readdir(list)) != NULL)
-		empty = strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0;
-	if (list != NULL)
-		closedir(list);
-	return empty;
+	if (list == NULL) {
+		if (directory >= 0)
+			close(directory);
+		return false;
+	}
+	const bool done =
+	    fstat(directory, &status) == 0 && empty_directory(list, status.st_dev, TREE_DEPTH);
+	const int failed = errno;
+	closedir(list);
+	errno = failed;
+	return done;
 }
 
 bool
@@ -274,8 +285,8 @@ lmdb_remove(const struct lmdb_place *place)
 {
 	const int state = open(place->state_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	const bool done = state >= 0 && (remove_tree(state, place->name, TREE_DEPTH) ||
-					    move_aside(state, place->name, LMDB_IN_THE_WAY) ||
-					    is_empty(state, place->name));
+					    empty_named(state, place->name) ||
+					    move_aside(state, place->name, LMDB_IN_THE_WAY));
 	const int failed = errno;
 
 	if (state >= 0)

@@ -40,22 +40,21 @@ static const struct {
 	{"client_address", ATTRIBUTE_CLIENT_ADDRESS}},
 };
 
-/*
- * Is there a pair of newlines among the nine bytes at `data`? Eight pairs are looked at in one go:
- * a byte of `pairs` is 0 where both bytes of its pair are newlines. (It may say yes when there is
- * none, never no when there is one.)
- */
-static bool
-may_hold_pair(const char *data)
-{
-	const uint64_t ones = 0x0101010101010101u;
-	const uint64_t newlines = ones * '\n';
-	uint64_t first, second;
+typedef unsigned char stride __attribute__((vector_size(16)));
 
+/* Does a pair of newlines begin in the stride at `data`? One byte more is looked at. */
+static bool
+stride_has_pair(const char *data)
+{
+	stride first, second;
+	uint64_t words[2];
+
+	_Static_assert(sizeof(stride) == sizeof(words), "all of the stride is looked at");
 	memcpy(&first, data, sizeof(first));
 	memcpy(&second, data + 1, sizeof(second));
-	const uint64_t pairs = (first ^ newlines) | (second ^ newlines);
-	return ((pairs - ones) & ~pairs & (ones << 7)) != 0;
+	const stride pairs = (stride)((first == '\n') & (second == '\n'));
+	memcpy(words, &pairs, sizeof(words));
+	return (words[0] | words[1]) != 0;
 }
 
 size_t
@@ -66,14 +65,11 @@ policy_request_length(const char *data, size_t length, size_t *resume)
 
 	if (length > 0 && data[0] == '\n')
 		return 1;
-	while (at + 1 < length) {
-		if (at + sizeof(uint64_t) < length && !may_hold_pair(data + at)) {
-			at += sizeof(uint64_t);
-			continue;
-		}
+	while (at + sizeof(stride) < length && !stride_has_pair(data + at))
+		at += sizeof(stride);
+	for (; at + 1 < length; at++) {
 		if (data[at] == '\n' && data[at + 1] == '\n')
 			return at + 2;
-		at++;
 	}
 	*resume = length;
 	return 0;
@@ -87,7 +83,7 @@ find_attribute(const char *name, size_t length)
 	for (size_t i = 0; i < 2; i++) {
 		const char *known = attributes_of_length[length][i].name;
 
-		if (known != NULL && memcmp(known, name, length) == 0)
+		if (known != NULL && known[0] == name[0] && memcmp(known, name, length) == 0)
 			return attributes_of_length[length][i].attribute;
 	}
 	return ATTRIBUTE_NONE;

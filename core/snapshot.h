@@ -28,11 +28,14 @@ struct snapshot_meta {
 	char epoch[SNAPSHOT_EPOCH_SIZE]; /* of the authority */
 	uint64_t version;                /* of the feed, applied */
 	char stamp[SNAPSHOT_STAMP_SIZE]; /* of that version: tells histories apart */
-	uint64_t confirmation;           /* newest confirmation row that was taken into account */
-	uint64_t serial;                 /* grows with every commit that changed records */
-	uint64_t fleet_serial;           /* grows with every change of the fleet */
-	int64_t loaded_at;               /* last full load, seconds since the epoch */
-	char relay[DOMAIN_SIZE];         /* this relay's row in the authority */
+	/* Some rows are as of this one: more than `version` while not all is there. */
+	uint64_t newest;
+	char newest_stamp[SNAPSHOT_STAMP_SIZE];
+	uint64_t confirmation;   /* newest confirmation row that was taken into account */
+	uint64_t serial;         /* grows with every commit that changed records */
+	uint64_t fleet_serial;   /* grows with every change of the fleet */
+	int64_t loaded_at;       /* last full load, seconds since the epoch */
+	char relay[DOMAIN_SIZE]; /* this relay's row in the authority */
 	char region[REGION_SIZE];
 };
 

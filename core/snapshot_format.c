@@ -59,8 +59,8 @@ take_text(struct cursor *cursor, char *out, size_t size)
 }
 
 #define STATE_BYTES                                                                                \
-	(4 + 8 + 4 + (8 + 4) * SNAPSHOT_KINDS + SNAPSHOT_EPOCH_SIZE + 8 + SNAPSHOT_STAMP_SIZE +    \
-	    4 * 8 + DOMAIN_SIZE + REGION_SIZE)
+	(4 + 8 + 4 + (8 + 4) * SNAPSHOT_KINDS + SNAPSHOT_EPOCH_SIZE +                              \
+	    2 * (8 + SNAPSHOT_STAMP_SIZE) + 4 * 8 + DOMAIN_SIZE + REGION_SIZE)
 _Static_assert(STATE_BYTES <= SNAPSHOT_STATE_SIZE, "the record fits its buffer");
 
 size_t
@@ -77,6 +77,8 @@ snapshot_state_encode(const struct snapshot_state *state, uint8_t out[SNAPSHOT_S
 	put_text(&cursor, meta->epoch, sizeof(meta->epoch));
 	put(&cursor, meta->version, 8);
 	put_text(&cursor, meta->stamp, sizeof(meta->stamp));
+	put(&cursor, meta->newest, 8);
+	put_text(&cursor, meta->newest_stamp, sizeof(meta->newest_stamp));
 	put(&cursor, meta->confirmation, 8);
 	put(&cursor, meta->serial, 8);
 	put(&cursor, meta->fleet_serial, 8);
@@ -115,6 +117,8 @@ snapshot_state_decode(const void *bytes, size_t length, struct snapshot_state *o
 	take_text(&cursor, meta->epoch, sizeof(meta->epoch));
 	meta->version = take(&cursor, 8);
 	take_text(&cursor, meta->stamp, sizeof(meta->stamp));
+	meta->newest = take(&cursor, 8);
+	take_text(&cursor, meta->newest_stamp, sizeof(meta->newest_stamp));
 	meta->confirmation = take(&cursor, 8);
 	meta->serial = take(&cursor, 8);
 	meta->fleet_serial = take(&cursor, 8);

@@ -104,6 +104,12 @@ struct snapshot_inspection {
  */
 void snapshot_inspect(const char *state_dir, bool every_row, struct snapshot_inspection *out);
 
+/*
+ * Does the header of data.mdb tell of more than `most` bytes? LMDB believes it, and calls a map
+ * that cannot be had "out of memory", which says nothing of the file.
+ */
+bool snapshot_header_exceeds(const char *state_dir, uint64_t most);
+
 /* The same in a child process: one that dies or hangs is an answer too (DAMAGED). */
 void snapshot_inspect_safely(
     const char *state_dir, bool every_row, struct snapshot_inspection *out);

@@ -10,11 +10,63 @@
 #include "core/snapshot_format.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #define OPEN_DEADLINE_MS 15000
 #define WALK_DEADLINE_MS 600000
+
+/* --- the header -------------------------------------------------------------------------- */
+
+#define LMDB_MAGIC 0xBEEFC0DEu
+#define PAGE_LEAST 512u
+#define PAGE_MOST 65536u
+
+/* What the first two pages begin with: struct MDB_page and MDB_meta of LMDB 0.9 (mdb.c). */
+struct header {
+	uint64_t page[2];
+	uint32_t magic, version;
+	uint64_t address, map_size;
+	struct {
+		uint32_t page_size; /* of the first database; the second has none */
+		uint16_t flags, depth;
+		uint64_t branch_pages, leaf_pages, overflow_pages, entries, root;
+	} databases[2];
+	uint64_t last_page, transaction;
+};
+
+/* What is no header of LMDB's at all, or is not there, is for LMDB to refuse. */
+static bool
+header_exceeds(int file, off_t at, uint64_t most)
+{
+	struct header header;
+
+	if (pread(file, &header, sizeof(header), at) != (ssize_t)sizeof(header) ||
+	    header.magic != LMDB_MAGIC)
+		return false;
+	const uint32_t page_size = header.databases[0].page_size;
+	return page_size < PAGE_LEAST || page_size > PAGE_MOST || header.map_size > most ||
+	       header.last_page >= most / page_size;
+}
+
+bool
+snapshot_header_exceeds(const char *state_dir, uint64_t most)
+{
+	char path[4096];
+
+	snprintf(path, sizeof(path), "%s/%s", state_dir, SNAPSHOT_DATA);
+	const int file = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	if (file < 0)
+		return false;
+	const bool exceeds = header_exceeds(file, 0, most) ||
+			     header_exceeds(file, (off_t)sysconf(_SC_PAGESIZE), most);
+	close(file);
+	return exceeds;
+}
+
+/* --- in a child --------------------------------------------------------------------------- */
 
 /* One transaction that touches what every write touches, and is given up. */
 static int

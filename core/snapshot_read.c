@@ -37,7 +37,6 @@ struct snapshot {
 	MDB_txn *txn; /* reset between snapshot_end and snapshot_begin */
 	struct snapshot_databases databases;
 	MDB_cursor *cursors[SNAPSHOT_SETS][SNAPSHOT_KINDS]; /* NULL: not opened yet */
-	uint64_t renewed[SNAPSHOT_SETS][SNAPSHOT_KINDS];    /* the `begun` that they belong to */
 	uint64_t begun;                                     /* counts transactions */
 	size_t page_size;
 	dev_t device, lock_device;
@@ -53,6 +52,12 @@ struct snapshot {
 	struct snapshot_state state;
 	struct snapshot_contact contact;
 	bool contact_known;
+
+	struct { /* the customer asked for last: many domains of one transaction share him */
+		uint64_t begun; /* of that transaction; 0: none was asked for */
+		char name[CUSTOMER_SIZE];
+		struct customer_record record;
+	} customer;
 
 	struct fleet *fleet;
 	uint64_t fleet_serial;
@@ -550,20 +555,20 @@ prove_absent(struct snapshot *snapshot, enum snapshot_kind kind, MDB_cursor *cur
 	return proven ? SNAPSHOT_NOT_FOUND : SNAPSHOT_DAMAGED;
 }
 
-/* A cursor of the active set for this transaction; opened once, then renewed. */
+/*
+ * A cursor of the active set for this transaction, that stands nowhere: from where another search
+ * left it, LMDB would first look whether its page is the right one, which it seldom is.
+ */
 static int
 cursor_of(struct snapshot *snapshot, enum snapshot_kind kind, MDB_cursor **out)
 {
-	const unsigned set = snapshot->state.active;
-	MDB_cursor **cursor = &snapshot->cursors[set][kind];
-	int code = 0;
+	MDB_cursor **cursor = &snapshot->cursors[snapshot->state.active][kind];
+	int code;
 
 	if (*cursor == NULL)
 		code = mdb_cursor_open(snapshot->txn, rows_of(snapshot, kind), cursor);
-	else if (snapshot->renewed[set][kind] != snapshot->begun)
+	else
 		code = mdb_cursor_renew(snapshot->txn, *cursor);
-	if (code == 0)
-		snapshot->renewed[set][kind] = snapshot->begun;
 	*out = *cursor;
 	return code;
 }
@@ -596,7 +601,20 @@ snapshot_domain(struct snapshot *snapshot, const char *name, struct domain_recor
 enum snapshot_result
 snapshot_customer(struct snapshot *snapshot, const char *name, struct customer_record *out)
 {
-	return find(snapshot, SNAPSHOT_CUSTOMER, name, out);
+	const size_t size = strlen(name) + 1;
+
+	if (snapshot->customer.begun == snapshot->begun &&
+	    strcmp(snapshot->customer.name, name) == 0) {
+		*out = snapshot->customer.record;
+		return SNAPSHOT_OK;
+	}
+	const enum snapshot_result result = find(snapshot, SNAPSHOT_CUSTOMER, name, out);
+	if (result == SNAPSHOT_OK && size <= sizeof(snapshot->customer.name)) {
+		memcpy(snapshot->customer.name, name, size);
+		snapshot->customer.record = *out;
+		snapshot->customer.begun = snapshot->begun;
+	}
+	return result;
 }
 
 /* Does this row of a parent speak for its subdomains? A withdrawn permission speaks as retired. */

@@ -173,12 +173,17 @@ writer_prepare(struct snapshot_writer *writer)
 	if (result != SNAPSHOT_OK)
 		return result;
 	if (!snapshot_directory_make(writer->state_dir))
-		return snapshot_writer_fail(writer, SNAPSHOT_UNUSABLE, "%.180s/%s: %s",
+		return snapshot_writer_fail(writer,
+		    errno == ENOTDIR ? SNAPSHOT_DAMAGED : SNAPSHOT_UNUSABLE, "%.180s/%s: %s",
 		    writer->state_dir, SNAPSHOT_DIRECTORY, strerror(errno));
 	if (!snapshot_lock_file_renew(writer->state_dir))
 		return snapshot_writer_fail(writer, SNAPSHOT_UNUSABLE,
 		    "%.180s: making data.mdb and lock.mdb anew: %s", writer->state_dir,
 		    strerror(errno));
+	if (snapshot_header_exceeds(writer->state_dir,
+		writer->map_size > SNAPSHOT_MAP_SIZE ? writer->map_size : SNAPSHOT_MAP_SIZE))
+		return snapshot_writer_fail(writer, SNAPSHOT_DAMAGED,
+		    "the header of data.mdb tells of more than it can hold");
 	snapshot_inspect_safely(writer->state_dir, false, &found);
 	if (found.opened == SNAPSHOT_DAMAGED || found.opened == SNAPSHOT_UNUSABLE)
 		return snapshot_writer_fail(writer, found.opened, "%s", found.problem);

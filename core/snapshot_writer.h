@@ -45,7 +45,7 @@ bool snapshot_inherit(const struct domain_record *old, struct domain_record *rec
 
 /* Takes STATE_DIR/snapshot.lock. -1: errno is set; EWOULDBLOCK: another writer has it. */
 int snapshot_lock_take(const char *state_dir);
-/* Makes the directory where it is missing. False: errno is set. */
+/* Makes the directory where it is missing. False: errno is set; ENOTDIR: what is there is none. */
 bool snapshot_directory_make(const char *state_dir);
 /*
  * Sets modes and group of directory, data.mdb and lock.mdb, as far as this user may. Returns NULL,

@@ -2,10 +2,12 @@
  * supervise: see supervise.h. In: signals, the end of children, the answers of the probe. Out:
  * children started, told to end, or killed, and a line in the log for each. One loop, one table of
  * children; child_set_state() is the one place where a child's state changes. It must never wait
- * for a child without a deadline, and never let a failure to start one end the parent.
+ * for a child without a deadline, and never let a failure to start one end the parent. SIGCONT may
+ * end any of its waits (core/deadman).
  */
 #include "core/supervise.h"
 
+#include "core/deadman.h"
 #include "core/instance.h"
 #include "core/log.h"
 
@@ -29,8 +31,9 @@
 #define PAUSE_FIRST_MS 20 /* before the second restart in a row; doubled from there */
 #define PAUSE_MAX_MS 1000
 #define KILL_AGAIN_MS 60000 /* what a killed child that is still there gets again */
-#define WAIT_MAX_MS 60000   /* the loop looks at its clock at least so often */
+#define WAIT_MAX_MS 60000   /* for the socket of a question; its deadline comes first */
 #define CONNECT_PAUSE_MS 10 /* a full backlog is tried again so often */
+#define ORPHAN_MS 10000 /* a stopped child goes on then: to see SIGTERM, its parent being dead */
 
 enum child_state { CHILD_NONE, CHILD_STARTING, CHILD_SERVING, CHILD_ENDING };
 
@@ -112,8 +115,8 @@ child_set_state(struct parent *parent, struct child *child, enum child_state sta
 	case CHILD_SERVING: parent->next_probe = now; break;
 	case CHILD_ENDING:
 		child->deadline = now + how->drain_ms;
+		(void)kill(child->pid, SIGCONT); /* a stopped one must run to see the next */
 		(void)kill(child->pid, SIGTERM);
-		(void)kill(child->pid, SIGCONT); /* a stopped one must run to see it */
 		break;
 	}
 	child->state = state;
@@ -172,6 +175,7 @@ child_run(struct parent *parent, pid_t parent_pid)
 	/* After the change of user, which would clear it. */
 	if (prctl(PR_SET_PDEATHSIG, SIGTERM) != 0 || getppid() != parent_pid)
 		exit(EX_OSERR);
+	(void)deadman_hold(ORPHAN_MS); /* without it, it still serves */
 	exit(how->serve(how->context));
 }
 
@@ -414,11 +418,11 @@ parent_act(struct parent *parent)
 		parent_probe(parent, serving);
 }
 
-/* Milliseconds until parent_act has something to do. */
+/* Milliseconds until parent_act or deadman_turn has something to do. */
 static int
 parent_wait_ms(struct parent *parent)
 {
-	int64_t now = clock_ms(), next = now + WAIT_MAX_MS;
+	int64_t now = clock_ms(), next = now + DEADMAN_TURN_MS;
 	bool starting = child_in(parent, CHILD_STARTING) != NULL;
 	bool serving = child_in(parent, CHILD_SERVING) != NULL;
 	size_t i;
@@ -469,6 +473,7 @@ parent_loop(struct parent *parent)
 		    .events = POLLIN,
 		};
 		(void)poll(wait, 2, parent_wait_ms(parent));
+		deadman_turn();
 		if (starting != NULL && wait[1].revents != 0)
 			parent_read_ready(parent, starting);
 		parent_signals(parent);
@@ -509,6 +514,7 @@ supervise_run(const struct supervise *supervise)
 		    kv("error", strerror(errno)));
 		return EX_OSERR;
 	}
+	(void)deadman_hold(DEADMAN_AFTER_MS); /* before anybody can find what is published */
 	if (!parent_publish(&parent)) {
 		(void)close(parent.signal_fd);
 		return EX_CANTCREAT;

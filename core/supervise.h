@@ -6,6 +6,9 @@
  * child that dies, is stopped, or does not answer within `hang_ms`: Postfix waits 100 s for a hung
  * server, for each lookup. A child that dies at once again and again is restarted with growing
  * pauses (to 1 s). When the parent dies, the kernel sends the child SIGTERM.
+ *
+ * A parent that is stopped goes on by itself after two seconds (core/deadman), and then sees to a
+ * child that was stopped with it. A stopped child whose parent is dead goes on after ten, and ends.
  */
 #ifndef MXHOLD_CORE_SUPERVISE_H
 #define MXHOLD_CORE_SUPERVISE_H
@@ -37,7 +40,8 @@ struct supervise {
 	/*
 	 * In the child: calls supervise_ready() once it can answer (SIGTERM handled by then),
 	 * serves until SIGTERM, ends what it took, returns the exit code. SIGINT and SIGHUP are
-	 * ignored, as the parent sees to them; SIGPIPE is ignored.
+	 * ignored, as the parent sees to them; SIGPIPE is ignored. SIGCONT comes now and then
+	 * (core/deadman): waits may end with EINTR.
 	 */
 	int (*serve)(void *context);
 	/*

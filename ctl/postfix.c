@@ -21,6 +21,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 struct session {
 	struct ctl *ctl;
@@ -56,6 +57,17 @@ find_directory(struct session *s)
 	return s->directory != NULL;
 }
 
+/* --overlay, or the one that was applied, or the installed one. */
+static const char *
+overlay_of(const struct session *s)
+{
+	if (s->overlay_path != NULL)
+		return s->overlay_path;
+	if (*s->store.overlay != '\0' && access(s->store.overlay, R_OK) == 0)
+		return s->store.overlay;
+	return INSTALL_OVERLAY;
+}
+
 /* Facts and plan, anew. An exit code, or -1. */
 static int
 make_plan(struct session *s)
@@ -65,8 +77,7 @@ make_plan(struct session *s)
 	s->plan = NULL;
 	facts_free(&s->facts);
 	overlay_free(s->overlay);
-	s->overlay =
-	    overlay_load(s->overlay_path != NULL ? s->overlay_path : INSTALL_OVERLAY, stderr);
+	s->overlay = overlay_load(overlay_of(s), stderr);
 	if (s->overlay == NULL)
 		return CTL_CONFIG;
 	if (!gather_facts(&gather, s->overlay, &s->facts))
@@ -194,18 +205,11 @@ reload_running(struct session *s)
 	free(live.why);
 }
 
-/* Ends what a killed run began. An exit code, or -1. */
+/* Takes back what a killed run wrote; over somebody's edits only by force. An exit code, or -1. */
 static int
 repair(struct session *s)
 {
 	struct store *store = &s->store;
-	if (store->state == STORE_DAMAGED) {
-		(void)say_store_trouble(s);
-		return CTL_DATA;
-	}
-	if (store->state != STORE_HALF)
-		return -1;
-	(void)say_store_trouble(s);
 	if (!store->repairable) {
 		show_edits(s);
 		if (!s->force)
@@ -220,6 +224,32 @@ repair(struct session *s)
 	ctl_say("repaired: the files are as they were before that run");
 	reload_running(s);
 	return -1;
+}
+
+/* An exit code, or -1. */
+static int
+repair_before_rollback(struct session *s)
+{
+	if (s->store.state != STORE_HALF && s->store.state != STORE_DAMAGED)
+		return -1;
+	(void)say_store_trouble(s);
+	return s->store.state == STORE_DAMAGED ? CTL_DATA : repair(s);
+}
+
+/*
+ * Apply goes on where a killed run stopped: taken back first, the overlay would be away for a
+ * moment, and customers' mail in the queue might leave by Postfix's own transports. An exit code,
+ * or -1.
+ */
+static int
+repair_before_apply(struct session *s)
+{
+	if (s->store.state == STORE_HALF && s->store.repairable) {
+		ctl_say("a run of `postfix %s` was killed: going on from there",
+		    s->store.rolling_back ? "rollback" : "apply");
+		return -1;
+	}
+	return repair_before_rollback(s);
 }
 
 /* The sockets must work before a byte is written. An exit code, or -1. */
@@ -290,8 +320,13 @@ take_back(struct session *s, struct live *live, bool running)
 static int
 write_and_prove(struct session *s)
 {
-	const char *const bytes[STORE_FILES] = {s->plan->main, s->plan->master};
-	const size_t lengths[STORE_FILES] = {s->plan->main_length, s->plan->master_length};
+	char *overlay = realpath(overlay_of(s), NULL);
+	const struct store_new new = {
+	    .bytes = {s->plan->main, s->plan->master},
+	    .lengths = {s->plan->main_length, s->plan->master_length},
+	    .version = s->overlay->version,
+	    .overlay = overlay != NULL ? overlay : "",
+	};
 	struct live live = {
 	    .facts = &s->facts,
 	    .special_allowed = allows_special(s->ctl->conf),
@@ -311,7 +346,7 @@ write_and_prove(struct session *s)
 		ctl_say("not applied, nothing was changed: repair this first: %s", live.why);
 		code = CTL_UNAVAILABLE;
 	}
-	if (code < 0 && !store_begin(&s->store, bytes, lengths, s->overlay->version))
+	if (code < 0 && !store_begin(&s->store, &new))
 		code = CTL_OSERR;
 	if (code < 0) {
 		bool good = store_write(&s->store) &&
@@ -319,6 +354,7 @@ write_and_prove(struct session *s)
 			    store_finish(&s->store);
 		code = good ? CTL_OK : take_back(s, &live, running);
 	}
+	free(overlay);
 	free(warnings);
 	free(live.why);
 	return code;
@@ -327,17 +363,19 @@ write_and_prove(struct session *s)
 static int
 run_apply(struct session *s)
 {
-	int code = repair(s);
+	int code = repair_before_apply(s);
 	if (code < 0)
 		code = make_plan(s);
 	if (code >= 0)
 		return code;
+	bool half = s->store.state == STORE_HALF;
 	show_findings(s->plan, s->ctl->json, stderr);
 	if (plan_refused(s->plan)) {
-		ctl_say("not applied, nothing was changed; see what is refused");
+		ctl_say("not applied, nothing was changed; see what is refused%s",
+		    half ? "; `rollback` takes back what the killed run has written" : "");
 		return CTL_CONFIG;
 	}
-	if (!has_changes(s)) {
+	if (!has_changes(s) && !half) {
 		if (!s->ctl->json)
 			printf("%s: nothing to change\n", s->directory);
 		return CTL_OK;
@@ -406,7 +444,7 @@ run_rollback(struct session *s)
 	bool written = s->store.state != STORE_NONE && s->store.state != STORE_DAMAGED;
 	int code = written ? guard_queue(s) : -1;
 	if (code < 0)
-		code = repair(s);
+		code = repair_before_rollback(s);
 	if (code < 0 && s->store.state == STORE_NONE) {
 		if (!s->ctl->json)
 			printf("%s: nothing to take back\n", s->directory);
@@ -427,6 +465,8 @@ run_rollback(struct session *s)
 	} else
 		code = store_forget(&s->store) ? CTL_OK : CTL_OSERR;
 	free(live.why);
+	if (code == CTL_OK)
+		say_taken(s);
 	if (code == CTL_OK && !s->ctl->json)
 		printf("%s: rolled back\n", s->directory);
 	return code;
@@ -435,10 +475,44 @@ run_rollback(struct session *s)
 /* --- status
  * ------------------------------------------------------------------------------------------ */
 
+static void
+print_state(const struct session *s)
+{
+	printf("%s: %s", s->directory, store_state_name(s->store.state));
+	if (s->store.state != STORE_NONE)
+		printf(", overlay version %s, %s", s->store.version, s->store.at);
+	putchar('\n');
+}
+
+/* What the record alone tells. */
+static int
+status_without_overlay(struct session *s)
+{
+	int error = errno;
+	enum store_state state = s->store.state;
+	if (s->ctl->json)
+		printf("{\"kind\":\"status\",\"state\":\"%s\",\"overlay\":\"%s\",\"at\":\"%s\"}\n",
+		    store_state_name(state), s->store.version, s->store.at);
+	else
+		print_state(s);
+	(void)say_store_trouble(s);
+	if (state == STORE_EDITED)
+		show_edits(s);
+	if (state == STORE_NONE)
+		return CTL_OK;
+	ctl_say(
+	    "whether that is still what is wanted cannot be told: %s: %s; --overlay names another "
+	    "place",
+	    overlay_of(s), strerror(error));
+	return CTL_CONFIG;
+}
+
 static int
 run_status(struct session *s)
 {
 	enum store_state state = s->store.state;
+	if (access(overlay_of(s), R_OK) != 0)
+		return status_without_overlay(s);
 	int code = make_plan(s);
 	if (code >= 0)
 		return code;
@@ -448,12 +522,8 @@ run_status(struct session *s)
 		       "\"drift\":%zu,\"refused\":%s}\n",
 		    store_state_name(state), s->store.version, s->store.at, drift,
 		    plan_refused(s->plan) ? "true" : "false");
-	else {
-		printf("%s: %s", s->directory, store_state_name(state));
-		if (state != STORE_NONE)
-			printf(", overlay version %s, %s", s->store.version, s->store.at);
-		putchar('\n');
-	}
+	else
+		print_state(s);
 	(void)say_store_trouble(s);
 	if (state == STORE_EDITED)
 		show_edits(s);

@@ -3,15 +3,13 @@
  */
 #include "ctl/postfix_actions.h"
 
-#include "ctl/postfix_gather.h"
-#include "ctl/postfix_run.h"
+#include "ctl/postfix_entries.h"
 
 #include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
-#define POSTMAP_SECONDS 15
 #define DEPTH_MAX 4 /* of tables that answer with tables, and of $names within $names */
 
 struct scan {
@@ -22,33 +20,7 @@ struct scan {
 	int depth;
 };
 
-/* --- lines, results and words ----------------------------------------------------------- */
-
-/* Behind a pattern ("/^X:/i"), or behind a key. */
-static const char *
-skip_key(const char *line, bool is_pattern)
-{
-	if (!is_pattern)
-		return line + strcspn(line, " \t");
-	if (*line == '!')
-		line++;
-	char delimiter = *line;
-	if (delimiter != '\0')
-		line++;
-	while (*line != '\0' && *line != delimiter)
-		line += line[0] == '\\' && line[1] != '\0' ? 2 : 1;
-	return line + strcspn(line, " \t");
-}
-
-const char *
-actions_result(const char *line, bool is_pattern)
-{
-	line += strspn(line, " \t");
-	if (*line == '\0' || *line == '#')
-		return "";
-	line = skip_key(line, is_pattern);
-	return line + strspn(line, " \t");
-}
+/* --- results and words ---------------------------------------------------------------- */
 
 /* What counts of a result's first word; NULL: a plain action, what follows is its text. */
 static const struct {
@@ -185,21 +157,6 @@ expand(const struct scan *scan, const char *text)
 /* --- tables --------------------------------------------------------------------------------------
  */
 
-static const char *const pattern_types[] = {"regexp:", "pcre:", NULL};
-static const char *const text_types[] = {"regexp:", "pcre:", "cidr:", NULL};
-static const char *const walked_types[] = {
-    "hash:", "btree:", "lmdb:", "cdb:", "dbm:", "sdbm:", "texthash:", NULL};
-static const char *const inline_types[] = {"inline:", "static:", NULL};
-
-static bool
-has_type(const char *table, const char *const *types)
-{
-	for (; *types != NULL; types++)
-		if (strncmp(table, *types, strlen(*types)) == 0)
-			return true;
-	return false;
-}
-
 static void scan_restrictions(struct scan *scan, const char *value);
 
 static void
@@ -232,66 +189,26 @@ scan_inline(struct scan *scan, const char *table)
 	}
 }
 
-/* Logical lines: one that begins with a blank goes on with the one before; comments do not end it.
- */
+struct place { /* context of take_entry */
+	struct scan *scan;
+	const char *table;
+};
+
 static void
-scan_text(struct scan *scan, const char *table, char *content, bool is_pattern)
+take_entry(const char *key, const char *result, void *context)
 {
-	struct text logical = {0};
-	char *state = NULL;
-	char *line = strtok_r(content, "\r\n", &state);
-	for (;; line = strtok_r(NULL, "\r\n", &state)) {
-		const char *first = line != NULL ? line + strspn(line, " \t") : NULL;
-		if (first != NULL && (*first == '\0' || *first == '#'))
-			continue;
-		if (line == NULL || first == line) {
-			char *whole = text_take(&logical);
-			take_result(scan, table, actions_result(whole, is_pattern));
-			free(whole);
-		}
-		if (line == NULL)
-			break;
-		text_puts(&logical, line);
-	}
-	text_free(&logical);
-}
-
-/* False: there is no such database, or postmap cannot walk it. */
-static bool
-walk(struct scan *scan, const char *table, const char *name)
-{
-	const char *const argv[] = {"postmap", "-c", scan->facts->config_dir, "-s", name, NULL};
-	struct run_result result = run_program(argv, NULL, POSTMAP_SECONDS, scan->verbose);
-	bool good = result.ended && result.status == 0 && !result.cut;
-	scan_text(scan, table, result.output, false);
-	run_free(&result);
-	return good;
-}
-
-static bool
-read_source(struct scan *scan, const char *table, const char *name)
-{
-	size_t length;
-	char *content = gather_file(strchr(name, ':') + 1, &length);
-	if (content == NULL)
-		return false;
-	scan_text(scan, table, content, has_type(name, pattern_types));
-	free(content);
-	return true;
+	const struct place *place = context;
+	(void)key;
+	take_result(place->scan, place->table, result);
 }
 
 static void
 scan_table(struct scan *scan, const char *table)
 {
-	const char *name = strncmp(table, "proxy:", 6) == 0 ? table + 6 : table;
-	const char *rest = strchr(name, ':');
-	if (has_type(name, inline_types) || (rest != NULL && rest[1] == '{'))
+	struct place place = {scan, table};
+	if (entries_in_setting(table))
 		scan_inline(scan, table);
-	else if (has_type(name, walked_types)
-		     ? walk(scan, table, name) || read_source(scan, table, name)
-		     : has_type(name, text_types) && read_source(scan, table, name))
-		return;
-	else
+	else if (!entries_each(scan->facts, table, scan->verbose, take_entry, &place))
 		note(scan, table, ACTIONS_UNREADABLE);
 }
 

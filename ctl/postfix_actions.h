@@ -2,9 +2,7 @@
  * postfix_actions: what the tables of checks and of access(5) do to mail: actions that lead it
  * elsewhere, and restrictions that a table answers with.
  *
- * A table of patterns or networks is read as text, as header_checks(5) and access(5) describe it;
- * one that postmap(1) can walk is walked, or else its source is read. What cannot be read is told
- * as such. The words are those of main.cf and of `-o` options in master.cf, with their $names
+ * postfix_entries.c reads the tables; what cannot be read is told as such. The words are those of main.cf and of `-o` options in master.cf, with their $names
  * replaced; a table that answers with another table is followed.
  */
 #ifndef MXHOLD_CTL_POSTFIX_ACTIONS_H
@@ -16,10 +14,6 @@
 
 /* Adds table_actions to the facts: FILTER, REDIRECT, BCC, DISCARD, HOLD, permit_mx_backup, ... */
 void actions_gather(struct pf_facts *facts, bool verbose);
-
-/* The result of one logical line of a table: what stands behind key or pattern; "" for none. Pure.
- */
-const char *actions_result(const char *line, bool is_pattern);
 
 /*
  * The word of a result that counts: the action where the result begins with one ("FILTER" of

@@ -94,6 +94,32 @@ facts_address_known(const struct pf_facts *facts, const struct ip *address)
 	       list_has_address(facts, "proxy_interfaces", address);
 }
 
+bool
+facts_network_parse(const char *word, struct ip_network *out)
+{
+	char text[64];
+	size_t length = 0;
+	for (; *word != '\0' && length + 1 < sizeof(text); word++)
+		if (*word != '[' && *word != ']')
+			text[length++] = *word;
+	text[length] = '\0';
+	return *word == '\0' && ip_network_parse(text, out);
+}
+
+bool
+facts_address_foreign(const struct pf_facts *facts, const struct ip *address)
+{
+	struct pf_tokens tokens = facts_tokens(facts, "mynetworks");
+	bool foreign = true;
+	for (size_t i = 0; i < tokens.count && foreign; i++) {
+		struct ip_network network;
+		foreign = facts_network_parse(tokens.items[i].text, &network) &&
+			  !ip_network_contains(&network, address);
+	}
+	pf_tokens_free(&tokens);
+	return foreign;
+}
+
 const char *
 facts_sockets(const struct pf_facts *facts)
 {
@@ -138,6 +164,28 @@ facts_hits_free(struct facts_hits *hits)
 	*hits = (struct facts_hits){0};
 }
 
+const struct facts_access *
+facts_access_find(const struct pf_facts *facts, const char *check, const char *table)
+{
+	for (size_t i = 0; i < facts->access_count; i++)
+		if (strcasecmp(facts->access[i].check, check) == 0 &&
+		    strcmp(facts->access[i].table, table) == 0)
+			return &facts->access[i];
+	return NULL;
+}
+
+static void
+access_free(struct facts_access *access)
+{
+	for (size_t i = 0; i < access->count; i++) {
+		free(access->answers[i].key);
+		free(access->answers[i].result);
+	}
+	free(access->answers);
+	free(access->check);
+	free(access->table);
+}
+
 void
 facts_free(struct pf_facts *facts)
 {
@@ -152,6 +200,9 @@ facts_free(struct pf_facts *facts)
 		free(facts->probes[i].table);
 	}
 	free(facts->probes);
+	for (size_t i = 0; i < facts->access_count; i++)
+		access_free(&facts->access[i]);
+	free(facts->access);
 	facts_hits_free(&facts->customer_domains);
 	facts_hits_free(&facts->other_domains);
 	facts_hits_free(&facts->table_actions);

@@ -39,6 +39,24 @@ struct facts_hits {
 	size_t count;
 };
 
+/*
+ * What a table of access(5) answers: to questions that stand for anybody, and what of its own
+ * entries does more than to refuse.
+ */
+struct facts_answer {
+	char *key, *result;
+	bool anybody;  /* `key` is made up: whoever comes gets this */
+	bool ordinary; /* and nothing about it is odd: customers' mail gets this */
+	bool wide;     /* an entry for more than one domain: "com", "postmaster@" */
+};
+
+struct facts_access {
+	char *check, *table; /* "check_client_access", "hash:/etc/postfix/clients" */
+	struct facts_answer *answers;
+	size_t count;
+	bool told; /* it was asked, or read whole */
+};
+
 struct pf_facts {
 	/* the instance */
 	char *config_dir;
@@ -51,6 +69,8 @@ struct pf_facts {
 	struct facts_hits customer_domains; /* domains of the snapshot in its lists and tables */
 	struct facts_hits other_domains;    /* names in tables of domains that are no customer's */
 	struct facts_hits table_actions;    /* FILTER, REDIRECT, ... in tables of checks */
+	struct facts_access *access;        /* tables of the lists that decide at RCPT TO */
+	size_t access_count;
 	/* the relay */
 	bool dedicated;   /* [relay] dedicated */
 	bool shared_said; /* --shared */
@@ -78,13 +98,21 @@ bool facts_own_name(const struct pf_facts *facts, const char *name);
 /* Does Postfix take this address for its own (inet_interfaces, proxy_interfaces)? */
 bool facts_address_known(const struct pf_facts *facts, const struct ip *address);
 bool facts_address_local(const struct pf_facts *facts, const struct ip *address);
+/* Is it known that the address is not in mynetworks? */
+bool facts_address_foreign(const struct pf_facts *facts, const struct ip *address);
 /* The sockets' folder relative to queue_directory, or NULL when it is not below it. */
 const char *facts_sockets(const struct pf_facts *facts);
 bool facts_has_certificate(const struct pf_facts *facts);
+/* A word of mynetworks: "127.0.0.0/8", "[::1]/128". False: it is something else. */
+bool facts_network_parse(const char *word, struct ip_network *out)
+    __attribute__((warn_unused_result));
 /* A new hit at the end of the list; the strings are copied. */
 void facts_hit_add(
     struct facts_hits *hits, const char *parameter, const char *table, const char *what);
 void facts_hits_free(struct facts_hits *hits);
+/* What is known of a table, or NULL. */
+const struct facts_access *facts_access_find(
+    const struct pf_facts *facts, const char *check, const char *table);
 void facts_free(struct pf_facts *facts);
 
 #endif

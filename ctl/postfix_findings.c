@@ -20,6 +20,7 @@ struct judge {
 	struct plan *plan;
 	const struct pf_facts *facts;
 	struct pf_file main, master;
+	struct stranger_ways ways; /* past the refusal of strangers, by main.cf alone */
 };
 
 static void
@@ -205,24 +206,49 @@ judge_services(struct judge *j)
 
 /* --- restrictions: nobody unpermitted in, no customer's mail out ------------------------------ */
 
-/*
- * Where a recipient whom nothing else in the list decides comes to an end: index of the first of
- * `words` (NULL-terminated), or the number of them.
- */
-static size_t
-first_of(const struct judge *j, const char *parameter, const char *const *words)
+static void
+judge_way(struct judge *j, const char *where, const struct stranger_way *way)
 {
-	size_t count = 0;
-	while (words[count] != NULL)
-		count++;
-	struct pf_tokens tokens = facts_tokens(j->facts, parameter);
-	size_t found = count;
-	for (size_t i = 0; i < tokens.count && found == count; i++)
-		for (size_t w = 0; w < count && found == count; w++)
-			if (strcmp(tokens.items[i].text, words[w]) == 0)
-				found = w;
-	pf_tokens_free(&tokens);
-	return found;
+	static const char *const cure = "write it behind reject_unauth_destination";
+	const char *gap = *way->table != '\0' ? " " : "";
+	char *what = mem_format("%s%s: %s%s%s", where, way->parameter, way->check, gap, way->table);
+	switch (way->kind) {
+	case WAY_EVERYBODY:
+		refuse(j, way->parameter,
+		    mem_format("%s answers \"%s\" to \"%s\", which nobody has, before anything "
+			       "refuses strangers: an open relay",
+			what, way->result, way->key),
+		    cure);
+		break;
+	case WAY_FORGED:
+		refuse(j, way->parameter,
+		    mem_format("%s answers \"%s\" to \"%s\" before anything refuses strangers; "
+			       "anybody can bring that about: an open relay for those who do",
+			what, way->result, way->key),
+		    cure);
+		break;
+	case WAY_UNKNOWN:
+		warn(j, way->parameter,
+		    mem_format("%s stands before what refuses strangers; whom it permits is not "
+			       "known, and they may relay anywhere",
+			what),
+		    cure);
+		break;
+	case WAY_SOME: facts_hit_add(&j->plan->other_mail, way->parameter, "", what); break;
+	}
+	free(what);
+}
+
+/* Is it so by main.cf too, and said? */
+static bool
+way_is_known(const struct stranger_ways *known, const struct stranger_way *way)
+{
+	for (size_t i = 0; i < known->count; i++)
+		if (strcmp(known->items[i].parameter, way->parameter) == 0 &&
+		    strcmp(known->items[i].check, way->check) == 0 &&
+		    strcmp(known->items[i].table, way->table) == 0)
+			return true;
+	return false;
 }
 
 /* May strangers relay? `service`: with its own options; NULL: by main.cf. True: they may not. */
@@ -234,41 +260,69 @@ judge_strangers(struct judge *j, const struct pf_service *service)
 	    [STRANGER_UNDECIDED] = "has nothing that refuses strangers",
 	};
 	const char *parameter;
-	enum stranger_fate fate = stranger_fate(j->facts, &j->main, service, &parameter);
-	if (fate == STRANGER_REFUSED)
-		return true;
+	struct stranger_ways ways = {0};
+	enum stranger_fate fate = stranger_fate(j->facts, &j->main, service, &parameter, &ways);
 	char *where = service != NULL
 			  ? mem_format("service %s in master.cf: ", pf_service_field(service, 0))
 			  : mem_string("");
+	for (size_t i = 0; i < ways.count; i++)
+		if (service == NULL || !way_is_known(&j->ways, &ways.items[i]))
+			judge_way(j, where, &ways.items[i]);
+	if (service == NULL)
+		j->ways = ways;
+	else
+		stranger_ways_free(&ways);
+	if (fate == STRANGER_REFUSED) {
+		free(where);
+		return true;
+	}
 	refuse(j, parameter, mem_format("%s%s %s: an open relay", where, parameter, causes[fate]),
 	    "write reject_unauth_destination in front of it");
 	free(where);
 	return false;
 }
 
-/* Does a customer's recipient run into a plain reject or defer? */
-static bool
-refuses_customers(const struct judge *j, const char *parameter)
+static const struct {
+	const char *parameter;
+	const char *cure;
+} refusing[] = {
+    {"smtpd_client_restrictions", REMOVE_OR_OWN},
+    {"smtpd_helo_restrictions", REMOVE_OR_OWN},
+    {"smtpd_sender_restrictions", REMOVE_OR_OWN},
+    {"smtpd_relay_restrictions", "write reject_unauth_destination in its place"},
+    {"smtpd_recipient_restrictions", "write reject_unauth_destination in its place"},
+};
+
+/* Does mail for a customer run into a refusal that has nothing to do with it? */
+static void
+judge_refusal(struct judge *j, const char *parameter, const char *cure)
 {
-	static const char *const words[] = {
-	    "permit", "permit_auth_destination", "reject", "defer", NULL};
-	size_t end = first_of(j, parameter, words);
-	return end == 2 || end == 3;
+	struct stranger_ways ways = {0};
+	if (!stranger_refuses_customers(j->facts, &j->main, parameter, &ways))
+		return;
+	if (ways.count == 0)
+		refuse(j, parameter,
+		    mem_format("%s ends in a plain reject or defer, which customers' mail would "
+			       "run into",
+			parameter),
+		    cure);
+	else
+		refuse(j, parameter,
+		    mem_format("%s: %s %s answers \"%s\" to \"%s\", which nobody has: customers' "
+			       "mail would run into that",
+			parameter, ways.items[0].check, ways.items[0].table, ways.items[0].result,
+			ways.items[0].key),
+		    cure);
+	stranger_ways_free(&ways);
 }
 
 static void
 judge_restrictions(struct judge *j)
 {
-	static const char *const parameters[] = {
-	    "smtpd_relay_restrictions", "smtpd_recipient_restrictions"};
-	for (size_t i = 0; i < 2; i++)
-		if (refuses_customers(j, parameters[i]))
-			refuse(j, parameters[i],
-			    mem_format("%s ends in a plain reject or defer, which customers' mail "
-				       "would run into",
-				parameters[i]),
-			    "write reject_unauth_destination in its place");
-	if (facts_have_word(j->facts, parameters[1], "reject_unknown_recipient_domain") &&
+	for (size_t i = 0; i < sizeof(refusing) / sizeof(refusing[0]); i++)
+		judge_refusal(j, refusing[i].parameter, refusing[i].cure);
+	if (facts_have_word(
+		j->facts, "smtpd_recipient_restrictions", "reject_unknown_recipient_domain") &&
 	    *facts_value(j->facts, "unknown_address_reject_code") == '5')
 		warn(j, "unknown_address_reject_code",
 		    mem_string("a customer's domain that cannot be resolved would be refused for "
@@ -525,18 +579,12 @@ find_other_domains(struct judge *j, const char *parameter)
 static bool
 is_own_network(const struct pf_facts *facts, const char *word)
 {
-	char text[64];
 	struct ip_network network;
-	size_t out = 0;
-	for (const char *at = word; *at != '\0' && out + 1 < sizeof(text); at++)
-		if (*at != '[' && *at != ']')
-			text[out++] = *at;
-	text[out] = '\0';
-	if (!ip_network_parse(text, &network))
+	if (!facts_network_parse(word, &network))
 		return false;
 	if (network.prefix >= 8 && ip_classify(&network.base) == IP_LOOPBACK)
 		return true;
-	if (strncmp(text, "::ffff:127.", 11) == 0 && network.prefix >= 104)
+	if (strncmp(word, "[::ffff:127.", 12) == 0 && network.prefix >= 104)
 		return true;
 	bool single = network.prefix == (network.base.family == 4 ? 32 : 128);
 	return single && facts_address_local(facts, &network.base);
@@ -693,6 +741,7 @@ plan_add_findings(struct plan *plan, const struct pf_facts *facts)
 	if (facts->dedicated)
 		judge_dedicated(&j);
 	judge_other_mail(&j);
+	stranger_ways_free(&j.ways);
 	pf_file_free(&j.main);
 	pf_file_free(&j.master);
 }

@@ -251,11 +251,17 @@ live_warnings(struct live *live)
 	return text_take(&all);
 }
 
-/* Numbers of lines in warnings move when lines are added: compare without digits. */
+/*
+ * Numbers of lines in warnings move when lines are added: compare without digits. Of a parameter
+ * that stands twice one is as good as the other: postconf names now this value, now that.
+ */
 static void
-drop_digits(char *line)
+drop_details(char *line)
 {
-	char *out = line;
+	static const char override[] = ": overriding earlier entry: ";
+	char *out = line, *twice = strstr(line, override);
+	if (twice != NULL)
+		twice[strcspn(twice, "=")] = '\0';
 	for (const char *at = line; *at != '\0'; at++)
 		if (*at < '0' || *at > '9')
 			*out++ = *at;
@@ -269,11 +275,28 @@ has_line(const char *text, const char *line)
 	char *copy = mem_string(text), *state = NULL;
 	for (char *at = strtok_r(copy, "\n", &state); at != NULL && !found;
 	     at = strtok_r(NULL, "\n", &state)) {
-		drop_digits(at);
+		drop_details(at);
 		found = strcmp(at, line) == 0;
 	}
 	free(copy);
 	return found;
+}
+
+/* "unused parameter: NAME=": a variable of main.cf that a value used which we replaced. */
+static bool
+is_left_over(const struct live *live, const char *line)
+{
+	static const char unused[] = ": unused parameter: ";
+	const char *name = strstr(line, unused);
+	if (name == NULL)
+		return false;
+	name += strlen(unused);
+	char *copy = mem_copy(name, strcspn(name, "="));
+	struct pf_file file = pf_file_parse(live->facts->main, live->facts->main_length, PF_MAIN);
+	bool theirs = pf_file_parameter(&file, copy) != NULL;
+	pf_file_free(&file);
+	free(copy);
+	return theirs;
 }
 
 static bool
@@ -283,8 +306,9 @@ no_new_warning(struct live *live, const char *before, char *after)
 	for (char *line = strtok_r(after, "\n", &state); line != NULL;
 	     line = strtok_r(NULL, "\n", &state)) {
 		char *shown = mem_string(line);
-		drop_digits(line);
-		if (!has_line(before, line)) {
+		bool left_over = is_left_over(live, line);
+		drop_details(line);
+		if (!left_over && !has_line(before, line)) {
 			set_why(live, mem_format("postconf now warns: %s", shown));
 			free(shown);
 			return false;
@@ -409,28 +433,67 @@ exchange(int fd, const char *line, char *reply, size_t size)
 	       talk_reply(fd, reply, size, SMTP_MS);
 }
 
-bool
-live_smtp(struct live *live, bool has_snapshot)
+/* The dialogue up to RCPT; `reply` is the last one. False: no connection, or a broken server. */
+static bool
+talk_to_rcpt(const struct listener *listener, const char *source, bool has_snapshot, char *reply,
+    size_t size, bool *taken)
 {
 	static const char *const lines[] = {
 	    NULL, "EHLO localhost\r\n", "MAIL FROM:<>\r\n", "RCPT TO:<mxholdctl@" PROBE ">\r\n"};
-	struct listener listener = {.host = ""};
-	char reply[1024] = "";
-	if (!find_listener(live, &listener))
-		return true; /* nothing listens by TCP: nothing to ask */
-	int fd = talk_tcp(listener.host, listener.port, SMTP_MS);
+	const size_t count = sizeof(lines) / sizeof(lines[0]);
+	int fd = talk_tcp(listener->host, listener->port, source, SMTP_MS);
 	bool good = fd >= 0;
-	for (size_t i = 0; good && i < sizeof(lines) / sizeof(lines[0]); i++) {
-		good = exchange(fd, lines[i], reply, sizeof(reply)) &&
+	size_t i = 0;
+	for (; good && i < count; i++) {
+		good = exchange(fd, lines[i], reply, size) &&
 		       !live_reply_is_broken(reply, has_snapshot);
 		if (reply[0] == '5')
 			break; /* it answers, and will not talk to us: that is its right */
 	}
+	*taken = good && i == count && reply[0] == '2';
 	if (fd >= 0)
 		(void)talk_write(fd, "QUIT\r\n", 6);
 	talk_close(fd);
-	if (!good)
+	return good;
+}
+
+/* An address of this host from which smtpd sees a stranger. False: there is none. */
+static bool
+find_stranger(const struct live *live, const struct listener *listener, char text[IP_TEXT_SIZE])
+{
+	struct ip at;
+	if (!ip_parse_bytes(listener->host, strlen(listener->host), &at))
+		return false;
+	for (size_t i = 0; i < live->facts->local_count; i++) {
+		const struct ip *ip = &live->facts->local[i];
+		enum ip_class class = ip_classify(ip);
+		if (ip->family == at.family && class != IP_LOOPBACK && class != IP_LINK_LOCAL &&
+		    facts_address_foreign(live->facts, ip)) {
+			(void)ip_format(ip, text);
+			return true;
+		}
+	}
+	return false;
+}
+
+bool
+live_smtp(struct live *live, bool has_snapshot)
+{
+	struct listener listener = {.host = ""};
+	char reply[1024] = "", source[IP_TEXT_SIZE];
+	bool taken;
+	if (!find_listener(live, &listener))
+		return true; /* nothing listens by TCP: nothing to ask */
+	if (!talk_to_rcpt(&listener, NULL, has_snapshot, reply, sizeof(reply), &taken)) {
 		set_why(live, mem_format("smtpd at %s:%s %s%s", listener.host, listener.port,
 				  *reply != '\0' ? "answers: " : "does not answer", reply));
-	return good;
+		return false;
+	}
+	if (!find_stranger(live, &listener, source) ||
+	    !talk_to_rcpt(&listener, source, has_snapshot, reply, sizeof(reply), &taken) || !taken)
+		return true; /* it may not talk to that address at all */
+	set_why(live, mem_format("smtpd at %s:%s takes mail from %s, which is not in mynetworks, "
+				 "for a domain that nobody has: an open relay",
+			  listener.host, listener.port, source));
+	return false;
 }

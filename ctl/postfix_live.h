@@ -30,7 +30,10 @@ char *live_warnings(struct live *live);
 bool live_configuration(struct live *live, const char *before);
 bool live_is_running(const struct live *live);
 bool live_reload(struct live *live);
-/* A dialogue with the first smtpd of master.cf, up to RCPT. */
+/*
+ * A dialogue with the first smtpd of master.cf, up to RCPT; and another, from an address of this
+ * host that is not in mynetworks, where there is one: it must not relay for a stranger.
+ */
 bool live_smtp(struct live *live, bool has_snapshot);
 
 /* Is a reply of smtpd one of a server that cannot decide? Pure. */

@@ -31,7 +31,7 @@ static const struct word targets[] = {
     {"main", OVERLAY_MAIN}, {"service", OVERLAY_SERVICE}, {"option", OVERLAY_OPTION}, {NULL, 0}};
 static const struct word kinds[] = {{"set", OVERLAY_SET}, {"first", OVERLAY_FIRST},
     {"insert", OVERLAY_INSERT}, {"last", OVERLAY_LAST}, {"gate", OVERLAY_GATE},
-    {"without", OVERLAY_WITHOUT}, {"floor", OVERLAY_FLOOR}, {NULL, 0}};
+    {"without", OVERLAY_WITHOUT}, {"apart", OVERLAY_APART}, {"floor", OVERLAY_FLOOR}, {NULL, 0}};
 static const struct word whens[] = {
     {"certificate", OVERLAY_CERTIFICATE}, {"recipient-maps", OVERLAY_RECIPIENT_MAPS}, {NULL, 0}};
 

@@ -7,10 +7,12 @@
  */
 #include "ctl/postfix_plan.h"
 
+#include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define COMMENT_WIDTH 76
+#define DEPTH_MAX 4 /* of $names within $names */
 
 struct planner {
 	const struct pf_facts *facts;
@@ -127,9 +129,26 @@ lacks_all(const struct pf_tokens *tokens, const struct pf_tokens *unwanted)
 	return true;
 }
 
+/* Does `value` name the parameter: $name, ${name}, $(name), ${name?...}? */
+static bool
+names_parameter(const char *value, const char *name)
+{
+	size_t length = strlen(name);
+	for (const char *at = value; (at = strchr(at, '$')) != NULL;) {
+		at++;
+		at += *at == '{' || *at == '(';
+		if (strncmp(at, name, length) == 0 && !isalnum((unsigned char)at[length]) &&
+		    at[length] != '_')
+			return true;
+	}
+	return false;
+}
+
 bool
 plan_item_satisfied(const struct overlay_item *item, const char *value)
 {
+	if (item->kind == OVERLAY_APART)
+		return strstr(value, item->mark) == NULL && !names_parameter(value, item->value);
 	if (item->kind == OVERLAY_SET)
 		return same_tokens(item->value, value);
 	if (item->kind == OVERLAY_FLOOR)
@@ -297,7 +316,8 @@ without_elements(const struct overlay_item *item, const char *value)
 	struct pf_tokens tokens = split(value), unwanted = split(item->value);
 	for (size_t i = 0; i < tokens.count; i++) {
 		const char *word = tokens.items[i].text;
-		if (pf_tokens_word(&unwanted, word) == unwanted.count)
+		bool marked = *item->mark != '\0' && strstr(word, item->mark) != NULL;
+		if (!marked && pf_tokens_word(&unwanted, word) == unwanted.count)
 			text_format(&out, "%s%s", out.length > 0 ? ", " : "", word);
 	}
 	pf_tokens_free(&tokens);
@@ -317,7 +337,7 @@ static char *
 new_value(const struct pf_facts *facts, const struct overlay_item *item)
 {
 	const char *old = implicit_value(facts, item->name);
-	if (item->kind == OVERLAY_WITHOUT)
+	if (item->kind == OVERLAY_WITHOUT || item->kind == OVERLAY_APART)
 		return without_elements(item, facts_value(facts, item->name));
 	if (!is_list(item))
 		return mem_string(item->value);
@@ -395,6 +415,24 @@ edit_setting(struct planner *p, const struct pf_line *line, const struct overlay
 	pf_edits_move(&p->main_edits, &edits);
 }
 
+/* Does the value follow the parameter, also through other settings of main.cf? */
+static bool
+follows(const struct pf_file *main, const char *value, const char *name, int depth)
+{
+	if (names_parameter(value, name))
+		return true;
+	bool found = false;
+	for (size_t i = 0; depth > 0 && !found && strchr(value, '$') != NULL && i < main->count;
+	     i++) {
+		if (!names_parameter(value, main->lines[i].name))
+			continue;
+		char *inner = pf_file_value(main, &main->lines[i]);
+		found = follows(main, inner, name, depth - 1);
+		free(inner);
+	}
+	return found;
+}
+
 /*
  * Is it so already? What only follows from an implicit default with $names in it may change with
  * them, also by what we do ourselves: it must stand there.
@@ -403,6 +441,10 @@ static bool
 is_settled(const struct planner *p, const struct overlay_item *item)
 {
 	bool stands = pf_file_parameter(&p->main, item->name) != NULL;
+	if (item->kind == OVERLAY_APART)
+		return !follows(
+			   &p->main, facts_raw(p->facts, item->name), item->value, DEPTH_MAX) &&
+		       plan_item_satisfied(item, facts_value(p->facts, item->name));
 	if (!plan_item_satisfied(item, facts_raw(p->facts, item->name)) &&
 	    !((stands || item->kind != OVERLAY_SET) &&
 		plan_item_satisfied(item, facts_value(p->facts, item->name))))

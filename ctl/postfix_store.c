@@ -183,8 +183,8 @@ write_record(const struct store *store, const char *doing)
 {
 	struct stat like = {.st_mode = 0600, .st_uid = geteuid(), .st_gid = getegid()};
 	char *path = record_path(store);
-	char *bytes = mem_format("state=%s\noverlay=%s\nat=%s\nmixed=%d\n", doing, store->version,
-	    store->at, store->mixed ? 1 : 0);
+	char *bytes = mem_format("state=%s\noverlay=%s\nat=%s\nmixed=%d\nfrom=%s\n", doing,
+	    store->version, store->at, store->mixed ? 1 : 0, store->overlay);
 	struct content content = {bytes, strlen(bytes), &like, false};
 	bool good = replace_file(path, &content);
 	free(bytes);
@@ -264,6 +264,8 @@ read_state(struct store *store)
 	free(path);
 	free(store->version);
 	free(store->at);
+	free(store->overlay);
+	store->overlay = record_value(record != NULL ? record : "", "from");
 	store->version = record_value(record != NULL ? record : "", "overlay");
 	store->at = record_value(record != NULL ? record : "", "at");
 	if (record != NULL) {
@@ -312,6 +314,7 @@ store_close(struct store *store)
 	free(store->folder);
 	free(store->version);
 	free(store->at);
+	free(store->overlay);
 	*store = (struct store){.lock = -1};
 }
 
@@ -341,30 +344,48 @@ save_new(const struct store *store, enum store_file file, const char *bytes, siz
 	return good;
 }
 
-bool
-store_begin(struct store *store, const char *const bytes[STORE_FILES],
-    const size_t lengths[STORE_FILES], const char *version)
+/* The copies that a failed or killed apply brings back. */
+static bool
+save_old(struct store *store)
 {
-	bool first = store->state == STORE_NONE;
+	for (int f = 0; f < STORE_FILES; f++) {
+		enum store_file file = (enum store_file)f;
+		bool good;
+		if (store->state == STORE_HALF)
+			good =
+			    !store->rolling_back || copy_named(store, file, "original", "before");
+		else
+			good = copy_named(store, file, NULL, "before") &&
+			       (store->state != STORE_NONE ||
+				   copy_named(store, file, NULL, "original"));
+		if (!good)
+			return false;
+	}
+	return true;
+}
+
+bool
+store_begin(struct store *store, const struct store_new *new)
+{
 	if (mkdir(store->folder, 0700) != 0 && errno != EEXIST) {
 		ctl_say("%s: %m", store->folder);
 		return false;
 	}
 	if (store->state == STORE_EDITED)
 		store->mixed = true;
-	for (int f = 0; f < STORE_FILES; f++)
-		if (!copy_named(store, (enum store_file)f, NULL, "before") ||
-		    (first && !copy_named(store, (enum store_file)f, NULL, "original")))
-			return false;
+	if (!save_old(store))
+		return false;
 	free(store->version);
 	free(store->at);
-	store->version = mem_string(version);
+	free(store->overlay);
+	store->version = mem_string(new->version);
 	store->at = time_now();
+	store->overlay = mem_string(new->overlay);
 	/* From here on .applied is not what the record says: the record says so first. */
 	if (!write_record(store, "applying"))
 		return false;
 	for (int f = 0; f < STORE_FILES; f++)
-		if (!save_new(store, (enum store_file)f, bytes[f], lengths[f]))
+		if (!save_new(store, (enum store_file)f, new->bytes[f], new->lengths[f]))
 			return false;
 	return true;
 }

@@ -41,6 +41,7 @@ struct store {
 	bool mixed;        /* somebody's edits went into .applied by a later apply */
 	char *version;     /* of the overlay */
 	char *at;          /* when: ISO 8601 */
+	char *overlay;     /* path of the overlay that was applied; "" where not recorded */
 };
 
 /* Reads the state. `exclusive` takes the lock. False: said why (also: another run has the lock). */
@@ -53,9 +54,19 @@ const char *store_state_name(enum store_state state);
 char *store_path(const struct store *store, enum store_file file, const char *copy);
 const char *store_file_name(enum store_file file);
 
-/* Saves what is there, and the new bytes; the record says `applying`. */
-bool store_begin(struct store *store, const char *const bytes[STORE_FILES],
-    const size_t lengths[STORE_FILES], const char *version) __attribute__((warn_unused_result));
+struct store_new { /* what apply will write */
+	const char *bytes[STORE_FILES];
+	size_t lengths[STORE_FILES];
+	const char *version, *overlay; /* of the overlay; its path */
+};
+
+/*
+ * Saves what is there, and the new bytes; the record says `applying`. A killed run (HALF) is gone
+ * on with: its copies of what was before it stay, so that nothing of the overlay is away in
+ * between.
+ */
+bool store_begin(struct store *store, const struct store_new *new)
+    __attribute__((warn_unused_result));
 /* Replaces the live files by the new bytes (master.cf first), where they differ. */
 bool store_write(const struct store *store) __attribute__((warn_unused_result));
 /* The record says `applied`. */

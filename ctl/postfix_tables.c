@@ -3,6 +3,7 @@
  */
 #include "ctl/postfix_tables.h"
 
+#include "ctl/postfix_access.h"
 #include "ctl/postfix_actions.h"
 #include "ctl/postfix_gather.h"
 #include "ctl/postfix_run.h"
@@ -201,4 +202,5 @@ tables_gather(struct pf_facts *facts, struct facts_hits *candidates, bool verbos
 	for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++)
 		gather_list(facts, candidates, lists[i].parameter, lists[i].keyed, verbose);
 	actions_gather(facts, verbose);
+	access_gather(facts, candidates, verbose);
 }

@@ -50,15 +50,32 @@ talk_unix(const char *path, int ms)
 	return -1;
 }
 
+/* True also where no source is wanted. */
+static bool
+bind_source(int fd, const char *source, int family)
+{
+	struct addrinfo hints = {
+	    .ai_family = family, .ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICHOST};
+	struct addrinfo *list;
+	if (source == NULL)
+		return true;
+	if (getaddrinfo(source, NULL, &hints, &list) != 0)
+		return false;
+	bool good = bind(fd, list->ai_addr, list->ai_addrlen) == 0;
+	freeaddrinfo(list);
+	return good;
+}
+
 static int
-connect_once(const struct addrinfo *list, int ms)
+connect_once(const struct addrinfo *list, const char *source, int ms)
 {
 	for (; list != NULL; list = list->ai_next) {
 		int fd = socket(list->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
 		if (fd < 0)
 			continue;
 		set_deadline(fd, ms);
-		if (connect(fd, list->ai_addr, list->ai_addrlen) == 0)
+		if (bind_source(fd, source, list->ai_family) &&
+		    connect(fd, list->ai_addr, list->ai_addrlen) == 0)
 			return fd;
 		close(fd);
 	}
@@ -66,16 +83,16 @@ connect_once(const struct addrinfo *list, int ms)
 }
 
 int
-talk_tcp(const char *host, const char *port, int ms)
+talk_tcp(const char *host, const char *port, const char *source, int ms)
 {
 	struct addrinfo hints = {.ai_socktype = SOCK_STREAM}, *list;
 	long long deadline = now_ms() + ms;
 	if (getaddrinfo(host, port, &hints, &list) != 0)
 		return -1;
-	int fd = connect_once(list, ms);
+	int fd = connect_once(list, source, ms);
 	while (fd < 0 && now_ms() < deadline) {
 		usleep(100000);
-		fd = connect_once(list, ms);
+		fd = connect_once(list, source, ms);
 	}
 	freeaddrinfo(list);
 	return fd;

@@ -9,8 +9,11 @@
 
 /* -1: no connection. Reads and writes on the descriptor time out after `ms`. */
 int talk_unix(const char *path, int ms);
-/* Tries again until `ms` are over: a server that was told to reload comes back. */
-int talk_tcp(const char *host, const char *port, int ms);
+/*
+ * Tries again until `ms` are over: a server that was told to reload comes back. `source`: the
+ * numeric address to come from, of the same family; NULL: any.
+ */
+int talk_tcp(const char *host, const char *port, const char *source, int ms);
 void talk_close(int fd); /* -1 is nothing */
 
 bool talk_write(int fd, const void *bytes, size_t length);

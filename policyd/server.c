@@ -312,6 +312,7 @@ server_on_accept(evutil_socket_t fd, short what, void *context)
 
 	(void)what;
 	server_wake(server);
+	turns_settle(server);
 	server_accept(server,
 	    fd == server->listen_fd[PROTOCOL_POLICY] ? PROTOCOL_POLICY : PROTOCOL_MAP, ACCEPTS);
 }
@@ -328,6 +329,7 @@ server_on_term(evutil_socket_t fd, short what, void *context)
 	(void)fd;
 	(void)what;
 	server_wake(server);
+	turns_settle(server);
 	if (server->draining)
 		return;
 	server->draining = true;
@@ -350,6 +352,7 @@ server_on_tick(evutil_socket_t fd, short what, void *context)
 	(void)fd;
 	(void)what;
 	server_wake(server);
+	turns_settle(server);
 	server_expire(server, CLIENT_HALF, HALF_MS);
 	server_expire(server, CLIENT_WRITING, WRITING_MS);
 	server_finish(server, CLIENT_IDLE, IDLE_MS);
@@ -377,6 +380,7 @@ server_loop(struct server *server)
 			flags |= EVLOOP_NONBLOCK;
 		server->awake = false;
 		(void)event_base_loop(server->base, flags);
+		turns_settle(server);
 		server_take_behind(server);
 		server_bound_memory(server);
 		server_close_view(server);

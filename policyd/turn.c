@@ -9,21 +9,6 @@
 #include <string.h>
 #include <sys/socket.h>
 
-enum turn_end {
-	TURN_MORE,  /* nothing whole is left */
-	TURN_SLICE, /* there may be more, but its share of this pass is used up */
-	TURN_BAD,   /* close, after the replies that are due */
-};
-
-struct turn {
-	struct server *server;
-	struct client *client;
-	size_t filled; /* bytes in server->in */
-	size_t taken;  /* of them, answered */
-	size_t used;   /* bytes in server->out */
-	size_t answered;
-};
-
 bool
 turn_watch(struct client *client, short what)
 {
@@ -46,17 +31,17 @@ turn_watch(struct client *client, short what)
 
 /* Reads once into server->in, behind what the client had left over. False: the client is gone. */
 static bool
-turn_read(struct turn *turn)
+turn_read(struct server *server, struct turn *turn)
 {
 	struct client *client = turn->client;
 	ssize_t got;
 
 	if (client->in.used > 0)
-		memcpy(turn->server->in, client->in.data, client->in.used);
+		memcpy(server->in, client->in.data, client->in.used);
 	turn->filled = client->in.used;
 	if (client->ended || client->state == CLIENT_BEHIND)
 		return true;
-	got = recv(client->fd, turn->server->in + turn->filled, TURN_READ_BYTES, MSG_DONTWAIT);
+	got = recv(client->fd, server->in + turn->filled, TURN_READ_BYTES, MSG_DONTWAIT);
 	if (got > 0)
 		turn->filled += (size_t)got;
 	else if (got == 0)
@@ -79,16 +64,15 @@ turn_refused(struct server *server, const struct client *client)
 
 /* Answers what is whole, one request after the other. */
 static enum turn_end
-turn_answer(struct turn *turn)
+turn_answer(struct server *server, struct turn *turn)
 {
-	struct server *server = turn->server;
 	struct client *client = turn->client;
 	const struct protocol *protocol = client->protocol;
 	struct protocol_frame frame;
 	struct answer_note note;
 	size_t length;
 
-	while (turn->answered < TURN_REQUESTS && sizeof(server->out) - turn->used >= ANSWER_MAX) {
+	while (turn->answered < TURN_REQUESTS && TURN_OUT_BYTES - turn->used >= ANSWER_MAX) {
 		char *data = server->in + turn->taken;
 
 		switch (
@@ -98,7 +82,7 @@ turn_answer(struct turn *turn)
 		case FRAME_WHOLE: break;
 		}
 		length = protocol->answer(server_view(server), &frame, &note,
-		    server->out + turn->used, sizeof(server->out) - turn->used);
+		    turn->out + turn->used, TURN_OUT_BYTES - turn->used);
 		server_log(server, &note);
 		if (length == 0)
 			return TURN_BAD;
@@ -133,24 +117,23 @@ turn_send(struct server *server, struct client *client, const char *bytes, size_
 
 /* To what state did this turn lead? */
 static enum client_state
-turn_state(const struct turn *turn, enum turn_end end)
+turn_state(const struct turn *turn)
 {
 	const struct client *client = turn->client;
 
 	if (client->out.used > 0)
 		return CLIENT_WRITING;
 	if (turn->filled > turn->taken)
-		return end == TURN_SLICE ? CLIENT_BEHIND : CLIENT_HALF;
+		return turn->end == TURN_SLICE ? CLIENT_BEHIND : CLIENT_HALF;
 	return client->state == CLIENT_NEW && turn->answered == 0 ? CLIENT_NEW : CLIENT_IDLE;
 }
 
 /* False: the client is to be dropped. */
 static bool
-turn_set_state(struct turn *turn, enum turn_end end)
+turn_set_state(struct server *server, const struct turn *turn)
 {
-	struct server *server = turn->server;
 	struct client *client = turn->client;
-	enum client_state state = turn_state(turn, end);
+	enum client_state state = turn_state(turn);
 	bool progress = state != client->state || turn->answered > 0;
 
 	if (client->ended && state != CLIENT_WRITING && state != CLIENT_BEHIND)
@@ -166,24 +149,47 @@ turn_set_state(struct turn *turn, enum turn_end end)
 	return turn_watch(client, EV_READ);
 }
 
+/* Ends a turn: sends its replies. False: the client is to be dropped. */
+static bool
+turn_settle(struct server *server, const struct turn *turn)
+{
+	return turn_send(server, turn->client, turn->out, turn->used) && turn->end != TURN_BAD &&
+	       turn_set_state(server, turn);
+}
+
+void
+turns_settle(struct server *server)
+{
+	size_t i;
+
+	for (i = 0; i < server->due_count; i++)
+		if (!turn_settle(server, &server->due[i]))
+			server_drop(server, server->due[i].client);
+	server->due_count = 0;
+	server->out_used = 0;
+}
+
+/* Begins a turn: reads and answers. False: the client is to be dropped. */
 static bool
 turn_run(struct server *server, struct client *client)
 {
-	struct turn turn = {.server = server, .client = client};
-	enum turn_end end;
+	struct turn *turn;
 
-	if (!turn_read(&turn))
+	if (server->due_count == TURNS_DUE ||
+	    sizeof(server->out) - server->out_used < TURN_OUT_BYTES)
+		turns_settle(server);
+	turn = &server->due[server->due_count];
+	*turn = (struct turn){.client = client, .out = server->out + server->out_used};
+	if (!turn_read(server, turn))
 		return false;
-	end = turn_answer(&turn);
-	if (!turn_send(server, client, server->out, turn.used))
-		return false;
-	if (end == TURN_BAD)
-		return false;
-	if ((turn.filled > turn.taken || client->in.size > 0) &&
-	    !client_keep(
-		&server->clients, &client->in, server->in + turn.taken, turn.filled - turn.taken))
-		return false;
-	return turn_set_state(&turn, end);
+	turn->end = turn_answer(server, turn);
+	if ((turn->filled > turn->taken || client->in.size > 0) &&
+	    !client_keep(&server->clients, &client->in, server->in + turn->taken,
+		turn->filled - turn->taken))
+		turn->end = TURN_BAD;
+	server->out_used += turn->used;
+	server->due_count++;
+	return true;
 }
 
 /* The client reads again: send it what waits, then go on with what it asked meanwhile. */
@@ -203,6 +209,7 @@ turn_take(struct server *server, struct client *client)
 {
 	if (!turn_run(server, client))
 		server_drop(server, client);
+	turns_settle(server);
 }
 
 void

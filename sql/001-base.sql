@@ -152,7 +152,7 @@ create table mxhold.domain (
 	constraint domain_when_primary_up_value check (when_primary_up in ('accept', 'defer'))
 );
 create index domain_customer_idx on mxhold.domain (customer);
-create index domain_next_hops_idx on mxhold.domain (customer) where next_hops is not null;
+create index domain_next_hops_idx on mxhold.domain (customer, name) where next_hops is not null;
 -- What lies below a domain: all names between its reverse with '.' and with '/' (the byte after '.').
 create index domain_reverse_idx on mxhold.domain (reverse(name));
 create index domain_include_idx on mxhold.domain (name) where include_subdomains;

@@ -180,6 +180,8 @@ comment on function mxhold.next_hops_check(text) is 'Refuses relays of the fleet
 
 -- --- rows ----------------------------------------------------------------------------------------------------------
 
+-- Triggers on a row run in the order of their names: row_form makes the normal form, row_made then sees what the row will be.
+
 create function mxhold.domain_row() returns trigger
 language plpgsql
 set search_path = pg_catalog, mxhold, pg_temp
@@ -188,59 +190,16 @@ begin
 	if new.name ~ '[^a-z0-9.-]|\.$' then
 		new.name := mxhold.name_normal(new.name);
 	end if;
-	if tg_op = 'UPDATE' then
-		new.created_at := old.created_at;
-		new.created_by := old.created_by;
-		new.updated_at := old.updated_at;
-		new.updated_by := old.updated_by;
-		new.tx := old.tx;
-		if new is not distinct from old then
-			return new;
-		end if;
-	end if;
-	if new.next_hops is not null then
+	if new.next_hops is not null and (tg_op = 'INSERT' or new.next_hops is distinct from old.next_hops) then
 		new.next_hops := mxhold.next_hops_normal(new.next_hops);
 		if new.next_hops is not null and (tg_op = 'INSERT' or new.next_hops is distinct from old.next_hops) then
 			perform mxhold.next_hops_check(new.next_hops);
 		end if;
 	end if;
-	if tg_op = 'INSERT' then
-		new.created_at := now();
-		new.created_by := session_user;
-	end if;
-	new.updated_at := now();
-	new.updated_by := session_user;
-	new.tx := pg_current_xact_id();
 	return new;
 end
 $$;
-comment on function mxhold.domain_row() is 'Trigger: normal form, next hops, who and when, transaction';
-
-create function mxhold.customer_row() returns trigger
-language plpgsql
-set search_path = pg_catalog, mxhold, pg_temp
-as $$
-begin
-	if tg_op = 'UPDATE' then
-		new.created_at := old.created_at;
-		new.created_by := old.created_by;
-		new.updated_at := old.updated_at;
-		new.updated_by := old.updated_by;
-		new.tx := old.tx;
-		if new is not distinct from old then
-			return new;
-		end if;
-	else
-		new.created_at := now();
-		new.created_by := session_user;
-	end if;
-	new.updated_at := now();
-	new.updated_by := session_user;
-	new.tx := pg_current_xact_id();
-	return new;
-end
-$$;
-comment on function mxhold.customer_row() is 'Trigger: who and when, transaction';
+comment on function mxhold.domain_row() is 'Trigger: normal form, next hops';
 
 create function mxhold.relay_row() returns trigger
 language plpgsql
@@ -265,6 +224,47 @@ begin
 				using errcode = 'check_violation';
 		end if;
 	end loop;
+	return new;
+end
+$$;
+comment on function mxhold.relay_row() is 'Trigger: normal form of names and addresses';
+
+create function mxhold.domain_region_row() returns trigger
+language plpgsql
+set search_path = pg_catalog, mxhold, pg_temp
+as $$
+begin
+	new.domain := mxhold.name_normal(new.domain);
+	return new;
+end
+$$;
+comment on function mxhold.domain_region_row() is 'Trigger: normal form of the domain''s name';
+
+-- Who made a row, and when, is nobody's to say.
+create function mxhold.made_row() returns trigger
+language plpgsql
+set search_path = pg_catalog, mxhold, pg_temp
+as $$
+begin
+	if tg_op = 'UPDATE' then
+		new.created_at := old.created_at;
+		new.created_by := old.created_by;
+	else
+		new.created_at := now();
+		new.created_by := session_user;
+	end if;
+	return new;
+end
+$$;
+comment on function mxhold.made_row() is 'Trigger: who made it and when';
+
+-- The same for rows of the feed, with the last change, and the transaction by which the feed finds it. An update that
+-- changes nothing is none.
+create function mxhold.changed_row() returns trigger
+language plpgsql
+set search_path = pg_catalog, mxhold, pg_temp
+as $$
+begin
 	if tg_op = 'UPDATE' then
 		new.created_at := old.created_at;
 		new.created_by := old.created_by;
@@ -284,43 +284,7 @@ begin
 	return new;
 end
 $$;
-comment on function mxhold.relay_row() is 'Trigger: normal form of names and addresses, who and when, transaction';
-
-create function mxhold.domain_region_row() returns trigger
-language plpgsql
-set search_path = pg_catalog, mxhold, pg_temp
-as $$
-begin
-	new.domain := mxhold.name_normal(new.domain);
-	if tg_op = 'UPDATE' then
-		new.created_at := old.created_at;
-		new.created_by := old.created_by;
-	else
-		new.created_at := now();
-		new.created_by := session_user;
-	end if;
-	return new;
-end
-$$;
-comment on function mxhold.domain_region_row() is 'Trigger: normal form of the domain''s name, who and when';
-
--- Who made a row, and when, is nobody's to say.
-create function mxhold.made_row() returns trigger
-language plpgsql
-set search_path = pg_catalog, mxhold, pg_temp
-as $$
-begin
-	if tg_op = 'UPDATE' then
-		new.created_at := old.created_at;
-		new.created_by := old.created_by;
-	else
-		new.created_at := now();
-		new.created_by := session_user;
-	end if;
-	return new;
-end
-$$;
-comment on function mxhold.made_row() is 'Trigger: who and when';
+comment on function mxhold.changed_row() is 'Trigger: who and when, transaction';
 
 -- Feed, snapshot and decisions carry lists of regions in 1,023 bytes.
 create function mxhold.region_count() returns trigger
@@ -337,13 +301,16 @@ $$;
 comment on function mxhold.region_count() is 'Trigger: at most 30 regions';
 
 create trigger row_form before insert or update on mxhold.domain for each row execute function mxhold.domain_row();
-create trigger row_form before insert or update on mxhold.customer for each row execute function mxhold.customer_row();
 create trigger row_form before insert or update on mxhold.relay for each row execute function mxhold.relay_row();
 create trigger row_form before insert or update on mxhold.domain_region
 	for each row execute function mxhold.domain_region_row();
-create trigger row_form before insert or update on mxhold.region for each row execute function mxhold.made_row();
-create trigger row_form before insert or update on mxhold.customer_region for each row execute function mxhold.made_row();
-create trigger row_form before insert or update on mxhold.fence_allow for each row execute function mxhold.made_row();
+create trigger row_made before insert or update on mxhold.domain for each row execute function mxhold.changed_row();
+create trigger row_made before insert or update on mxhold.customer for each row execute function mxhold.changed_row();
+create trigger row_made before insert or update on mxhold.relay for each row execute function mxhold.changed_row();
+create trigger row_made before insert or update on mxhold.region for each row execute function mxhold.made_row();
+create trigger row_made before insert or update on mxhold.customer_region for each row execute function mxhold.made_row();
+create trigger row_made before insert or update on mxhold.domain_region for each row execute function mxhold.made_row();
+create trigger row_made before insert or update on mxhold.fence_allow for each row execute function mxhold.made_row();
 create trigger region_count after insert on mxhold.region for each statement execute function mxhold.region_count();
 
 -- --- whose a name is -------------------------------------------------------------------------------------------------

@@ -82,10 +82,11 @@ comment on column mxhold.tombstone.tls_required is 'As in domain';
 comment on column mxhold.tombstone.removed_at is 'When; feed_maintain forgets what is older than 30 days';
 comment on column mxhold.tombstone.tx is 'The transaction that removed it';
 
-create index domain_tx_idx on mxhold.domain (tx);
+-- With the name: a reader takes a large transaction in parts, each from where the last one ended.
+create index domain_tx_idx on mxhold.domain (tx, name);
 create index domain_include_tx_idx on mxhold.domain (tx) where include_subdomains;
-create index customer_tx_idx on mxhold.customer (tx);
-create index relay_tx_idx on mxhold.relay (tx);
+create index customer_tx_idx on mxhold.customer (tx, name);
+create index relay_tx_idx on mxhold.relay (tx, name);
 
 -- --- writing ---------------------------------------------------------------------------------------------------
 
@@ -193,6 +194,19 @@ end
 $$;
 comment on function mxhold.tombstone_narrow() is 'Trigger: keeps how domains that are deleted or renamed were narrowed';
 
+-- Names of regions change everywhere else by the cascade of a foreign key.
+create function mxhold.tombstone_region() returns trigger
+language plpgsql security definer
+set search_path = pg_catalog, mxhold, pg_temp
+as $$
+begin
+	update mxhold.tombstone t set regions = array_replace(t.regions, old.name, new.name)
+	where old.name = any (t.regions);
+	return null;
+end
+$$;
+comment on function mxhold.tombstone_region() is 'Trigger: a renamed region keeps its name in tombstones too';
+
 create trigger tombstone_delete after delete on mxhold.domain referencing old table as old_rows
 	for each statement execute function mxhold.tombstone_put();
 create trigger tombstone_update after update on mxhold.domain referencing old table as old_rows new table as new_rows
@@ -201,6 +215,9 @@ create trigger tombstone_delete after delete on mxhold.domain_region referencing
 	for each statement execute function mxhold.tombstone_narrow();
 create trigger tombstone_update after update on mxhold.domain_region referencing old table as old_rows
 	for each statement execute function mxhold.tombstone_narrow();
+
+create trigger tombstone_rename after update of name on mxhold.region for each row when (old.name is distinct from new.name)
+	execute function mxhold.tombstone_region();
 
 create function mxhold.refuse_truncate() returns trigger
 language plpgsql
@@ -436,41 +453,38 @@ create type mxhold.feed_row as (
 );
 comment on type mxhold.feed_row is 'What the feed tells of one key; see docs/feed.md';
 
-create view mxhold.feed_relay as
+-- Each `exists` compares one column, so that the planner may look it up (a few rows) or hash it (all of them).
+create view mxhold.feed_now as
 select 'relay'::text collate "C" as kind, r.name as key, true as present, null::text collate "C" as customer,
 	r.region::text collate "default" as regions, 0 as flags, null::bigint as size_limit, null::integer as retention,
 	null::bigint as quota_messages, null::bigint as quota_bytes, null::text as next_hops,
 	array_to_string(r.names, ' ') as names,
 	(select string_agg(host(a.address), ' ' order by a.n) from unnest(r.addresses) with ordinality a (address, n))
 		as addresses
-from mxhold.relay r;
-
-create view mxhold.feed_customer as
-select 'customer'::text collate "C" as kind, c.name as key, true as present, null::text collate "C" as customer,
+from mxhold.relay r
+union all
+select 'customer'::text collate "C", c.name, true, null::text collate "C",
 	coalesce((select string_agg(r.region, ' ' order by r.region) from mxhold.customer_region r
-		where r.customer = c.name), '')::text collate "default" as regions,
+		where r.customer = c.name), '')::text collate "default",
 	case when c.suspended then 2 else 0 end
 		+ case c.oversize when 'reject' then 16 when 'defer' then 32 else 0 end
 		+ case c.when_primary_up when 'accept' then 64 when 'defer' then 128 else 0 end
-		+ case c.mx_check when true then 256 when false then 512 else 0 end as flags,
-	c.size_limit, extract(epoch from c.retention)::integer as retention, c.quota_messages, c.quota_bytes,
-	null::text as next_hops, null::text as names, null::text as addresses
-from mxhold.customer c;
-
--- Each `exists` compares one column, so that the planner may look it up (a few rows) or hash it (all of them).
-create view mxhold.feed_domain as
-select 'domain'::text collate "C" as kind, d.name as key, true as present, d.customer,
+		+ case c.mx_check when true then 256 when false then 512 else 0 end,
+	c.size_limit, extract(epoch from c.retention)::integer, c.quota_messages, c.quota_bytes, null::text, null::text, null::text
+from mxhold.customer c
+union all
+select 'domain'::text collate "C", d.name, true, d.customer,
 	case when d.narrowed then (select string_agg(r.region, ' ' order by r.region) from mxhold.domain_region r
-		where r.domain = d.name) else '' end::text collate "default" as regions,
+		where r.domain = d.name) else '' end::text collate "default",
 	case when d.include_subdomains then 1 else 0 end
 		+ case when d.suspended then 2 else 0 end
 		+ case when d.next_hops is null or d.permitted then 0 else 4 end
 		+ case when d.tls_required then 8 else 0 end
 		+ case d.oversize when 'reject' then 16 when 'defer' then 32 else 0 end
 		+ case d.when_primary_up when 'accept' then 64 when 'defer' then 128 else 0 end
-		+ case d.mx_check when true then 256 when false then 512 else 0 end as flags,
-	d.size_limit, extract(epoch from d.retention)::integer as retention, d.quota_messages, d.quota_bytes,
-	case when d.permitted then d.next_hops end as next_hops, null::text as names, null::text as addresses
+		+ case d.mx_check when true then 256 when false then 512 else 0 end,
+	d.size_limit, extract(epoch from d.retention)::integer, d.quota_messages, d.quota_bytes,
+	case when d.permitted then d.next_hops end, null::text, null::text
 from (
 	select t.*,
 		exists (select from mxhold.domain_region r where r.domain = t.name) as narrowed,
@@ -483,43 +497,40 @@ from (
 		end as permitted
 	from mxhold.domain t
 ) d;
-
-do $$
-declare
-	v text;
-	c record;
-begin
-	foreach v in array array['feed_relay', 'feed_customer', 'feed_domain'] loop
-		execute format('comment on view mxhold.%I is %L', v, 'Rows of the feed (docs/feed.md), as the login that asks may see them');
-		for c in select * from (values ('kind', 'relay, customer or domain'), ('key', 'Its name'), ('present', 'Always true here'),
-			('customer', 'domain: whose'), ('regions', 'Blank-separated: where mail may be held; domain: narrowing; relay: its region'),
-			('flags', '1 include_subdomains, 2 suspended, 4 next hops withheld, 8 TLS required, 16/32 oversize reject/defer, 64/128 when_primary_up accept/defer, 256/512 MX check on/off'),
-			('size_limit', 'Bytes; null: inherit'), ('retention', 'Seconds; null: inherit'), ('quota_messages', 'Null: inherit'),
-			('quota_bytes', 'Null: inherit'), ('next_hops', 'Told only to relays of a region in which the domain is permitted'),
-			('names', 'relay: published names, blank-separated'), ('addresses', 'relay: published addresses, blank-separated')) t (name, says)
-		loop
-			execute format('comment on column mxhold.%I.%I is %L', v, c.name, c.says);
-		end loop;
-	end loop;
-end
-$$;
+comment on view mxhold.feed_now is 'Every key of the feed as it is now (docs/feed.md), as the login that asks may see it';
+comment on column mxhold.feed_now.kind is 'relay, customer or domain';
+comment on column mxhold.feed_now.key is 'Its name';
+comment on column mxhold.feed_now.present is 'Always true here';
+comment on column mxhold.feed_now.customer is 'domain: whose';
+comment on column mxhold.feed_now.regions is 'Blank-separated: where mail may be held; domain: narrowing; relay: its region';
+comment on column mxhold.feed_now.flags is '1 include_subdomains, 2 suspended, 4 next hops withheld, 8 TLS required, 16/32 oversize reject/defer, 64/128 when_primary_up accept/defer, 256/512 MX check on/off';
+comment on column mxhold.feed_now.size_limit is 'Bytes; null: inherit';
+comment on column mxhold.feed_now.retention is 'Seconds; null: inherit';
+comment on column mxhold.feed_now.quota_messages is 'Null: inherit';
+comment on column mxhold.feed_now.quota_bytes is 'Null: inherit';
+comment on column mxhold.feed_now.next_hops is 'Told only to relays of a region in which the domain is permitted';
+comment on column mxhold.feed_now.names is 'relay: published names, blank-separated';
+comment on column mxhold.feed_now.addresses is 'relay: published addresses, blank-separated';
 
 create function mxhold.feed_full(kind text) returns setof mxhold.feed_row
 language sql stable
 as $$
-	select * from (
-		select * from mxhold.feed_relay where $1 = 'relay'
-		union all
-		select * from mxhold.feed_customer where $1 = 'customer'
-		union all
-		select * from mxhold.feed_domain where $1 = 'domain'
-	) f order by f.key;
+	select * from mxhold.feed_now f where f.kind = $1 order by f.key;
 $$;
-comment on function mxhold.feed_full(text) is 'All keys of a kind (relay, customer, domain), by name. Inlined by the planner, so that it streams';
+comment on function mxhold.feed_full(text) is 'All keys of a kind (relay, customer, domain), by name. Inlined by the planner, which drops the other kinds, so that it streams';
 
--- Planned as nested loops over indexes, row by row (OFFSET 0), whatever the statistics say: a few changes among 10 million
--- rows must cost little also on the morning after a bulk load.
-create function mxhold.feed_since(since bigint) returns setof mxhold.feed_row
+-- What a version changed, in this order: 1 relays, 2 relays that are gone or renamed, 3 customers, 4 customers that are gone,
+-- renamed, or have other regions, 5 domains, 6 domains that are gone, renamed or narrowed, 7 domains with next hops of the
+-- customers of 4 (they may be told now, or be withheld). A row's place within its version is its step, in step 7 its customer,
+-- and its key; a key may have several. Each step is read from an index from behind the place where the reader left off, and
+-- no further than he asked, row by row (OFFSET 0), whatever the statistics say: a few changes among 10 million rows must cost
+-- little also on the morning after a bulk load, and a part of a million no more than a part. That is why `tx` is never said to
+-- equal the transaction: rows compared as pairs, and ordered by pairs, can only be read from the index of these pairs.
+create function mxhold.feed_since(since bigint, until bigint default 9223372036854775807, at_step integer default 0,
+	at_customer text default '', at_key text default '', each integer default null, most integer default null)
+returns table (kind text, key text, present boolean, customer text, regions text, flags integer, size_limit bigint,
+	retention integer, quota_messages bigint, quota_bytes bigint, next_hops text, names text, addresses text,
+	version bigint, step integer)
 language plpgsql stable security definer rows 1000
 set search_path = pg_catalog, mxhold, pg_temp
 set enable_seqscan = off
@@ -527,65 +538,65 @@ set enable_hashjoin = off
 set enable_mergejoin = off
 set max_parallel_workers_per_gather = 0
 set jit = off
+set plan_cache_mode = force_generic_plan
 as $$
+#variable_conflict use_column
 declare
-	-- May next hops be told now, or be withheld, because the relay that asks is in another region?
-	moved boolean := exists (
-		select from mxhold.commit_log c join mxhold.relay own on own.tx = c.tx and own.login = session_user
-		where c.version > since);
+	-- Behind which key a step goes on: '' from its beginning; null: it is over.
+	behind constant text[] := array(
+		select case when s < at_step then null when s = at_step then at_key else '' end from generate_series(1, 7) s order by s);
 begin
 	if since < (select m.floor from mxhold.feed_meta m) then
 		raise exception 'the feed no longer tells changes since version %', since
 			using errcode = 'object_not_in_prerequisite_state', hint = 'Read it in full: mxhold.feed_full.';
 	end if;
 	return query
-	select 'relay'::text collate "C", k.key, r.present is not null, r.customer, r.regions, r.flags, r.size_limit,
-		r.retention, r.quota_messages, r.quota_bytes, r.next_hops, r.names, r.addresses
-	from (
-		select t.name as key from mxhold.commit_log c
-		cross join lateral (select w.name from mxhold.relay w where w.tx = c.tx offset 0) t
-		where c.version > since
-		union
-		select t.key from mxhold.commit_log c
-		cross join lateral (select w.key from mxhold.touched w where w.tx = c.tx and w.kind = 'relay' offset 0) t
-		where c.version > since
-	) k left join lateral (select f.* from mxhold.feed_relay f where f.key = k.key offset 0) r on true order by k.key;
-	return query
-	select 'customer'::text collate "C", k.key, r.present is not null, r.customer, r.regions, r.flags, r.size_limit,
-		r.retention, r.quota_messages, r.quota_bytes, r.next_hops, r.names, r.addresses
-	from (
-		select t.name as key from mxhold.commit_log c
-		cross join lateral (select w.name from mxhold.customer w where w.tx = c.tx offset 0) t
-		where c.version > since
-		union
-		select t.key from mxhold.commit_log c
-		cross join lateral (select w.key from mxhold.touched w where w.tx = c.tx and w.kind = 'customer' offset 0) t
-		where c.version > since
-	) k left join lateral (select f.* from mxhold.feed_customer f where f.key = k.key offset 0) r on true order by k.key;
-	return query
-	select 'domain'::text collate "C", k.key, r.present is not null, r.customer, r.regions, r.flags, r.size_limit,
-		r.retention, r.quota_messages, r.quota_bytes, r.next_hops, r.names, r.addresses
-	from (
-		select t.name as key from mxhold.commit_log c
-		cross join lateral (select w.name from mxhold.domain w where w.tx = c.tx offset 0) t
-		where c.version > since
-		union
-		select t.key from mxhold.commit_log c
-		cross join lateral (select w.key from mxhold.touched w where w.tx = c.tx and w.kind = 'domain' offset 0) t
-		where c.version > since
-		union
-		-- A customer's regions may have changed: next hops may be told now, or be withheld.
-		select d.name from mxhold.commit_log c
-		cross join lateral (select w.key from mxhold.touched w where w.tx = c.tx and w.kind = 'customer' offset 0) t
-		cross join lateral (select w.name from mxhold.domain w
-			where w.customer = t.key and w.next_hops is not null offset 0) d
-		where c.version > since
-		union
-		select d.name from mxhold.domain d where moved and d.next_hops is not null
-	) k left join lateral (select f.* from mxhold.feed_domain f where f.key = k.key offset 0) r on true order by k.key;
+	select k.kind, k.key, k.present, k.customer, k.regions, k.flags, k.size_limit, k.retention, k.quota_messages, k.quota_bytes,
+		k.next_hops, k.names, k.addresses, c.version, k.step
+	from (select l.tx, l.version from mxhold.commit_log l where l.version > since and l.version <= until
+		order by l.version offset 0) c
+	cross join lateral (
+		select * from (
+			select f.*, 1 as step, '' as via
+			from (select w.name from mxhold.relay w
+				where (w.tx, w.name) > (c.tx, behind[1]) and w.tx <= c.tx order by w.tx, w.name limit each) k
+			cross join lateral (select n.* from mxhold.feed_now n where n.kind = 'relay' and n.key = k.name offset 0) f
+			union all
+			select f.*, 3, ''
+			from (select w.name from mxhold.customer w
+				where (w.tx, w.name) > (c.tx, behind[3]) and w.tx <= c.tx order by w.tx, w.name limit each) k
+			cross join lateral (select n.* from mxhold.feed_now n where n.kind = 'customer' and n.key = k.name offset 0) f
+			union all
+			select f.*, 5, ''
+			from (select w.name from mxhold.domain w
+				where (w.tx, w.name) > (c.tx, behind[5]) and w.tx <= c.tx order by w.tx, w.name limit each) k
+			cross join lateral (select n.* from mxhold.feed_now n where n.kind = 'domain' and n.key = k.name offset 0) f
+			union all
+			select u.kind, u.key, n.present is not null, n.customer, n.regions, n.flags, n.size_limit, n.retention,
+				n.quota_messages, n.quota_bytes, n.next_hops, n.names, n.addresses, u.step, u.via
+			from (
+				(select w.kind, w.key, s.step, '' as via
+					from (values ('relay', 2), ('customer', 4), ('domain', 6)) s (kind, step)
+					cross join lateral (select t.kind, t.key from mxhold.touched t
+						where (t.tx, t.kind, t.key) > (c.tx, s.kind, behind[s.step]) and (t.tx, t.kind) <= (c.tx, s.kind)
+						order by t.tx, t.kind, t.key limit each) w)
+				union all
+				(select 'domain', d.name, 7, t.key
+					from (select w.key from mxhold.touched w
+						where (w.tx, w.kind, w.key) >= (c.tx, 'customer', case at_step when 7 then at_customer else '' end)
+							and (w.tx, w.kind) <= (c.tx, 'customer')
+						order by w.tx, w.kind, w.key offset 0) t
+					cross join lateral (select w.name from mxhold.domain w
+						where w.customer = t.key and w.next_hops is not null
+						and w.name > case when t.key = at_customer then behind[7] else '' end order by w.name limit each) d
+					order by t.key, d.name limit each)
+			) u left join lateral (select f.* from mxhold.feed_now f where f.kind = u.kind and f.key = u.key offset 0) n on true
+		) a order by a.step, a.via, a.key limit each
+	) k
+	limit most;
 end
 $$;
-comment on function mxhold.feed_since(bigint) is 'Present state of every key that changed after a version, in the order relay, customer, domain';
+comment on function mxhold.feed_since(bigint, bigint, integer, text, text, integer, integer) is 'Present state of the keys that the versions after one, up to another, changed: at most `each` of a version, and `most` of all, in the order of versions, steps, customers (step 7) and keys; a version is told from behind a row''s place';
 
 -- Who lost his snapshot also lost what was retired in it, and may hold mail for it.
 create function mxhold.feed_gone() returns setof mxhold.feed_row

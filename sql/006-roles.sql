@@ -33,8 +33,8 @@ grant execute on function mxhold.customer_set_regions(text, text[]), mxhold.is_f
 	mxhold.address_class(inet), mxhold.address_parse(text), mxhold.next_hop_normal(text), mxhold.next_hop_host(text),
 	mxhold.next_hops_normal(text), mxhold.next_hops_check(text), mxhold.epoch(), mxhold.version() to mxhold_soc;
 
-grant select on mxhold.feed_relay, mxhold.feed_customer, mxhold.feed_domain to mxhold_relay;
-grant execute on function mxhold.feed_state(bigint, text), mxhold.feed_full(text), mxhold.feed_since(bigint),
+grant select on mxhold.feed_now to mxhold_relay;
+grant execute on function mxhold.feed_state(bigint, text), mxhold.feed_full(text), mxhold.feed_since(bigint, bigint, integer, text, text, integer, integer),
 	mxhold.feed_gone(),
 	mxhold.heartbeat(text, bigint, text, text, bigint, text, text[]), mxhold.feed_maintain() to mxhold_relay;
 

@@ -23,16 +23,6 @@ apply_begin(struct apply *apply)
 	    apply->load ? snapshot_load_begin(apply->writer) : snapshot_write_begin(apply->writer));
 }
 
-/* Ends a batch. What is committed so far is invisible (a load) or told again (changes). */
-static bool
-end_batch(struct apply *apply)
-{
-	if (apply->load)
-		return good(apply, snapshot_load_checkpoint(apply->writer));
-	return good(apply, snapshot_commit(apply->writer, &apply->meta)) &&
-	       good(apply, snapshot_write_begin(apply->writer));
-}
-
 /* Does the feed tell what the snapshot has, but for what only the snapshot knows? */
 static bool
 same_domain(const char *key, const struct domain_record *told, const struct domain_record *old)
@@ -233,7 +223,8 @@ apply_row(struct apply *apply, const struct row *row)
 	count_row(apply, row);
 	if (!take_row(apply, row))
 		return false;
-	return apply->rows % APPLY_BATCH != 0 || end_batch(apply);
+	return !apply->load || apply->rows % APPLY_BATCH != 0 ||
+	       good(apply, snapshot_load_checkpoint(apply->writer));
 }
 
 bool

@@ -4,8 +4,8 @@
  * What vanishes is not removed but retired: held mail needs its row (docs/feed.md, snapshot.h).
  * Of a row whose record cannot be used nobody can tell what holds: mail for it is deferred, what is
  * held goes by the old record, and a relay stays behind the fence as it was known.
- * Work is committed in batches; a change set that is cut off is told again by the next round, a
- * load that is cut off stays invisible.
+ * A page of changes is one transaction. A load is committed in batches, which stay invisible until
+ * its end.
  */
 #ifndef MXHOLD_SYNC_APPLY_H
 #define MXHOLD_SYNC_APPLY_H
@@ -14,15 +14,14 @@
 
 #include "core/snapshot.h"
 
-#define APPLY_BATCH 20000 /* rows a transaction */
+#define APPLY_BATCH 20000 /* rows a transaction of a load */
 
 struct apply {
 	struct snapshot_writer *writer;
-	bool load;                 /* into the idle set */
-	bool compare;              /* a load: count what differs from the active set */
-	struct snapshot_meta meta; /* of the active set, for commits between batches */
-	int64_t now;               /* seconds since the epoch */
-	const char *relay;         /* own row's name */
+	bool load;         /* into the idle set */
+	bool compare;      /* a load: count what differs from the active set */
+	int64_t now;       /* seconds since the epoch */
+	const char *relay; /* own row's name */
 	/* results */
 	uint64_t rows, domains, differing, carried;
 	uint64_t passed; /* domains whose names cannot be used: no recipient can be theirs */

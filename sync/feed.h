@@ -6,6 +6,7 @@
 #ifndef MXHOLD_SYNC_FEED_H
 #define MXHOLD_SYNC_FEED_H
 
+#include "sync/backlog.h"
 #include "sync/policy.h"
 #include "sync/pump.h"
 #include "sync/row.h"
@@ -40,16 +41,17 @@ enum feed_result feed_listen(struct feed *feed, bool *listening)
 
 /*
  * Begins a transaction (REPEATABLE READ, READ ONLY) and reads the state as `meta` (NULL: nothing
- * applied) sees it. *read_at: when it had been read, milliseconds of CLOCK_BOOTTIME.
+ * applied) sees it; its newest rows tell the history. *read_at: when it had been read, milliseconds
+ * of CLOCK_BOOTTIME.
  */
 enum feed_result feed_begin(struct feed *feed, const struct snapshot_meta *meta,
     struct feed_state *out, int64_t *read_at) __attribute__((warn_unused_result));
-/* Reads rows of one kind, or what changed after `version`. The visitor must not block. */
+/* Reads rows of one kind, or one page of what changed. The visitor must not block. */
 typedef bool feed_visit(const struct row *row, void *context);
 enum feed_result feed_full(struct feed *feed, enum row_kind kind, feed_visit *visit, void *context)
     __attribute__((warn_unused_result));
-enum feed_result feed_since(struct feed *feed, uint64_t version, feed_visit *visit, void *context)
-    __attribute__((warn_unused_result));
+enum feed_result feed_since(struct feed *feed, const struct backlog_page *page, feed_visit *visit,
+    void *context) __attribute__((warn_unused_result));
 /* Reads which domains vanished within the last 30 days: rows that are not present. */
 enum feed_result feed_gone(struct feed *feed, feed_visit *visit, void *context)
     __attribute__((warn_unused_result));

@@ -4,6 +4,8 @@
  */
 #include "sync/policy.h"
 
+#include "sync/schedule.h"
+
 #include <string.h>
 
 #define CONFIRM "if this is intended: insert into mxhold.feed_confirmation (note) values ('why')"
@@ -53,7 +55,7 @@ other_epoch(const struct facts *f)
 static bool
 backwards(const struct facts *f)
 {
-	return f->local->usable && f->state->version < f->local->meta.version;
+	return f->local->usable && f->state->version < f->local->meta.newest;
 }
 
 static bool
@@ -96,7 +98,7 @@ asked(const struct facts *f)
 static bool
 compare_due(const struct facts *f)
 {
-	return f->now >= f->local->compare_next;
+	return schedule_is_due(f->now, f->local->compare_next);
 }
 
 static const struct condition strangers[] = {

@@ -1,5 +1,6 @@
 /*
- * round: see round.h.
+ * round: see round.h. Changes are read a page a round (backlog.h), each in a transaction of its
+ * own, so that between two of them there is time for everything else.
  */
 #include "sync/round.h"
 
@@ -168,9 +169,13 @@ round_careful_now(const struct round *round)
 struct reading {
 	struct round *round;
 	struct apply apply;
+	struct backlog backlog; /* as it will be after this page */
+	struct backlog_page page;
+	const char *fault;         /* in what came */
 	struct unusable *unusable; /* a load makes it anew */
 	uint64_t unusable_rows;
 	int64_t progress_at;
+	int64_t read_at; /* the state, CLOCK_BOOTTIME */
 };
 
 static void
@@ -195,6 +200,10 @@ take(const struct row *row, void *context)
 	struct reading *reading = context;
 	struct round *round = reading->round;
 
+	if (!reading->apply.load && !backlog_row(&reading->backlog, &reading->page, row)) {
+		reading->fault = "feed_since: a row that was not asked for";
+		return false;
+	}
 	if (row->present && row->fault != ROW_SOUND)
 		log_unusable(reading, row);
 	unusable_note(reading->unusable, row);
@@ -210,21 +219,32 @@ take(const struct row *row, void *context)
 }
 
 static struct snapshot_meta
-new_meta(const struct round *round, bool load)
+loaded_meta(const struct round *round)
 {
-	struct snapshot_meta meta = round->status->meta;
 	const struct feed_state *state = &round->state;
+	struct snapshot_meta meta = {.version = state->version,
+	    .newest = state->version,
+	    .confirmation = state->confirmation,
+	    .loaded_at = round_careful_now(round)};
 
-	if (load) {
-		memset(&meta, 0, sizeof meta);
-		meta.loaded_at = round_careful_now(round);
-		snprintf(meta.relay, sizeof meta.relay, "%s", state->relay);
-		snprintf(meta.region, sizeof meta.region, "%s", state->region);
-	}
 	memcpy(meta.epoch, state->epoch, sizeof meta.epoch);
 	memcpy(meta.stamp, state->stamp, sizeof meta.stamp);
-	meta.version = state->version;
-	meta.confirmation = state->confirmation;
+	memcpy(meta.newest_stamp, state->stamp, sizeof meta.newest_stamp);
+	snprintf(meta.relay, sizeof meta.relay, "%s", state->relay);
+	snprintf(meta.region, sizeof meta.region, "%s", state->region);
+	return meta;
+}
+
+/* It claims no version before all of it is there. */
+static struct snapshot_meta
+page_meta(struct reading *reading)
+{
+	struct round *round = reading->round;
+	struct snapshot_meta meta = round->status->meta;
+
+	backlog_end(&reading->backlog, &reading->page, &round->state, reading->read_at);
+	backlog_claim(&reading->backlog, &round->state, &meta, &round->heard_at);
+	meta.confirmation = round->state.confirmation;
 	return meta;
 }
 
@@ -235,7 +255,7 @@ read_rows(struct reading *reading)
 	enum row_kind kind;
 
 	if (!reading->apply.load)
-		return feed_since(reading->round->feed, reading->apply.meta.version, take, reading);
+		return feed_since(reading->round->feed, &reading->page, take, reading);
 	for (kind = ROW_RELAY; kind <= ROW_DOMAIN && result == FEED_OK; kind++)
 		result = feed_full(reading->round->feed, kind, take, reading);
 	/* What no old set is there to carry over must be told. */
@@ -244,12 +264,12 @@ read_rows(struct reading *reading)
 	return result;
 }
 
-/* What a full load must hold, whatever else it holds. */
+/* What cannot be right in rows that came; a full load must hold some things. */
 static const char *
-load_fault(const struct reading *reading)
+fault_of(const struct reading *reading, enum feed_result result)
 {
-	if (!reading->apply.load)
-		return NULL;
+	if (reading->fault != NULL || result != FEED_OK || !reading->apply.load)
+		return reading->fault;
 	if (!reading->apply.own_row)
 		return "full load: this relay's own row was not among the rows";
 	if (reading->apply.domains + reading->apply.passed == 0 && !reading->round->state.empty)
@@ -267,6 +287,8 @@ log_applied(struct reading *reading, const char *reason, int64_t took)
 	if (!apply->load) {
 		log_event(LOG_INFO, "changes-applied", kv_number("rows", (long long)apply->rows),
 		    kv_number("version", (long long)status->meta.version),
+		    kv_number("newest", (long long)status->meta.newest),
+		    kv_number("large", (long long)round->backlog.count),
 		    kv_number("ms", (long long)took));
 		return;
 	}
@@ -318,7 +340,7 @@ read_and_commit(struct reading *reading)
 {
 	struct round *round = reading->round;
 	struct apply *apply = &reading->apply;
-	const struct snapshot_meta meta = new_meta(round, apply->load);
+	struct snapshot_meta meta;
 	int64_t lifetime = round->conf->relay.queue_lifetime + ROUND_RETIRED_GRACE;
 	enum feed_result result;
 	const char *fault;
@@ -328,7 +350,7 @@ read_and_commit(struct reading *reading)
 		return store_failed(round);
 	}
 	result = read_rows(reading);
-	fault = result == FEED_OK ? load_fault(reading) : NULL;
+	fault = fault_of(reading, result);
 	if (fault != NULL || (result != FEED_OK && result != FEED_REFUSED)) {
 		apply_abort(apply);
 		store_note(round->store);
@@ -337,6 +359,8 @@ read_and_commit(struct reading *reading)
 		return feed_failed(round, fault != NULL ? FEED_FAILED : result);
 	}
 	save_unusable(reading);
+	if (result == FEED_OK)
+		meta = apply->load ? loaded_meta(round) : page_meta(reading);
 	if (result == FEED_REFUSED || !apply_end(apply, &meta, lifetime)) {
 		apply_abort(apply);
 		store_write_failed(round->store, apply->load ? "load" : "changes");
@@ -345,7 +369,14 @@ read_and_commit(struct reading *reading)
 	return ROUND_GOOD;
 }
 
-/* Reads rows into the snapshot: all of them, or what changed. */
+/* Is there more that the authority told of than the snapshot claims? */
+static bool
+behind(const struct round *round)
+{
+	return round->status->meta.version < round->state.version;
+}
+
+/* Reads rows into the snapshot: all of them, or a page of what changed. */
 static enum round_end
 read_into_store(struct round *round, const struct policy_decision *decision)
 {
@@ -353,6 +384,7 @@ read_into_store(struct round *round, const struct policy_decision *decision)
 	int64_t began = pump_now();
 	struct unusable anew = {.count = 0}, former;
 	struct reading reading = {.round = round,
+	    .read_at = round->heard_at,
 	    .unusable = load ? &anew : &round->unusable,
 	    .progress_at = began + PROGRESS_MS};
 	enum round_end end;
@@ -360,11 +392,13 @@ read_into_store(struct round *round, const struct policy_decision *decision)
 	reading.apply = (struct apply){.writer = round->store->writer,
 	    .load = load,
 	    .compare = load && round->status->usable,
-	    .meta = round->status->meta,
 	    .now = round_careful_now(round),
 	    .relay = round->state.relay};
 	if (load)
 		log_event(LOG_NOTICE, "load-begins", kv("reason", decision->reason));
+	backlog_attach(&round->backlog, &round->status->meta);
+	reading.backlog = round->backlog;
+	reading.page = backlog_next(&reading.backlog, round->state.version);
 	end = read_and_commit(&reading);
 	if (end == ROUND_GOOD && load) {
 		former = round->unusable;
@@ -375,9 +409,10 @@ read_into_store(struct round *round, const struct policy_decision *decision)
 	if (end != ROUND_GOOD)
 		return end;
 	store_look(round->store);
+	round->backlog = reading.backlog;
 	count_domains(round, &reading.apply);
 	log_applied(&reading, decision->reason, pump_now() - began);
-	return pump_now() - began > SECOND_MS ? ROUND_AGAIN : ROUND_GOOD;
+	return pump_now() - began > SECOND_MS || behind(round) ? ROUND_AGAIN : ROUND_GOOD;
 }
 
 /* Remembers a confirmation that released nothing: it counts once. */
@@ -424,13 +459,30 @@ plan_comparison(struct round *round, const struct policy_decision *decision, enu
 		round->compare_next =
 		    schedule_nightly(now, local.tm_gmtoff, round->conf->relay.name);
 		round->store->cure = false;
-	} else if (now >= round->compare_next) {
+	} else if (schedule_is_due(now, round->compare_next)) {
 		round->compare_next = now + COMPARE_RETRY;
 	}
 }
 
+/* The authority was heard and believed. */
+static void
+note_heard(struct round *round)
+{
+	if (!behind(round)) {
+		note_good(round);
+		return;
+	}
+	if (round->status->state != STATUS_CURRENT)
+		round->status->state = STATUS_LOADING;
+	round->failures = 0;
+}
+
+/*
+ * As long as something is missing that was committed before it was heard, the contact is as old as
+ * what is whole: an unknown domain may be one of those.
+ */
 static enum round_end
-conclude(struct round *round, enum round_end end, int64_t read_at)
+conclude(struct round *round, enum round_end end)
 {
 	struct status *status = round->status;
 
@@ -439,10 +491,11 @@ conclude(struct round *round, enum round_end end, int64_t read_at)
 		round->failures = 0;
 		return end;
 	}
-	if (status->contact_ms < 0 || read_at >= status->contact_ms + CONTACT_LEAST_MS)
-		if (!store_put_contact(round->store, read_at))
+	if (round->heard_at >= 0 &&
+	    (status->contact_ms < 0 || round->heard_at >= status->contact_ms + CONTACT_LEAST_MS))
+		if (!store_put_contact(round->store, round->heard_at))
 			return store_failed(round);
-	note_good(round);
+	note_heard(round);
 	tell(round, NULL);
 	return end;
 }
@@ -499,26 +552,27 @@ decide(const struct round *round)
 
 /* Opens where it is not open, begins, reads the state. */
 static enum feed_result
-begin_once(struct round *round, int64_t *read_at)
+begin_once(struct round *round)
 {
 	const struct snapshot_meta *meta = round->status->usable ? &round->status->meta : NULL;
 	enum feed_result result = open_feed(round);
 
-	return result == FEED_OK ? feed_begin(round->feed, meta, &round->state, read_at) : result;
+	return result == FEED_OK ? feed_begin(round->feed, meta, &round->state, &round->heard_at)
+				 : result;
 }
 
 /* A connection that was kept since the last round may have died: that is no fault yet. */
 static enum feed_result
-begin(struct round *round, int64_t *read_at)
+begin(struct round *round)
 {
 	bool kept = feed_is_open(round->feed);
-	enum feed_result result = begin_once(round, read_at);
+	enum feed_result result = begin_once(round);
 
 	if (result != FEED_FAILED || !kept)
 		return result;
 	log_event(LOG_NOTICE, "connection-lost", kv("error", feed_problem(round->feed)));
 	feed_close(round->feed);
-	return begin_once(round, read_at);
+	return begin_once(round);
 }
 
 enum round_end
@@ -527,9 +581,8 @@ round_run(struct round *round)
 	struct policy_decision decision;
 	enum feed_result result;
 	enum round_end end;
-	int64_t read_at;
 
-	result = begin(round, &read_at);
+	result = begin(round);
 	if (result != FEED_OK)
 		return feed_failed(round, result);
 	decision = decide(round);
@@ -542,7 +595,7 @@ round_run(struct round *round)
 		result = listen_first(round);
 	if (result != FEED_OK)
 		return feed_failed(round, result);
-	return conclude(round, end, read_at);
+	return conclude(round, end);
 }
 
 void

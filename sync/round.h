@@ -8,6 +8,7 @@
 #ifndef MXHOLD_SYNC_ROUND_H
 #define MXHOLD_SYNC_ROUND_H
 
+#include "sync/backlog.h"
 #include "sync/feed.h"
 #include "sync/policy.h"
 #include "sync/report.h"
@@ -18,7 +19,7 @@
 
 enum round_end {
 	ROUND_GOOD,
-	ROUND_AGAIN,  /* good, and there may be more already */
+	ROUND_AGAIN,  /* good, and there is more, or may be */
 	ROUND_HELD,   /* the authority was asked, and is not followed */
 	ROUND_FAILED, /* of the authority or the way to it */
 	ROUND_STORE,  /* of the snapshot */
@@ -38,6 +39,10 @@ struct round {
 	int64_t said_at;          /* when the lasting fault or hold was last logged */
 	bool silent;              /* the log knows that no notices come */
 	struct feed_state state;  /* of the last round that read one */
+	struct backlog backlog;   /* changes that are yet to be taken */
+	/* When all that the snapshot holds was true of the authority, CLOCK_BOOTTIME; -1: no news.
+	 */
+	int64_t heard_at;
 };
 
 enum round_end round_run(struct round *round) __attribute__((warn_unused_result));

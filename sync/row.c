@@ -25,6 +25,9 @@ enum column {
 	COLUMN_NEXT_HOPS,
 	COLUMN_NAMES,
 	COLUMN_ADDRESSES,
+	COLUMNS_FULL,
+	COLUMN_VERSION = COLUMNS_FULL, /* of a change only */
+	COLUMN_STEP,
 	COLUMNS,
 };
 
@@ -149,8 +152,11 @@ split(char *line, size_t length, const char *columns[COLUMNS], const char **erro
 			break;
 		start = end + 1;
 	}
-	*error = count < COLUMNS ? "too few columns" : NULL;
-	return count == COLUMNS;
+	if (count == COLUMNS_FULL)
+		columns[COLUMN_VERSION] = columns[COLUMN_STEP] = NULL;
+	else if (count < COLUMNS)
+		*error = "too few columns";
+	return count == COLUMNS_FULL || count == COLUMNS;
 }
 
 /* Copies a text without control characters; NULL is the empty text. */
@@ -345,6 +351,21 @@ key_fault(enum row_kind kind, const char *text, char out[DOMAIN_SIZE])
 }
 
 static bool
+read_place(const char *columns[COLUMNS], struct row *out, const char **error)
+{
+	uint64_t step;
+
+	*error = "version or step is no number";
+	if ((columns[COLUMN_VERSION] == NULL) != (columns[COLUMN_STEP] == NULL) ||
+	    !copy_number(&out->version, INT64_MAX, columns[COLUMN_VERSION]) ||
+	    !copy_number(&step, ROW_STEPS, columns[COLUMN_STEP]))
+		return false;
+	out->step = (unsigned)step;
+	out->customer = columns[COLUMN_CUSTOMER];
+	return true;
+}
+
+static bool
 read_head(const char *columns[COLUMNS], struct row *out, const char **error)
 {
 	const char *key = columns[COLUMN_KEY], *present = columns[COLUMN_PRESENT];
@@ -392,7 +413,8 @@ row_parse(char *line, size_t length, struct row *out, const char **error)
 	*error = "the line is empty, too long or without its newline";
 	if (length < 2 || length > ROW_LINE_MAX || line[length - 1] != '\n')
 		return false;
-	if (!split(line, length - 1, columns, error) || !read_head(columns, out, error))
+	if (!split(line, length - 1, columns, error) || !read_head(columns, out, error) ||
+	    !read_place(columns, out, error))
 		return false;
 	if (out->present && out->fault == ROW_SOUND)
 		read_record(columns, out);

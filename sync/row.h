@@ -19,6 +19,8 @@
 	16384 /* bytes; the longest legal row is below 8 KiB, escapes may double it                \
 	       */
 
+#define ROW_STEPS 7 /* of a version: see docs/feed.md */
+
 enum row_kind { ROW_RELAY, ROW_CUSTOMER, ROW_DOMAIN };
 
 enum row_fault {
@@ -34,6 +36,10 @@ struct row {
 	bool told;    /* a domain that is gone, and the record as it was last */
 	enum row_fault fault;
 	const char *why; /* the fault in words; static */
+	/* A change: its place (docs/feed.md); version 0 elsewhere. */
+	uint64_t version;
+	unsigned step;
+	const char *customer; /* as it came, NULL: none; points into the line */
 	union {
 		struct relay_record relay;
 		struct customer_record customer;

@@ -41,3 +41,9 @@ schedule_nightly(int64_t now, long utc_offset, const char *relay)
 		due += DAY;
 	return due - utc_offset;
 }
+
+bool
+schedule_is_due(int64_t now, int64_t next)
+{
+	return now >= next || next - now > 2 * DAY;
+}

@@ -5,6 +5,7 @@
 #ifndef MXHOLD_SYNC_SCHEDULE_H
 #define MXHOLD_SYNC_SCHEDULE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #define SCHEDULE_BACKOFF_FIRST_MS 200
@@ -23,5 +24,8 @@ int64_t schedule_backoff(unsigned failures, uint32_t chance);
  * always the same for one relay.
  */
 int64_t schedule_nightly(int64_t now, long utc_offset, const char *relay);
+
+/* Is it time? Also where `next` is days away, as no night is: the clock was set back. */
+bool schedule_is_due(int64_t now, int64_t next);
 
 #endif

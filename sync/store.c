@@ -254,9 +254,11 @@ store_write_failed(struct store *store, const char *doing)
 	log_event(LOG_CRIT, "snapshot-not-written", kv("step", doing), kv("error", store->problem),
 	    kv("effect", "the last good snapshot stays, and counts as stale"));
 	store_note(store);
+	/* Not for want of room: is it damaged? Opening it anew finds that out, and what an open one
+	 * has taken from a damaged file is gone. */
 	if (strstr(store->problem, strerror(ENOSPC)) == NULL &&
 	    strstr(store->problem, strerror(EDQUOT)) == NULL)
-		(void)store_verify(store); /* not for want of room: is it damaged? */
+		store_close(store);
 }
 
 static bool

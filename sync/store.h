@@ -37,7 +37,10 @@ bool store_check(struct store *store) __attribute__((warn_unused_result));
 void store_note(struct store *store);
 /* Checks every value. False: the snapshot was set aside, or cannot be read. */
 bool store_verify(struct store *store);
-/* After a write that failed: says so in the log and looks whether the snapshot is whole. */
+/*
+ * After a write that failed: says so in the log. Where it was not for want of room, the snapshot is
+ * closed: opening it anew tells whether it is whole.
+ */
 void store_write_failed(struct store *store, const char *doing);
 /* Reads the meta anew, after a commit. */
 void store_look(struct store *store);

@@ -11,6 +11,7 @@
 #include "sync/schedule.h"
 #include "sync/signals.h"
 
+#include "core/deadman.h"
 #include "core/log.h"
 #include "core/service.h"
 
@@ -262,6 +263,26 @@ serve(struct sync *sync)
 	}
 }
 
+/* --- going on after SIGSTOP: nobody else watches this daemon --------------------------------- */
+
+static void
+handle_prepare(void *context, struct pump_set *set)
+{
+	(void)context;
+	pump_set_until(set, pump_now() + DEADMAN_TURN_MS);
+}
+
+static void
+handle_run(void *context, const struct pump_set *set, int64_t now)
+{
+	(void)context;
+	(void)set;
+	(void)now;
+	deadman_turn();
+}
+
+static const struct pump_task handle_task = {.prepare = handle_prepare, .run = handle_run};
+
 /* --- beginning and end ------------------------------------------------------------------------ */
 
 static bool
@@ -283,6 +304,7 @@ make_parts(struct sync *sync)
 	pump_add(&sync->pump, &task);
 	task = report_task(round->report);
 	pump_add(&sync->pump, &task);
+	pump_add(&sync->pump, &handle_task);
 	return control_open(sync->control, sync->conf->paths.state_dir, sync->store.group);
 }
 
@@ -327,6 +349,7 @@ sync_run(struct conf *conf, const char *config, gid_t group)
 	struct sync sync = {.conf = conf, .config = config};
 	int code = EX_OSERR;
 
+	(void)deadman_hold(DEADMAN_AFTER_MS); /* without it, it still serves */
 	sync.store = (struct store){
 	    .state_dir = conf->paths.state_dir, .group = group, .status = &sync.status};
 	if (make_parts(&sync)) {

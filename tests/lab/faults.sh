@@ -48,24 +48,25 @@ policyd_child_killed() { kill -9 "$(child policyd)"; }
 policyd_parent_killed() { kill -9 "$(lab_pid eu.policyd)"; }
 policyd_child_frozen() { kill -s STOP "$(child policyd)"; }
 policyd_parent_frozen() { freeze 2 "$(lab_pid eu.policyd)"; }
-policyd_all_frozen() {
-	frozen=$(child policyd)
-	kill -s STOP "$(lab_pid eu.policyd)" "$frozen"
-	sleep 4
-	kill -s CONT "$(lab_pid eu.policyd)" "$frozen" 2>/dev/null || true
-}
+# Nobody lets them go on, but the kernel.
+policyd_all_stopped() { kill -s STOP "$(lab_pid eu.policyd)" "$(child policyd)"; }
 milter_child_killed() { kill -9 "$(child milter)"; }
 milter_parent_killed() { kill -9 "$(lab_pid eu.milter)"; }
 milter_child_frozen() { kill -s STOP "$(child milter)"; }
 milter_parent_frozen() { freeze 2 "$(lab_pid eu.milter)"; }
+milter_all_stopped() { kill -s STOP "$(lab_pid eu.milter)" "$(child milter)"; }
 sync_killed() { kill -9 "$(lab_pid eu.sync)"; }
-# Longer than stale_after: the snapshot counts as stale, and goes on serving.
+# Longer than stale_after, as by a debugger: the snapshot counts as stale, and goes on serving.
 sync_frozen() {
-	frozen=$(lab_pid eu.sync)
-	kill -s STOP "$frozen"
-	sleep 5.5
+	"$lab_tools/asker" freeze "$(lab_pid eu.sync)" 5500 &
+	frozen=$!
+	sleep 5
 	still_taken
-	kill -s CONT "$frozen"
+	wait "$frozen"
+}
+sync_stopped() {
+	kill -s STOP "$(lab_pid eu.sync)"
+	still_taken
 }
 daemons_reloaded() { kill -s HUP "$(lab_pid eu.policyd)" "$(lab_pid eu.milter)" "$(lab_pid eu.sync)"; }
 daemons_terminated() { kill -s TERM "$(lab_pid eu.policyd)" "$(lab_pid eu.milter)" "$(lab_pid eu.sync)"; }
@@ -184,6 +185,10 @@ configuration_broken() {
 	still_taken
 	cp "$LAB/mxhold.conf.good" "$LAB/eu/mxhold.conf"
 }
+all_stopped() {
+	# shellcheck disable=SC2046
+	kill -s STOP $(lab_pid eu.policyd) $(child policyd) $(lab_pid eu.milter) $(child milter) $(lab_pid eu.sync)
+}
 all_killed() {
 	# shellcheck disable=SC2046
 	kill -9 $(lab_pid eu.policyd) $(child policyd) $(lab_pid eu.milter) $(child milter) $(lab_pid eu.sync) $(lab_pf eu pf_pids)
@@ -191,10 +196,10 @@ all_killed() {
 }
 
 faults='policyd_child_killed policyd_parent_killed policyd_child_frozen policyd_parent_frozen milter_child_killed
-milter_parent_killed milter_child_frozen milter_parent_frozen sync_killed sync_frozen master_killed master_frozen
+milter_parent_killed milter_child_frozen milter_parent_frozen sync_killed sync_frozen sync_stopped master_killed master_frozen
 database_stopped database_frozen database_cut_off snapshot_truncated snapshot_overwritten snapshot_emptied snapshot_removed
 snapshot_is_a_directory lock_overwritten lock_removed sockets_removed configuration_broken disk_full primary_away primary_refuses primary_forgets domains_come_and_go daemons_reloaded daemons_terminated
-policyd_all_frozen postfix_killed all_killed'
+policyd_all_stopped milter_all_stopped all_stopped postfix_killed all_killed'
 
 # --- the load ------------------------------------------------------------------------------------------------------------
 
@@ -228,8 +233,9 @@ load() {
 	printf '%s\n' "$!" >"$LAB/run/$load_name.pid"
 }
 
+# To an address of its own each time: an smtpd remembers how one resolved, also that it could not be told.
 takes_mail() {
-	case $(LAB_PATIENCE=5 lab_rcpt eu probe@customer.example 2>/dev/null) in 250*) ;; *) return 1 ;; esac
+	case $(LAB_PATIENCE=5 lab_rcpt eu "probe$(date +%s%N)@customer.example" 2>/dev/null) in 250*) ;; *) return 1 ;; esac
 }
 
 one_fault() {

@@ -27,6 +27,13 @@ asked_until() {
 	done
 }
 
+# Who connects waits; what is closed is at most the one connection that the stopped child had taken.
+nobody_turned_away() {
+	note "negotiations: $(sort "$dir/asked" | uniq -c | xargs)"
+	[ "$(grep -c options "$dir/asked")" -gt 0 ] && [ "$(grep -cvx options "$dir/asked")" -le 1 ] && status=0 || status=1
+	ok "$status" 'and meanwhile nobody was turned away: who connects waits'
+}
+
 # --- privileges
 
 if [ "$(id -u)" -eq 0 ]; then
@@ -47,8 +54,19 @@ kill -s STOP "$old"
 try 'a stopped child is replaced' wait_for 9 replaced "$old"
 : >"$dir/enough"
 wait "$asking"
-is "$(sort -u "$dir/asked")" options 'and meanwhile nobody was turned away: who connects waits'
+nobody_turned_away
 rm "$dir/enough"
+
+old=$(child)
+asked_until "$dir/enough" >"$dir/asked" &
+asking=$!
+kill -s STOP "$milter" "$old"
+try 'parent and child stopped: the parent goes on by itself and replaces the child' wait_for 15 replaced "$old"
+: >"$dir/enough"
+wait "$asking"
+nobody_turned_away
+rm "$dir/enough"
+try 'the stopped child is gone' wait_for 5 gone "$old"
 
 # --- reload and restart under load
 

@@ -1,5 +1,5 @@
 #!/bin/sh
-# policyd under faults: child and parent killed and stopped, snapshot truncated, overwritten, removed, sockets
+# policyd under faults: child and parent killed and stopped, one by one and together, snapshot truncated, overwritten, removed, sockets
 # removed, reload and restart under load. No answer may ever be wrong; connections must not be refused.
 set -eu
 
@@ -71,6 +71,39 @@ ok $? "child hung: replaced after $took ms"
 loaded 'child hung under load'
 kill "$tracer" 2>/dev/null || true
 like "$(cat "$base/log")" 'event=child-killed .*reason="no answer"' 'child hung: the log says why'
+
+# --- all of it stopped, as by pkill: the kernel lets the parent go on, and the parent replaces the child ---------
+
+mkdir "$base/postfix"
+echo 'compatibility_level = 3.6' >"$base/postfix/main.cf"
+# A real client: it would wait 100 s.
+postfix_finds() {
+	MAIL_CONFIG=$base/postfix timeout 60 postmap -q customer.example "socketmap:unix:$base/sock/map:relay_domains"
+}
+is "$(postfix_finds)" customer.example 'a real socketmap client finds the domain'
+child=$(child_of "$parent")
+load 8
+sleep 0.5
+before=$(ms)
+kill -STOP "$parent" "$child"
+is "$(postfix_finds)" customer.example 'parent and child stopped: a lookup of Postfix is answered'
+took=$(($(ms) - before))
+[ "$took" -lt 15000 ]
+ok $? "parent and child stopped: it waited $took ms"
+try 'parent and child stopped: there is a new child' new_child "$parent" "$child"
+try 'parent and child stopped: the old one is gone' wait_for 5 gone "$child"
+loaded 'parent and child stopped under load'
+
+load 8
+count=0
+while [ "$count" -lt 20 ]; do
+	count=$((count + 1))
+	# shellcheck disable=SC2046 # several words, or none
+	kill -STOP "$parent" $(child_of "$parent") 2>/dev/null || true
+	sleep 0.2
+done
+loaded 'parent and child stopped 20 times in 4 s'
+try 'parent and child stopped 20 times: it answers' wait_for 15 answers_right
 
 load 6
 count=0
@@ -161,6 +194,14 @@ try 'parent killed: the child ends too' wait_for 3 gone "$child"
 ok $? 'parent killed: its socket file is left'
 start_policyd "$base/log.new"
 try 'parent killed: a new one starts over it' answers_right
+
+# A stopped child whose parent is dead is nobody's to kill; it must not keep its clients for ever.
+child=$(child_of "$parent")
+kill -STOP "$parent" "$child"
+kill -KILL "$parent"
+start_policyd "$base/log.new2"
+try 'stopped, and the parent killed: a new one serves' wait_for 10 answers_right
+try 'stopped, and the parent killed: the old child goes on, and ends' wait_for 25 gone "$child"
 
 rm -f "$base/sock/map"
 try 'socket file removed: it comes back' wait_for 4 answers_right

@@ -64,6 +64,7 @@ is "$(postconf -c "$relay/etc" -n 2>&1 >/dev/null)" '' 'postconf has no warning'
 try 'status says applied' sh -c "BUILD=$BUILD; . /dev/stdin" <<-STATUS
 	timeout 60 ${CTL:-$bin/mxholdctl} -c $relay/mxhold.conf postfix status --overlay postfix-conf/overlay.conf | grep -q ': applied, overlay version'
 STATUS
+like "$(ctl postfix status)" ': applied, overlay version' 'status finds the overlay that was applied by itself'
 before=$(identity "$main" "$master" "$relay"/etc/mxhold-saved/*)
 try 'apply again' pfc apply
 is "$(identity "$main" "$master" "$relay"/etc/mxhold-saved/*)" "$before" 'it has changed nothing, not even an inode'
@@ -92,6 +93,20 @@ pf_run "$relay" postsuper -c "$relay/etc" -d ALL >/dev/null 2>&1
 try 'rollback' pfc rollback
 try 'rollback: bytes, mode, owner and time are those of before' same_as_made
 try 'rollback again is nothing' pfc rollback
+cp postfix-conf/overlay.conf "$relay/overlay.conf"
+try 'apply of an overlay elsewhere' ctl postfix apply --overlay "$relay/overlay.conf"
+rm "$relay/overlay.conf"
+if [ ! -e /usr/share/mxhold/postfix/overlay.conf ] && [ ! -e /usr/local/share/mxhold/postfix/overlay.conf ]; then
+	status=0
+	ctl postfix status >"$relay/out" 2>&1 || status=$?
+	is "$status" 78 'status without any overlay'
+	like "$(cat "$relay/out")" ': applied, overlay version' 'it says what is recorded'
+	like "$(cat "$relay/out")" 'cannot be told: .*: No such file or directory; --overlay names another place' 'and what it lacks'
+	try 'rollback needs no overlay' ctl postfix rollback
+	try 'nor does status where nothing is applied' ctl postfix status
+else
+	try 'rollback needs no overlay' ctl postfix rollback
+fi
 like "$(smtp_talk 'EHLO x')" '^250 ' 'Postfix answers'
 
 # --- an instance by its name
@@ -126,6 +141,10 @@ printf 'mynetworks_style = host\nmynetworks_style = host\n' >>"$main"
 try 'a parameter that stands twice: apply' pfc apply
 try 'a parameter that stands twice: rollback' pfc rollback
 cp "$relay/etc.made/main.cf" "$main"
+printf 'inet_interfaces = 127.0.0.1\n' >>"$main"
+try 'with two values: apply' pfc apply
+try 'with two values: rollback' pfc rollback
+cp "$relay/etc.made/main.cf" "$main"
 
 # --- an existing relay: comments, continuation lines, lists, no newline at the end
 cat >>"$main" <<'CONF'
@@ -146,6 +165,7 @@ notify_classes = bounce,
 	resource
 smtpd_etrn_restrictions = permit_mynetworks
 CONF
+printf 'local_milters = $smtpd_milters\nnon_smtpd_milters = $local_milters\n' >>"$main"
 printf 'relay_recipient_maps = inline:{boss@corp.example=x}' >>"$main"
 cat >>"$master" <<'CONF'
 submission inet n - y - - smtpd
@@ -170,6 +190,8 @@ try 'and nothing has changed' same_as_made
 try 'apply --shared' pfc apply --shared
 like "$(value smtpd_milters)" '^\{ unix:mxhold/milter, .*default_action=tempfail.*\}, \{ unix:/run/rspamd/milter.sock, default_action=accept \}, *\{ inet:127.0.0.1:1, default_action=accept \}$' \
 	'milters: ours first, the others stay'
+is "$(value non_smtpd_milters)" '{ unix:/run/rspamd/milter.sock, default_action=accept }, { inet:127.0.0.1:1, default_action=accept }' \
+	'mail of this host keeps its milters, without ours'
 like "$(value smtpd_relay_restrictions)" 'permit_mynetworks, *reject_unauth_destination, *defer_unauth_destination$' \
 	'restrictions: the others stay, and strangers are refused for good'
 like "$(value relay_domains)" '^corp.example, inline:\{other.example=x\}, *!no.example, \.corp\.example, socketmap:unix:mxhold/map:relay_domains$' \
@@ -187,7 +209,7 @@ like "$(postconf -c "$relay/etc" -P '*/inet/smtpd_relay_restrictions')" "$((port
 like "$(postconf -c "$relay/etc" -P '*/inet/smtpd_relay_restrictions')" "$((port + 4))/inet/smtpd_relay_restrictions = check_policy_service .*permit_mynetworks, reject" \
 	'one in braces too'
 like "$(postconf -c "$relay/etc" -P '*/inet/smtpd_milters')" 'smtpd_milters = \{ unix:mxhold/milter' 'and the milter'
-gone=$(diff "$relay/etc.made/main.cf" "$main" | grep '^<' | grep -v '^< \(smtpd_milters\|message_size_limit\|notify_classes\|	resource\|	defer_unauth\|	permit_mynet\|relay_\|transport_maps\|parent_domain\|smtpd_etrn\)' || true)
+gone=$(diff "$relay/etc.made/main.cf" "$main" | grep '^<' | grep -v '^< \(smtpd_milters\|message_size_limit\|notify_classes\|	resource\|	defer_unauth\|	permit_mynet\|relay_\|transport_maps\|non_smtpd\|parent_domain\|smtpd_etrn\)' || true)
 is "$gone" '' 'no other line of main.cf is touched'
 before=$(identity "$main" "$master" "$relay"/etc/mxhold-saved/*)
 try 'apply --shared again' pfc apply --shared
@@ -254,6 +276,24 @@ mv "$relay/main.real" "$main"
 rm -rf "$relay/etc.made"
 cp -a "$relay/etc" "$relay/etc.made"
 
+# --- a killed apply is gone on with: the overlay is never away in between
+strace -f -qq -o /dev/null -e trace=rename -e inject=rename:signal=KILL:when=9 \
+	"${CTL:-$bin/mxholdctl}" -c "$relay/mxhold.conf" postfix apply --shared --overlay postfix-conf/overlay.conf \
+	>/dev/null 2>&1 || true
+like "$(pfc status --shared 2>&1 || true)" ': half' 'apply is killed with master.cf written'
+try 'apply goes on' strace -f -qq -e trace=rename -o "$relay/trace" "${CTL:-$bin/mxholdctl}" -c "$relay/mxhold.conf" \
+	postfix apply --shared --overlay postfix-conf/overlay.conf
+is "$(grep -c '"[^"]*etc/master.cf")' "$relay/trace")" 0 'what stands already is not written again'
+is "$(grep -c '"[^"]*etc/main.cf")' "$relay/trace")" 1 'what lacks is written once'
+like "$(pfc status --shared 2>&1 || true)" ': applied' 'then it is applied'
+strace -f -qq -o /dev/null -e trace=rename -e inject=rename:signal=KILL:when=3 \
+	"${CTL:-$bin/mxholdctl}" -c "$relay/mxhold.conf" postfix rollback >/dev/null 2>&1 || true
+like "$(pfc status --shared 2>&1 || true)" ': half' 'a rollback is killed with main.cf back'
+try 'apply goes on from there too' pfc apply --shared
+like "$(pfc status --shared 2>&1 || true)" ': applied' 'then it is applied'
+try 'rollback' pfc rollback
+try 'as before' same_as_made
+
 # --- killed at every rename(2), it can be repaired
 n=1
 broken=
@@ -278,6 +318,50 @@ strace -f -qq -o /dev/null -e trace=rename -e inject=rename:signal=KILL:when=2 \
 like "$(pfc status --shared 2>&1 || true)" ': half' 'a killed rollback is seen'
 try 'and ended' pfc rollback
 try 'as before' same_as_made
+
+# --- an open relay that only smtpd knows of: a policy service that says yes to all
+stranger=$(python3 - <<-'PYTHON'
+	import socket
+	s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+	try:
+	    s.connect(("192.0.2.1", 9))
+	    print(s.getsockname()[0])
+	except OSError:
+	    pass
+PYTHON
+)
+case $stranger in
+'' | 127.*) skip_open='this host has no address but loopback' ;;
+*) skip_open= ;;
+esac
+if [ -z "$skip_open" ]; then
+	python3 - "$((port + 5))" <<-'PYTHON' &
+		import socketserver, sys
+		class Yes(socketserver.StreamRequestHandler):
+		    def handle(self):
+		        for line in self.rfile:
+		            if line == b"\n":
+		                self.wfile.write(b"action=OK\n\n")
+		socketserver.ThreadingTCPServer.daemon_threads = True
+		socketserver.ThreadingTCPServer(("127.0.0.1", int(sys.argv[1])), Yes).serve_forever()
+	PYTHON
+	yes_pid=$!
+	sed -i "s|permit_mynetworks,|&\n	check_policy_service inet:127.0.0.1:$((port + 5)),|" "$main"
+	pf_reload "$relay"
+	before=$(cksum <"$main")
+	status=0
+	pfc apply --shared >"$relay/out" 2>&1 || status=$?
+	is "$status" 69 'an open relay by a policy service: exit 69'
+	like "$(cat "$relay/out")" "from $stranger, which is not in mynetworks, for a domain that nobody has: an open relay" \
+		'smtpd is asked as a stranger'
+	is "$(cksum <"$main")" "$before" 'and nothing has changed'
+	kill "$yes_pid"
+	wait "$yes_pid" 2>/dev/null || true
+	cp -p "$relay/etc.made/main.cf" "$main"
+	pf_reload "$relay"
+else
+	ok 0 "an open relay that only smtpd knows of # SKIP $skip_open"
+fi
 
 # --- a check that fails takes everything back
 # shellcheck disable=SC2086

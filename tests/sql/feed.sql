@@ -4,8 +4,9 @@ create temp table mark (v bigint);
 grant all on mark to public;
 insert into mark select mxhold.version();
 create function pg_temp.since(login text) returns text language sql as $$
-	select says(login, format('select coalesce(string_agg(kind || '' '' || key || case when present then '''' else '' gone'' end, '', ''), '''')
-		from mxhold.feed_since(%s)', (select v from mark)));
+	select says(login, format('select coalesce(string_agg(kind || '' '' || key || case when present then '''' else '' gone'' end, '', ''
+		order by case kind when ''relay'' then 1 when ''customer'' then 2 else 3 end, key), '''')
+		from (select distinct kind, key, present from mxhold.feed_since(%s)) f', (select v from mark)));
 $$;
 select cmp_ok(mxhold.version(), '>', 0::bigint, 'the set-up has a version');
 select is(pg_temp.since('eu1'), '', 'nothing since');
@@ -38,7 +39,7 @@ from (values
 	(23, 'insert into mxhold.region (name) values (''mars'')', ''),
 	(24, 'update mxhold.domain set next_hops = ''[203.0.113.5]'' where name = ''acme.example''', 'domain acme.example'),
 	(25, 'select mxhold.customer_set_regions(''acme'', ''{asia}'')', 'customer acme, domain acme.example'),
-	(26, 'update mxhold.relay set region = ''asia'' where name = ''eu1''', 'relay eu1, domain acme.example'),
+	(26, 'update mxhold.relay set region = ''asia'' where name = ''eu1''', 'relay eu1'),
 	(27, 'update mxhold.relay set note = ''x'' where name = ''us1''', 'relay us1'),
 	(28, 'with a as (insert into mxhold.domain (name, customer) values (''z.example'', ''acme'') returning 1) select * from a', 'domain z.example'),
 	(29, 'insert into mxhold.domain (name, customer) values (''z.example'', ''acme''), (''y.example'', ''acme'') on conflict (name) do update set note = ''again''', 'domain y.example, domain z.example'),
@@ -83,9 +84,57 @@ select is(says('eu1', 'select f::text from mxhold.feed_full(''relay'') f where k
 select is(says('eu1', 'select string_agg(key, '' '') from mxhold.feed_full(''domain'')'),
 	(select string_agg(name, ' ' order by name collate "C") from mxhold.domain), 'keys come in bytewise order');
 select is(says('eu1', 'select count(*) from mxhold.feed_full(''region'')'), '0', 'no other kinds');
-select is(says('eu1', 'select string_agg(f::text, ''|'' order by kind, key) from mxhold.feed_since(0) f where present'),
+select is(says('eu1', 'select string_agg(f::text, ''|'' order by kind, key) from (select distinct kind, key, present, customer, regions, flags,
+	size_limit, retention, quota_messages, quota_bytes, next_hops, names, addresses from mxhold.feed_since(0) where present) f'),
 	says('eu1', 'select string_agg(f::text, ''|'' order by kind, key) from (select * from mxhold.feed_full(''relay'') union all select * from mxhold.feed_full(''customer'') union all select * from mxhold.feed_full(''domain'')) f'),
 	'everything since 0 is what a full load tells');
+-- in parts: whatever the size of a part, its rows and their places are those of the whole, and a version ends with a short part
+create function pg_temp.parts(v bigint, size integer) returns text language plpgsql as $$
+declare
+	told text := '';
+	r record;
+	at_step integer := 0;
+	at_customer text := '';
+	at_key text := '';
+	n integer;
+begin
+	loop
+		n := 0;
+		for r in select * from mxhold.feed_since(v - 1, v, at_step, at_customer, at_key, size, size) loop
+			n := n + 1;
+			told := told || r.step || ' ' || r.key || case when r.present then ', ' else ' gone, ' end;
+			at_step := r.step;
+			at_customer := coalesce(r.customer, '');
+			at_key := r.key;
+		end loop;
+		exit when n < size;
+	end loop;
+	return told;
+end
+$$;
+begin;
+select code('soc', 'insert into mxhold.customer (name) values (''part1''), (''part2''), (''part3'')');
+select code('soc', 'insert into mxhold.customer_region select name, ''usa'' from mxhold.customer where name ~ ''^part''');
+select code('soc', 'insert into mxhold.domain (name, customer, next_hops) select ''p'' || i || ''.example'', ''part'' || 1 + i % 3, ''[203.0.113.5]'' from generate_series(1, 30) i');
+commit;
+begin;
+select code('soc', 'select mxhold.customer_set_regions(name, ''{asia}'') from mxhold.customer where name ~ ''^part''');
+select code('soc', 'update mxhold.customer set suspended = true where name in (''part1'', ''part3'')');
+select code('soc', 'delete from mxhold.domain where name ~ ''^p[789]''');
+select code('soc', 'update mxhold.domain set suspended = true where name ~ ''^p2''');
+select code('soc', 'insert into mxhold.domain_region select name, ''asia'' from mxhold.domain where name ~ ''^p[34]''');
+select code('soc', 'update mxhold.relay set note = ''parts''');
+commit;
+select is(pg_temp.parts(mxhold.version(), size), pg_temp.parts(mxhold.version(), 1000), format('in parts of %s: the same', size))
+from unnest('{1,2,3,5,7,20,50}'::int[]) size;
+select is((select count(*) > 50 and array_agg(distinct step order by step) = '{1,3,4,5,6,7}' from mxhold.feed_since(mxhold.version() - 1)), true, '... of all that a version can tell');
+select is((select count(*) from mxhold.feed_since(mxhold.version() - 2, each => 3)), 6::bigint, 'so many of each version');
+select is((select array_agg(version order by n) = array_agg(version order by version) from (select version, row_number() over () as n from mxhold.feed_since(0, most => 40)) f), true, 'in the order of versions');
+select is((select count(*) from mxhold.feed_since(0, most => 40)), 40::bigint, 'so many of all');
+select is((select max(version) from mxhold.feed_since(0, mxhold.version() - 1)), mxhold.version() - 1, 'up to a version');
+select code('soc', 'delete from mxhold.domain where name ~ ''^p[0-9]''');
+select code('soc', 'delete from mxhold.customer where name ~ ''^part''');
+update mark set v = mxhold.version();
 -- what is gone
 create function pg_temp.gone(login text) returns text language sql as $$
 	select says(login, 'select coalesce(string_agg(f::text, '' '' order by key), '''') from mxhold.feed_gone() f where key ~ ''^t[0-9]''');
@@ -117,6 +166,11 @@ select code('soc', 'insert into mxhold.domain (name, customer) values (''t1.exam
 select unalike(pg_temp.gone('us1'), '%t1.example%', 'what is there again is not gone');
 select code('soc', 'delete from mxhold.domain where name = ''t1.example''');
 select alike(pg_temp.gone('us1'), '(domain,t1.example,f,acme,"",0,,,,,,,)%', 'gone again: as it was last');
+create temp table told as select pg_temp.gone('us1') as rows;
+select matches((select rows from told), 'example', 'there is something to tell');
+update mxhold.region set name = 'america' where name = 'usa';
+select is(pg_temp.gone('us1'), (select rows from told), 'a region renamed: its relays are told where the mail of what is gone goes');
+update mxhold.region set name = 'usa' where name = 'america';
 update mxhold.tombstone set removed_at = now() - interval '31 days' where name = 't2.example';
 select mxhold.feed_maintain();
 select unalike(pg_temp.gone('us1'), '%t2.example%', 'after 30 days it is forgotten');

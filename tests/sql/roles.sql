@@ -9,7 +9,7 @@ insert into may values
 	('mxhold_soc', 'fence_allow', 'SELECT INSERT UPDATE DELETE'), ('mxhold_soc', 'feed_confirmation', 'SELECT INSERT'),
 	('mxhold_soc', 'audit', 'SELECT'), ('mxhold_soc', 'migration', 'SELECT'), ('mxhold_soc', 'relay_heartbeat', 'SELECT'),
 	('mxhold_soc', 'domain_status', 'SELECT'), ('mxhold_soc', 'relay_status', 'SELECT'),
-	('mxhold_relay', 'feed_relay', 'SELECT'), ('mxhold_relay', 'feed_customer', 'SELECT'), ('mxhold_relay', 'feed_domain', 'SELECT'),
+	('mxhold_relay', 'feed_now', 'SELECT'),
 	('mxhold_status', 'domain_status', 'SELECT'), ('mxhold_status', 'relay_status', 'SELECT');
 select is(
 	(select coalesce(string_agg(p, ' ' order by n), '') from unnest(array['SELECT', 'INSERT', 'UPDATE', 'DELETE', 'TRUNCATE', 'REFERENCES', 'TRIGGER'])
@@ -64,7 +64,7 @@ select is(code(login, command), want, format('%s: %s gives %s', login, left(comm
 	('eu1', 'select * from mxhold.feed_full(''domain'')', '00000'), ('eu1', 'select mxhold.feed_maintain()', '00000'),
 	('eu1', 'select mxhold.feed_prune(''0 s'')', '42501'), ('eu1', 'select * from mxhold.domain', '42501'), ('eu1', 'select * from mxhold.relay', '42501'),
 	('eu1', 'select * from mxhold.customer', '42501'), ('eu1', 'insert into mxhold.domain (name, customer) values (''r.example'', ''acme'')', '42501'),
-	('eu1', 'update mxhold.feed_domain set key = ''x''', '55000'), ('eu1', 'insert into mxhold.feed_confirmation (note) values (''x'')', '42501'),
+	('eu1', 'update mxhold.feed_now set key = ''x''', '55000'), ('eu1', 'insert into mxhold.feed_confirmation (note) values (''x'')', '42501'),
 	('eu1', 'update mxhold.relay_heartbeat set version = 1', '42501'), ('eu1', 'select * from mxhold.audit', '42501'),
 	('eu1', 'select * from mxhold.domain_status', '42501'), ('eu1', 'select mxhold.customer_set_regions(''acme'', ''{usa}'')', '42501'),
 	('watch', 'select * from mxhold.domain_status', '00000'), ('watch', 'select * from mxhold.relay_status', '00000'),

@@ -136,12 +136,17 @@ move_back
 use "$primary"
 wait_for 10 state_is current || true
 
-# --- below the floor
-kill -STOP "$daemon_pid"
+# --- below the floor. (A debugger holds it: from SIGSTOP it would go on by itself.)
+"$BUILD/tests/tools/asker" freeze "$daemon_pid" 60000 &
+tracer=$!
+others="$others $tracer"
+is_held() { grep -q '^State:.t' "/proc/$daemon_pid/status"; }
+wait_for 5 is_held || true
 pg_sql -c "insert into mxhold.domain (name, customer) values ('floor.example', 'acme')" \
 	-c "select mxhold.feed_prune('0')" >/dev/null
 pg_sql -c "insert into mxhold.domain (name, customer) values ('above.example', 'acme')" -c "select mxhold.feed_prune('0')" >/dev/null
-kill -CONT "$daemon_pid"
+try 'it was held all the while' is_held
+kill "$tracer"
 try 'below the floor: loaded in full' wait_for 10 log_has 'event=loaded reason=below-floor'
 same "$(domains)" "$(domains_by_sql)" 'with what the tables hold'
 

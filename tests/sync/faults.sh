@@ -51,6 +51,24 @@ thaw() {
 }
 fault 'SIGSTOP of all of PostgreSQL' unreachable freeze thaw
 
+# --- the daemon itself is stopped: nobody watches it, and it goes on all the same
+is_stopped() { grep -q '^State:.T' "/proc/$daemon_pid/status"; }
+before=$(domains)
+kill -STOP "$daemon_pid"
+try 'SIGSTOP of the daemon: it stops' wait_for 1 is_stopped
+same "$(domains)" "$before" 'SIGSTOP of the daemon: what is authorised stays so'
+if took=$(follows 15); then ok 0 "SIGSTOP of the daemon: it goes on by itself, and follows ($took ms)"; else
+	ok 1 'SIGSTOP of the daemon: it goes on by itself, and follows'
+fi
+count=0
+while [ "$count" -lt 20 ]; do
+	count=$((count + 1))
+	kill -STOP "$daemon_pid"
+	sleep 0.2
+done
+if took=$(follows 15); then ok 0 "20 times in 4 s: likewise ($took ms)"; else ok 1 '20 times in 4 s: likewise'; fi
+same "$(domains)" "$(domains_by_sql)" 'and holds what the tables hold'
+
 # --- rights and objects
 lock_out() {
 	pg_sql -c "alter role relay_a password 'another'" -c "select pg_terminate_backend(pid) from pg_stat_activity where usename = 'relay_a'" >/dev/null

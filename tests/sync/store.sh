@@ -115,6 +115,10 @@ rm -rf "$state/snapshot"
 mkdir -p "$state/snapshot/data.mdb/a/copy"
 sleep 1.5
 heals 'a directory in its place'
+rm -rf "$state/snapshot"
+echo 'what lies here' >"$state/snapshot"
+sleep 1.5
+heals 'a file in place of the directory'
 truncate -s 100000 "$data"
 sleep 1.5
 heals 'truncated again'
@@ -152,6 +156,33 @@ unusable() { ! domains >/dev/null 2>&1; }
 try 'broken while the authority is away: no snapshot' wait_for 15 unusable
 pg_up "$work/pg"
 heals 'the authority comes back'
+
+# A new one, in which nothing is yet: a header that can be read, of a file longer than any can be.
+header_of_nothing() {
+	for at in 128 4224; do
+		printf '\377\377\377\377\377\377\377\377\000\000\000\000\000\000\014\000' |
+			dd of="$data" bs=1 seek="$at" conv=notrunc status=none
+	done
+}
+pg_stop "$work/pg"
+wait_for 15 state_is unreachable || true
+rm -rf "$state/snapshot"
+try 'removed while the authority is away: made anew' wait_for 15 test -s "$data"
+header_of_nothing
+pg_up "$work/pg"
+heals 'overwritten before anything was loaded'
+
+# LMDB believes its header, and calls a map that cannot be had "out of memory".
+daemon_stop || true
+for at in 136 4232; do
+	printf '\000\000\000\000\000\000\014\000' | dd of="$data" bs=1 seek="$at" conv=notrunc status=none
+done
+daemon_start
+heals 'a header that tells of more pages than can be, at the start'
+daemon_stop || true
+printf '\000\000\000\000\000\000\014\000' | dd of="$data" bs=1 seek=32 conv=notrunc status=none
+daemon_start
+heals 'a header with a map larger than memory, at the start'
 
 # --- a crash: it starts anew by itself, under its old process id
 daemon_stop || true

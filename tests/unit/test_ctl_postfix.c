@@ -3,6 +3,7 @@
  * and plans made from facts without a Postfix.
  */
 #include "ctl/postfix_actions.h"
+#include "ctl/postfix_entries.h"
 #include "ctl/postfix_live.h"
 #include "ctl/postfix_plan.h"
 #include "ctl/postfix_queue.h"
@@ -334,7 +335,7 @@ static const struct {
 
 START_TEST(table_actions)
 {
-	const char *result = actions_result(actions[_i].line, actions[_i].is_pattern);
+	const char *result = entries_result(actions[_i].line, actions[_i].is_pattern);
 	ck_assert_str_eq(actions_word(result), actions[_i].word);
 }
 END_TEST

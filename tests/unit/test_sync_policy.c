@@ -31,7 +31,7 @@ local_healthy(void)
 	strcpy(local.meta.stamp, "s");
 	strcpy(local.meta.relay, "a");
 	strcpy(local.meta.region, "europe");
-	local.meta.version = 10;
+	local.meta.version = local.meta.newest = 10;
 	local.meta.confirmation = 2;
 	return local;
 }
@@ -42,7 +42,7 @@ struct change {
 	const char *epoch, *relay, *region;
 	int version, other_history, empty, confirmation, floor;
 	/* the relay */
-	int unusable, lost, no_domains, asked, due;
+	int unusable, lost, no_domains, asked, due, clock_set_back, newest;
 	const char *snapshot_region;
 	/* what is expected */
 	enum policy_action action;
@@ -53,6 +53,10 @@ struct change {
 static const struct change changes[] = {
     {"nothing new", .action = POLICY_NOTHING, .reason = "current"},
     {"a version more", .version = 11, .action = POLICY_CHANGES, .reason = "changes"},
+    {"rows are newer than what is claimed", .version = 12, .newest = 12, .action = POLICY_CHANGES,
+	.reason = "changes"},
+    {"behind rows that are newer than what is claimed", .version = 11, .newest = 12,
+	.action = POLICY_HOLD, .reason = "version-backwards"},
     {"just above the floor", .version = 20, .floor = 10, .action = POLICY_CHANGES,
 	.reason = "changes"},
     {"below the floor", .version = 20, .floor = 11, .action = POLICY_FULL, .reason = "below-floor"},
@@ -66,6 +70,7 @@ static const struct change changes[] = {
 	.confirmation = 1, .action = POLICY_FULL, .reason = "empty-feed", .released = 1},
     {"asked for", .asked = 1, .action = POLICY_FULL, .reason = "asked"},
     {"comparison due", .due = 1, .action = POLICY_FULL, .reason = "comparison"},
+    {"clock set back by years", .clock_set_back = 1, .action = POLICY_FULL, .reason = "comparison"},
     {"region changed on both sides", .snapshot_region = "asia", .action = POLICY_FULL,
 	.reason = "relay-or-region-changed"},
     {"other epoch", .epoch = "e2", .action = POLICY_HOLD, .reason = "other-epoch"},
@@ -128,8 +133,12 @@ apply_change(const struct change *change, struct feed_state *state, struct polic
 	if (change->no_domains)
 		local->domains = 0;
 	local->reload_wanted = change->asked != 0;
+	if (change->newest != 0)
+		local->meta.newest = (uint64_t)change->newest;
 	if (change->due)
 		local->compare_next = NOW;
+	if (change->clock_set_back)
+		local->compare_next = NOW + INT64_C(315360000);
 	if (change->snapshot_region != NULL)
 		strcpy(local->meta.region, change->snapshot_region);
 }

@@ -65,6 +65,24 @@ START_TEST(test_other_kinds)
 }
 END_TEST
 
+#define BOLT "domain\tb.example\tf\tbolt\t\\N\t\\N\t\\N\t\\N\t\\N\t\\N\t\\N\t\\N\t\\N"
+
+START_TEST(test_place)
+{
+	ck_assert(parse(BOLT "\t9223372036854775807\t7\n"));
+	ck_assert(row.version == INT64_MAX && row.step == ROW_STEPS);
+	ck_assert_str_eq(row.customer, "bolt");
+	ck_assert(parse(BOLT "\n"));
+	ck_assert(row.version == 0 && row.step == 0);
+	ck_assert(!parse(BOLT "\t5\n")); /* half a place */
+	ck_assert(!parse(BOLT "\t5\t\\N\n"));
+	ck_assert(!parse(BOLT "\t5\t8\n")); /* no such step */
+	ck_assert(!parse(BOLT "\t-5\t5\n"));
+	ck_assert(!parse(BOLT "\tx\t5\n"));
+	ck_assert(!parse(BOLT "\t5\t5\t5\n"));
+}
+END_TEST
+
 START_TEST(test_gone_and_told)
 {
 	ck_assert(parse("domain\tgone.example\tf\tacme\t\t9\t\\N\t\\N\t\\N\t\\N\t"
@@ -221,6 +239,7 @@ main(void)
 
 	tcase_add_test(tcase, test_domain);
 	tcase_add_test(tcase, test_other_kinds);
+	tcase_add_test(tcase, test_place);
 	tcase_add_test(tcase, test_gone_and_told);
 	tcase_add_test(tcase, test_escapes);
 	tcase_add_loop_test(tcase, test_bad, 0, (int)(sizeof(bad) / sizeof(bad[0])));

@@ -52,6 +52,20 @@ START_TEST(test_nightly)
 }
 END_TEST
 
+START_TEST(test_due)
+{
+	const int64_t now = 1700000000, next = schedule_nightly(now, 0, "eu1");
+
+	ck_assert(!schedule_is_due(next - 1, next));
+	ck_assert(schedule_is_due(next, next));
+	ck_assert(schedule_is_due(next + 1, next));
+	/* a clock that was wrong by years, and was set right: not only after those years */
+	ck_assert(schedule_is_due(now - INT64_C(315360000), next));
+	/* by an hour, at the end of summer: no night twice */
+	ck_assert(!schedule_is_due(now - 3600, now + DAY));
+}
+END_TEST
+
 START_TEST(test_nightly_spreads)
 {
 	ck_assert_int_ne(schedule_nightly(1700000000, 0, "europe-1"),
@@ -67,6 +81,7 @@ main(void)
 
 	tcase_add_test(tcase, test_backoff);
 	tcase_add_test(tcase, test_nightly);
+	tcase_add_test(tcase, test_due);
 	tcase_add_test(tcase, test_nightly_spreads);
 	suite_add_tcase(suite, tcase);
 	return table_run(suite);
