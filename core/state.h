@@ -96,8 +96,13 @@ struct state_writer;
 struct state_writer *state_writer_open(const char *state_dir, gid_t group, const char **problem)
     __attribute__((warn_unused_result));
 void state_writer_close(struct state_writer *writer);
+/*
+ * Files that were taken away, cut or found broken since are made anew here, without a word:
+ * state_writer_renewed() counts how often, and all records are then to be written again.
+ */
 enum state_result state_write_begin(struct state_writer *writer)
     __attribute__((warn_unused_result));
+uint64_t state_writer_renewed(const struct state_writer *writer);
 enum state_result state_write_put(struct state_writer *writer, const char *name,
     const struct state_domain *record) __attribute__((warn_unused_result));
 enum state_result state_write_get(struct state_writer *writer, const char *name,

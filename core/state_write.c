@@ -30,6 +30,7 @@ struct state_writer {
 	MDB_env *env;
 	MDB_dbi dbi;
 	MDB_txn *txn;
+	uint64_t opened; /* how often */
 	const char *problem;
 };
 
@@ -241,8 +242,15 @@ prepare(struct state_writer *writer)
 		environment_close(writer);
 		return false;
 	}
+	writer->opened++;
 	writer->problem = lmdb_permissions_set(&place, writer->group);
 	return true;
+}
+
+uint64_t
+state_writer_renewed(const struct state_writer *writer)
+{
+	return writer->opened > 0 ? writer->opened - 1 : 0;
 }
 
 static bool

@@ -175,7 +175,8 @@ port_serial(void *context)
 {
 	const struct mxwatch_io *io = context;
 
-	return snapshot_meta(io->setup.snapshot)->serial;
+	/* A state that was made anew knows no fact: that is as if all rows had changed. */
+	return snapshot_meta(io->setup.snapshot)->serial + (state_writer_renewed(io->state) << 48);
 }
 
 /* --- the state -----------------------------------------------------------------------------------

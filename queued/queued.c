@@ -6,13 +6,14 @@
 #include "queued/queued.h"
 
 #include "core/listener.h"
+#include "core/lmdb_files.h"
 #include "core/log.h"
 #include "core/supervise.h"
+#include "queued/mxwatch_io.h"
 #include "queued/postfix.h"
 #include "queued/serve.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -20,6 +21,7 @@
 struct queued {
 	struct service *service;
 	struct listener listener;
+	int ask_fd; /* where policyd asks for MX records; -1: nobody hears it */
 };
 
 /* --- STATE_DIR
@@ -33,43 +35,26 @@ failed(const char *step, const char *path)
 	return false;
 }
 
-/* STATE_DIR/NAME, a folder of [users] queued. As root in a folder of another: no link is followed.
- */
+/* STATE_DIR/NAME and what its writer needs beside it, made over to [users] queued. */
 static bool
-make_folder(int directory, const char *name, const struct daemon_identity *identity)
+make_folder(const struct service *service, const char *name)
 {
-	int fd;
-	bool good;
+	const struct daemon_identity *identity = &service->identity;
+	const struct lmdb_place place = {.state_dir = service->conf->paths.state_dir, .name = name};
 
-	if (mkdirat(directory, name, 0750) != 0 && errno != EEXIST)
-		return failed("mkdir", name);
-	if (!identity->change)
-		return true;
-	fd = openat(directory, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	if (fd < 0)
-		return failed("open", name);
-	good = (fchown(fd, identity->uid, identity->gid) == 0 && fchmod(fd, 0750) == 0) ||
-	       failed("chown", name);
-	close(fd);
-	return good;
+	if (identity->change)
+		return lmdb_give(&place, identity->uid, identity->gid) || failed("give", name);
+	return lmdb_directory_make(&place) || failed("mkdir", name);
 }
 
 static bool
 make_folders(const struct service *service)
 {
 	const char *path = service->conf->paths.state_dir;
-	int directory;
-	bool good;
 
 	if (mkdir(path, 0750) != 0 && errno != EEXIST)
 		return failed("mkdir", path);
-	directory = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (directory < 0)
-		return failed("open", path);
-	good = make_folder(directory, "state", &service->identity) &&
-	       make_folder(directory, "spool", &service->identity);
-	close(directory);
-	return good;
+	return make_folder(service, "state") && make_folder(service, "spool");
 }
 
 /* --- groups
@@ -110,6 +95,23 @@ join_groups(struct service *service)
 /* --- what the parent does for core/supervise
  * --------------------------------------------------------- */
 
+/* Without it the relay refuses no less and no more; facts are only read at their time. */
+static void
+make_ask_socket(struct queued *queued)
+{
+	const struct service *service = queued->service;
+	const int made = mxwatch_ask_open(service->conf->paths.state_dir,
+	    service->identity.change ? service->identity.gid : (gid_t)-1);
+
+	if (made < 0) {
+		log_event(LOG_WARNING, "ask-socket-failed", kv("error", strerror(errno)));
+		return;
+	}
+	if (queued->ask_fd >= 0)
+		close(queued->ask_fd);
+	queued->ask_fd = made;
+}
+
 static bool
 queued_publish(void *context)
 {
@@ -122,6 +124,7 @@ queued_publish(void *context)
 	join_groups(queued->service);
 	listener_close(&queued->listener);
 	queued->listener = made;
+	make_ask_socket(queued);
 	return true;
 }
 
@@ -131,6 +134,7 @@ queued_serve(void *context)
 	const struct queued *queued = context;
 	const struct serve_setup setup = {.conf = queued->service->conf,
 	    .group = queued->service->identity.change ? queued->service->identity.gid : (gid_t)-1,
+	    .ask_fd = queued->ask_fd,
 	    .alive_fd = queued->listener.fd};
 
 	return serve_run(&setup);
@@ -185,7 +189,7 @@ queued_cleanup(void *context)
 int
 queued_run(struct service *service)
 {
-	struct queued queued = {.service = service, .listener = {.fd = -1}};
+	struct queued queued = {.service = service, .listener = {.fd = -1}, .ask_fd = -1};
 	const struct supervise supervise = {
 	    .name = service->about->daemon.name,
 	    .pid_path = service->pid_path,

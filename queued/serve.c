@@ -15,6 +15,7 @@
 #include "core/supervise.h"
 #include "queued/collector.h"
 #include "queued/flush.h"
+#include "queued/mxwatch_io.h"
 #include "queued/postfix.h"
 #include "queued/watch.h"
 
@@ -48,7 +49,7 @@ struct serve {
 	const struct serve_setup *setup;
 	const struct conf *conf;
 	struct event_base *base;
-	struct event *on_term, *on_alive, *on_tick, *on_retry, *on_heartbeat, *on_resolver;
+	struct event *on_term, *on_alive, *on_tick, *on_retry, *on_heartbeat, *on_resolver, *on_ask;
 	struct queued_time now;
 	unsigned depth; /* of serve_enter: callbacks within callbacks */
 	/* stores */
@@ -57,6 +58,7 @@ struct serve {
 	uint64_t serial;
 	struct state_writer *state;
 	bool state_open, state_lost;
+	uint64_t state_renewed; /* what was written before is gone */
 	struct spool_writer *spool;
 	int64_t tell_ms;
 	/* parts */
@@ -68,6 +70,7 @@ struct serve {
 	struct watch *watch;
 	struct event_sink watch_sink;
 	struct collector *collector;
+	struct mxwatch_io *mxwatch;
 };
 
 static struct queued_time
@@ -553,6 +556,56 @@ open_snapshot(struct serve *serve)
 	return true;
 }
 
+/* --- MX records
+ * ------------------------------------------------------------------------------------ */
+
+static bool
+mx_need_snapshot(void *context)
+{
+	return need_snapshot(context);
+}
+
+static struct state_writer *
+mx_need_state(void *context)
+{
+	struct serve *serve = context;
+
+	return need_state(serve) ? serve->state : NULL;
+}
+
+static void
+on_ask(evutil_socket_t fd, short what, void *context)
+{
+	struct serve *serve = context;
+
+	(void)fd;
+	(void)what;
+	mxwatch_io_asked(serve->mxwatch);
+}
+
+static bool
+start_mxwatch(struct serve *serve)
+{
+	const struct mxwatch_io_setup settings = {.conf = serve->conf,
+	    .snapshot = serve->snapshot,
+	    .resolver = serve->resolver,
+	    .need_snapshot = mx_need_snapshot,
+	    .need_state = mx_need_state,
+	    .ask_fd = serve->setup->ask_fd,
+	    .raise = port_raise,
+	    .end = port_end,
+	    .context = serve};
+
+	serve->mxwatch = mxwatch_io_new(&settings);
+	if (serve->mxwatch == NULL)
+		return false;
+	if (settings.ask_fd < 0)
+		return true;
+	serve->on_ask =
+	    event_new(serve->base, settings.ask_fd, EV_READ | EV_PERSIST, on_ask, serve);
+	return serve->on_ask != NULL && event_add(serve->on_ask, NULL) == 0;
+}
+
 static struct watch_setup
 watch_settings(struct serve *serve)
 {
@@ -612,7 +665,7 @@ start_parts(struct serve *serve)
 		serve->on_resolver = event_new(
 		    serve->base, resolver_fd(serve->resolver), EV_READ, on_resolver, serve);
 	if (open_snapshot(serve) && serve->prober != NULL && serve->flush != NULL &&
-	    serve->on_resolver != NULL && start_watch(serve))
+	    serve->on_resolver != NULL && start_watch(serve) && start_mxwatch(serve))
 		return true;
 	log_event(LOG_ERR, "start-failed", kv("error", problem));
 	return false;
@@ -649,10 +702,15 @@ on_heartbeat(evutil_socket_t fd, short what, void *context)
 	if (serve->state == NULL)
 		serve->state =
 		    state_writer_open(serve->conf->paths.state_dir, serve->setup->group, &problem);
+	if (need_state(serve) && state_writer_renewed(serve->state) != serve->state_renewed) {
+		serve->state_renewed = state_writer_renewed(serve->state);
+		serve->state_lost = true;
+	}
 	if (serve->state != NULL && serve->state_lost) {
 		serve->state_lost = false;
 		watch_rows_changed(serve->watch, serve->now); /* which writes all records */
 	}
+	mxwatch_io_tick(serve->mxwatch, serve->now);
 	serve_leave(serve);
 	set_timer(serve->on_heartbeat, HEARTBEAT_MS);
 }
@@ -781,6 +839,8 @@ serve_end(struct serve *serve)
 		probe_forget(serve->probes);
 	}
 	flush_free(serve->flush);
+	free_event(serve->on_ask);
+	mxwatch_io_free(serve->mxwatch);
 	free_event(serve->on_resolver);
 	resolver_free(serve->resolver);
 	prober_free(serve->prober);

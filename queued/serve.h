@@ -12,6 +12,7 @@
 struct serve_setup {
 	const struct conf *conf;
 	gid_t group;  /* of what is written for others; (gid_t)-1: as it comes */
+	int ask_fd;   /* datagrams of policyd (queued/mxwatch_io.h); -1: none */
 	int alive_fd; /* listening: whoever connects and says a line hears that we live */
 };
 

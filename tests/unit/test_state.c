@@ -393,7 +393,9 @@ write_bereft(void)
 	must(state_write_commit(writer) == STATE_OK);
 	snprintf(command, sizeof(command), "rm -r '%s/state'", state_dir);
 	must(system(command) == 0);
+	must(state_writer_renewed(writer) == 0);
 	must(state_write_begin(writer) == STATE_OK);
+	must(state_writer_renewed(writer) == 1);
 	must(state_write_put(writer, "b.example", &full) == STATE_OK);
 	must(state_write_commit(writer) == STATE_OK);
 	path_of("data.mdb", path);

@@ -1,0 +1,165 @@
+#!/bin/sh
+# queued-collector: the accounts of a real Postfix, while the collector is killed (kill -9) again and again, and the log is
+# rotated under it: each recipient has one row and the right outcome, and the primary's ledger agrees. (Without the rest of
+# mxhold-queued: tests/unit/collect.c runs the collector alone.)
+set -eu
+cd "$(dirname "$0")/../.."
+# shellcheck source=tests/lib/tap.sh
+. tests/lib/tap.sh
+# shellcheck source=tests/lib/postfix.sh
+. tests/lib/postfix.sh
+BUILD=${BUILD:-build}
+collect=${COLLECT:-$BUILD/tests/collect}
+primary=$BUILD/tests/tools/primary
+port=$((20000 + $$ % 10000))
+dir=$(mktemp -d /tmp/mxq.XXXXXX)
+pids=
+killed=0
+
+cleanup() {
+	status=$?
+	if [ "$status" -ne 0 ] || [ "$tap_failed" -gt 0 ]; then
+		tail -20 "$dir/out" "$dir/primary.log" 2>/dev/null | sed 's/^/# /'
+	fi
+	# shellcheck disable=SC2086
+	[ -z "$pids" ] || kill -9 $pids 2>/dev/null || true
+	pf_stop "$dir/pf" || true
+	rm -rf "$dir"
+}
+trap cleanup EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+
+start_collect() {
+	"$collect" "$dir/conf" 300 >>"$dir/out" 2>&1 &
+	collect_pid=$!
+	pids="$primary_pid $collect_pid"
+}
+
+kill_collect() {
+	kill -9 "$collect_pid"
+	wait "$collect_pid" 2>/dev/null || true
+	killed=$((killed + 1))
+	start_collect
+}
+
+rows() {
+	"$collect" "$dir/conf" rows
+}
+
+submit() { # SENDER RECIPIENT...
+	from=$1
+	shift
+	printf 'Subject: %s\nX-Ledger-Id: %s\n\ntext\n' "$*" "$from" |
+		pf_run "$dir/pf" sendmail -C "$dir/pf/etc" -f "$from" "$@"
+}
+
+queue_count() {
+	pf_queue "$dir/pf" | grep -c . || true
+}
+
+held_rows() {
+	rows | awk '$0 ~ / held attempts=/' | wc -l
+}
+
+all_settled() {
+	[ "$(queue_count)" -eq 0 ] && [ "$(held_rows)" -eq 0 ]
+}
+
+await() { # SECONDS COMMAND...
+	await_left=$(($1 * 5))
+	shift
+	until "$@"; do
+		await_left=$((await_left - 1))
+		[ "$await_left" -gt 0 ] || return 1
+		sleep 0.2
+	done
+}
+
+rotate_renamed() {
+	mv "$dir/pf/log/mail.log" "$dir/pf/log/mail.log.$1"
+	: >"$dir/pf/log/mail.log"
+	chown postfix "$dir/pf/log/mail.log"
+	pf_reload "$dir/pf"
+}
+
+# --- the scene --------------------------------------------------------------------------------------------------------
+
+mkdir -p "$dir/pf" "$dir/state" "$dir/store"
+chmod 0711 "$dir"
+PF_CHROOT=n pf_create "$dir/pf" eu.mx.example "127.0.0.1:$port"
+pf_set "$dir/pf" enable_long_queue_ids=yes inet_interfaces=127.0.0.1 inet_protocols=ipv4 mydestination= relay_domains=static:all \
+	"transport_maps=inline:{{hold.example=retry:4.3.2 held}}" "default_transport=smtp:[127.0.0.1]:$((port + 1))" \
+	"relay_transport=smtp:[127.0.0.1]:$((port + 1))" "default_delivery_status_filter=regexp:{{/^5(.*)/ 4\$\$1}}" \
+	in_flow_delay=0 minimal_backoff_time=300s
+cat >"$dir/conf" <<-CONF
+	[relay]
+	name = eu1
+	region = eu
+	[paths]
+	state_dir = $dir/state
+	postfix_config_dir = $dir/pf/etc
+	maillog = $dir/pf/log/mail.log
+CONF
+"$primary" -c "$dir/control" -d "$dir/store" -l "$dir/ledger" "127.0.0.1:$((port + 1))" >"$dir/primary.log" 2>&1 &
+primary_pid=$!
+pids=$primary_pid
+await 10 "$primary" -C "$dir/control" down >/dev/null 2>&1 || true
+pf_start "$dir/pf"
+start_collect
+
+# --- held, while the collector is killed --------------------------------------------------------------------------------
+
+i=0
+while [ "$i" -lt 30 ]; do
+	i=$((i + 1))
+	submit "s$i@out.example" "a$i@one.example" "b$i@two.example"
+	case $((i % 6)) in 0) kill_collect ;; esac
+	case $i in 15) rotate_renamed 2 ;; esac
+done
+submit s31@out.example '"x> , relay=evil, delay=0, dsn=2.0.0, status=sent (250 ok"@three.example'
+submit s32@out.example held@hold.example
+submit s33@out.example other@elsewhere.test
+held_complete() { [ "$(held_rows)" -eq 62 ]; }
+ok "$(await 20 held_complete && echo 0 || echo 1)" 'the primary is down: each recipient of ours has one row, held'
+is "$(rows | awk '{ print $1, $2 }' | sort | uniq -d)" '' 'no row twice'
+is "$(rows | grep -c 'elsewhere.test' || true)" 0 'other mail of the host has none'
+like "$(rows | grep 'hold.example')" 'attempts=0 ' 'what our own transport holds is no attempt'
+like "$(rows | grep 'three.example')" '^[^ ]+ "x> , relay=evil, .*@three.example held ' 'a recipient that imitates a line is held'
+
+# --- the primary is back, while the collector is killed and the log rotated --------------------------------------------------
+
+"$primary" -C "$dir/control" up >/dev/null
+kill -9 "$collect_pid"
+wait "$collect_pid" 2>/dev/null || true
+pf_run "$dir/pf" postqueue -c "$dir/pf/etc" -f
+sleep 0.7
+rotate_renamed 1
+gzip "$dir/pf/log/mail.log.2"
+start_collect
+for pause in 0.1 0.3 0.2 0.5; do
+	sleep "$pause"
+	kill_collect
+done
+held=$(pf_queue "$dir/pf" | sed -n 's/.*"queue_id": "\([^"]*\)".*hold.example.*/\1/p')
+pf_run "$dir/pf" postsuper -c "$dir/pf/etc" -d "$held" >/dev/null 2>&1
+elsewhere=$(pf_queue "$dir/pf" | sed -n 's/.*"queue_id": "\([^"]*\)".*elsewhere.test.*/\1/p')
+[ -z "$elsewhere" ] || pf_run "$dir/pf" postsuper -c "$dir/pf/etc" -d "$elsewhere" >/dev/null 2>&1
+ok "$(await 30 all_settled && echo 0 || echo 1)" 'it is back: nothing is held any more'
+is "$(rows | grep -c ' delivered attempts=')" 61 'each is delivered'
+like "$(rows | grep 'hold.example')" ' removed attempts=0 .* by=postsuper ' 'what somebody removed is removed, by postsuper'
+is "$(rows | awk '{ print $1, $2 }' | sort | uniq -d)" '' 'no row twice'
+is "$(rows | grep -c 'sender=s[0-9]*@out.example')" 62 'each row tells the sender'
+is "$(rows | sed -n 's/^[^ ]* \([ab][0-9]*@[a-z]*.example\) delivered .*/<\1>/p' | sort)" \
+	"$(tr '\t' '\n' <"$dir/ledger" | grep -E '^<[ab][0-9]+@(one|two)' | sort)" "the primary's ledger agrees"
+
+# --- the end ----------------------------------------------------------------------------------------------------------------
+
+sleep 4 # the first listing of this process, and the log up to beyond it
+kill "$collect_pid"
+status=0
+wait "$collect_pid" || status=$?
+is "$status" 0 'SIGTERM ends it'
+like "$(grep '^status' "$dir/out" | tail -1)" 'log=following recipients=0 messages=0 unaccounted=0 census=1 problem=$' 'nothing is left over, nothing unaccounted'
+note "killed $killed times"
+tap_done

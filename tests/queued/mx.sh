@@ -1,0 +1,205 @@
+#!/bin/sh
+# mxhold-queued reads MX records from a real DNS (NSD behind unbound), as a user of its own below a directory of another's,
+# and mxhold-policyd refuses by rule 8 what they do not name, and takes it again: never on a first look, never for DNS that
+# does not answer, and not when mxhold-queued is dead for longer than a fact counts.
+set -eu
+cd "$(dirname "$0")/../.."
+
+if [ "$(id -u)" -ne 0 ]; then
+	echo '1..0 # SKIP namespaces and users of the test are for root to make'
+	exit 0
+fi
+if [ "${MX_INSIDE:-}" != yes ]; then
+	exec env MX_INSIDE=yes unshare --mount --propagation private --net --pid --fork --kill-child --mount-proc -- sh "$0" "$@"
+fi
+. tests/lib/tap.sh
+
+BUILD=${BUILD:-build}
+ctl=$BUILD/bin/mxholdctl
+work=$(mktemp -d /tmp/mxq.XXXXXX)
+trap 'rm -rf "$work"' EXIT
+trap 'exit 129' HUP
+trap 'exit 130' INT
+trap 'exit 143' TERM
+chmod 755 "$work"
+ip link set lo up
+
+mkdir "$work/state" "$work/sock"
+cat >"$work/rows" <<'ROWS'
+relay eu1 eu names=eu.mx.backup.example addresses=192.0.2.11
+customer acme regions=eu
+domain good.example acme
+domain missing.example acme
+domain dark.example acme
+ROWS
+"$BUILD/tests/tools/mksnapshot" -r eu1 -g 64100 "$work/state" "$work/rows"
+chown -R 64101:64100 "$work/state"
+chmod 750 "$work/state"
+: >"$work/maillog"
+cat >"$work/mxhold.conf" <<CONF
+[relay]
+name = eu1
+region = eu
+[authority]
+stale_after = 1d
+[paths]
+state_dir = $work/state
+socket_dir = $work/sock
+postfix_config_dir = $work/postfix
+maillog = $work/maillog
+[users]
+group = 64100
+socket_group = 64105
+sync = 64101
+policyd = 64102
+milter = 64103
+queued = 64104
+CONF
+
+cat >"$work/example.zone" <<'ZONE'
+$ORIGIN example.
+$TTL 1
+@ SOA ns hostmaster 1 60 60 600 1
+@ NS ns
+ns A 127.0.0.2
+eu.mx.backup A 192.0.2.11
+good MX 10 mail.good
+good MX 20 eu.mx.backup
+good MX 30 mail.good
+mail.good A 198.51.100.25
+missing MX 10 mail.missing
+mail.missing A 198.51.100.26
+dark NS ns.dark
+ns.dark A 127.0.0.9
+ZONE
+cat >"$work/nsd.conf" <<CONF
+server:
+	ip-address: 127.0.0.2
+	username: ""
+	chroot: ""
+	zonesdir: "$work"
+	database: ""
+	pidfile: ""
+	xfrdfile: "$work/xfrd"
+	zonelistfile: "$work/zones"
+remote-control:
+	control-enable: no
+zone:
+	name: "example."
+	zonefile: "example.zone"
+CONF
+nsd_start() {
+	nsd -d -c "$work/nsd.conf" >>"$work/nsd.log" 2>&1 &
+	nsd_pid=$!
+}
+nsd_start
+cat >"$work/unbound.conf" <<CONF
+server:
+	interface: 127.0.0.1
+	username: ""
+	chroot: ""
+	pidfile: ""
+	use-syslog: no
+	logfile: ""
+	do-not-query-localhost: no
+	module-config: "iterator"
+	do-ip6: no
+	cache-max-ttl: 1
+	cache-max-negative-ttl: 1
+stub-zone:
+	name: "example."
+	stub-addr: 127.0.0.2
+CONF
+unbound -d -c "$work/unbound.conf" >"$work/unbound.log" 2>&1 &
+echo 'nameserver 127.0.0.1' >"$work/resolv.conf"
+mount --bind "$work/resolv.conf" /etc/resolv.conf
+
+"$BUILD/bin/mxhold-policyd" -f -c "$work/mxhold.conf" 2>"$work/policyd.log" &
+queued_start() {
+	"$BUILD/bin/mxhold-queued" -f -c "$work/mxhold.conf" 2>>"$work/queued.log" &
+	queued_pid=$!
+}
+queued_start
+
+# answer DOMAIN: what policyd says to a recipient there
+answer() {
+	printf 'request=smtpd_access_policy\nprotocol_state=RCPT\nclient_address=203.0.113.9\nsender=a@b.example\nrecipient=u@%s\n\n' "$1" |
+		timeout 10 "$BUILD/tests/tools/asker" raw "$work/sock/policy" -w 300 2>/dev/null
+}
+# fact DOMAIN: what the state says of its MX records, as it counts now
+fact() {
+	timeout 10 "$ctl" -c "$work/mxhold.conf" domain check "$1" --json |
+		python3 -c 'import json, sys; q = json.load(sys.stdin).get("queue"); print(q["mx"] if q else "none")'
+}
+# within SECONDS COMMAND...: until it succeeds
+within() {
+	within_left=$(($1 * 2))
+	shift
+	while ! "$@"; do
+		within_left=$((within_left - 1))
+		[ "$within_left" -gt 0 ] || return 1
+		sleep 0.5
+	done
+}
+says() { answer "$1" | grep -q -- "$2"; }
+fact_is() { [ "$(fact "$1")" = "$2" ]; }
+test_of() { # TEXT COMMAND...
+	test_text=$1
+	shift
+	if "$@"; then
+		ok 0 "$test_text"
+	else
+		ok 1 "$test_text"
+		tail -n 15 "$work/queued.log" | sed 's/^/# queued: /'
+		tail -n 5 "$work/policyd.log" | sed 's/^/# policyd: /'
+	fi
+}
+
+test_of 'policyd answers' within 10 says good.example 'action=defer_unauth_destination'
+test_of 'a domain that names this relay is read' within 20 fact_is good.example named
+test_of 'what does not is taken until it was looked at twice' says missing.example 'action=defer_unauth_destination'
+test_of 'then it is known' within 20 fact_is missing.example 'not named'
+test_of 'and refused for now, by rule 8' within 5 says missing.example 'action=450 4.7.1 This host is not a mail exchanger'
+test_of 'the other is taken' says good.example 'action=defer_unauth_destination'
+test_of 'DNS that does not answer refuses nothing' says dark.example 'action=defer_unauth_destination'
+like "$(cat "$work/queued.log")" 'alert.*kind=mx.*domain=missing.example' 'an alert says so'
+is "$(stat -c '%a %u %g' "$work/state/state")" '750 64104 64100' 'the state is of its own user'
+is "$(stat -c '%a %g' "$work/state/queue-ask")" '660 64100' 'policyd may ask'
+is "$(stat -c '%a %u' "$work/state/policyd")" '700 64102' 'and has a directory of its own'
+
+# --- queued dies, and comes again
+kill -KILL "$queued_pid"
+wait "$queued_pid" 2>/dev/null || true
+test_of 'mxhold-queued killed: what it knew counts for its time' says missing.example 'action=450 4.7.1 '
+queued_start
+test_of 'a new one goes on from there' within 20 fact_is missing.example 'not named'
+
+# --- the state is damaged, or goes away: nothing is refused for it, and it is made anew
+head -c 65536 /dev/urandom | dd of="$work/state/state/data.mdb" conv=notrunc 2>/dev/null
+test_of 'a damaged state refuses nothing' within 5 says missing.example 'action=defer_unauth_destination'
+test_of 'policyd lives' says good.example 'action=defer_unauth_destination'
+test_of 'it is made anew, and the fact comes back' within 40 fact_is missing.example 'not named'
+rm -f "$work/state/state/data.mdb" "$work/state/state/lock.mdb"
+test_of 'files that are removed: nothing is refused' within 5 says missing.example 'action=defer_unauth_destination'
+test_of 'and it is made anew' within 40 fact_is missing.example 'not named'
+
+# --- the customer mends his zone; garbage on the socket does no harm
+head -c 300 /dev/urandom | timeout 5 python3 -c '
+import socket, sys
+s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+for text in (sys.stdin.buffer.read(), b"", b"\n", b"x" * 60000, b"good.example\n", b"nobody.example\n", b"a\0b.example\n"):
+    s.sendto(text, sys.argv[1])' "$work/state/queue-ask"
+sed -i 's/^missing MX 10 mail.missing$/&\nmissing MX 20 eu.mx.backup\nmissing MX 30 mail.missing/; s/hostmaster 1 /hostmaster 2 /' \
+	"$work/example.zone"
+kill -TERM "$nsd_pid"
+wait "$nsd_pid" 2>/dev/null || true
+nsd_start
+# A day later (the state's word for it): the fact is old, the next reading finds it mended.
+kill -TERM "$queued_pid"
+wait "$queued_pid" 2>/dev/null || true
+rm -rf "$work/state/state"
+queued_start
+test_of 'the zone is mended: named' within 30 fact_is missing.example named
+test_of 'and taken' within 5 says missing.example 'action=defer_unauth_destination'
+test_of 'mxhold-queued is still the one that was started' kill -0 "$queued_pid"
+tap_done
