@@ -276,8 +276,8 @@ START_TEST(test_limits_inherit)
 	ck_assert_int_eq(limits.when_primary_up, PRIMARY_UP_ACCEPT);
 	ck_assert_int_eq(limits.mx_check, MX_CHECK_ON);
 
-	s.customer.limits =
-	    (struct limits){1, 2, 3, 4, OVERSIZE_DEFER, PRIMARY_UP_DEFER, MX_CHECK_OFF};
+	s.customer.limits = (struct limits){
+	    1, 2, 3, 4, OVERSIZE_DEFER, PRIMARY_UP_DEFER, MX_CHECK_OFF, REFUSED_KEEP};
 	limits = decide_limits(&s.domain, &s.customer);
 	ck_assert_uint_eq(limits.size_limit, 1);
 	ck_assert_uint_eq(limits.quota_messages, 2);
@@ -286,9 +286,10 @@ START_TEST(test_limits_inherit)
 	ck_assert_int_eq(limits.oversize, OVERSIZE_DEFER);
 	ck_assert_int_eq(limits.when_primary_up, PRIMARY_UP_DEFER);
 	ck_assert_int_eq(limits.mx_check, MX_CHECK_OFF);
+	ck_assert_int_eq(limits.refused, REFUSED_KEEP);
 
 	s.domain.limits = (struct limits){
-	    10, 20, 30, UINT32_MAX, OVERSIZE_REJECT, PRIMARY_UP_ACCEPT, MX_CHECK_ON};
+	    10, 20, 30, UINT32_MAX, OVERSIZE_REJECT, PRIMARY_UP_ACCEPT, MX_CHECK_ON, REFUSED_JUDGE};
 	limits = decide_limits(&s.domain, &s.customer);
 	ck_assert_uint_eq(limits.size_limit, 10);
 	ck_assert_uint_eq(limits.quota_messages, 20);
@@ -297,6 +298,27 @@ START_TEST(test_limits_inherit)
 	ck_assert_int_eq(limits.oversize, OVERSIZE_REJECT);
 	ck_assert_int_eq(limits.when_primary_up, PRIMARY_UP_ACCEPT);
 	ck_assert_int_eq(limits.mx_check, MX_CHECK_ON);
+	ck_assert_int_eq(limits.refused, REFUSED_JUDGE);
+}
+END_TEST
+
+/* The relay's quota holds where neither row nor customer says. */
+START_TEST(test_quota_of_the_relay)
+{
+	struct state_facts state = {.held_messages = 10, .held_bytes = 1000};
+	struct setting s;
+
+	setting_init(&s);
+	s.facts.state = &state;
+	ck_assert_int_eq(decide_recipient(&s.facts).rule, RULE_AUTHORISED);
+	s.facts.quota_messages = 10;
+	ck_assert_int_eq(decide_recipient(&s.facts).rule, RULE_QUOTA);
+	s.customer.limits.quota_messages = 11;
+	ck_assert_int_eq(decide_recipient(&s.facts).rule, RULE_AUTHORISED);
+	s.facts.quota_bytes = 1000;
+	ck_assert_int_eq(decide_recipient(&s.facts).rule, RULE_QUOTA);
+	s.domain.limits.quota_bytes = 1001;
+	ck_assert_int_eq(decide_recipient(&s.facts).rule, RULE_AUTHORISED);
 }
 END_TEST
 
@@ -352,6 +374,7 @@ main(void)
 	tcase_add_test(tests, test_never_5xx_without_snapshot);
 	tcase_add_test(tests, test_staleness_touches_the_unknown_alone);
 	tcase_add_test(tests, test_limits_inherit);
+	tcase_add_test(tests, test_quota_of_the_relay);
 	tcase_add_test(tests, test_content_size);
 	tcase_add_test(tests, test_region_permitted);
 	tcase_add_test(tests, test_names);

@@ -218,6 +218,9 @@ START_TEST(test_two_at_once)
 			snprintf(sender, sizeof(sender), "s%d", n);
 			good = good && come(own, sender, NOW + 6000);
 		}
+		memory_close(own);
+		memory_close(older);
+		memory_close(newer);
 		_exit(good ? 0 : 1);
 	}
 	for (int i = 0; i < 4; i++) {
