@@ -71,6 +71,7 @@ create table mxhold.customer (
 	quota_bytes     bigint,
 	when_primary_up text,
 	mx_check        boolean,
+	refused         text,
 	note            text,
 	created_at      timestamptz      not null,
 	created_by      text             not null,
@@ -84,7 +85,8 @@ create table mxhold.customer (
 	constraint customer_retention_range check (retention between interval '1 hour' and interval '30 days'),
 	constraint customer_quota_messages_range check (quota_messages > 0),
 	constraint customer_quota_bytes_range check (quota_bytes > 0),
-	constraint customer_when_primary_up_value check (when_primary_up in ('accept', 'defer'))
+	constraint customer_when_primary_up_value check (when_primary_up in ('accept', 'defer')),
+	constraint customer_refused_value check (refused in ('judge', 'keep'))
 );
 comment on table mxhold.customer is 'Who has domains; his limits hold for each of his domains that has none of its own';
 comment on column mxhold.customer.name is 'Short name: lower case, digits, dot, hyphen, underscore';
@@ -96,6 +98,7 @@ comment on column mxhold.customer.quota_messages is 'Most messages held per doma
 comment on column mxhold.customer.quota_bytes is 'Most bytes held per domain; null: no limit';
 comment on column mxhold.customer.when_primary_up is 'While the primary answers: accept, or defer first tries; null: accept';
 comment on column mxhold.customer.mx_check is 'Must the domain''s MX records name the relay? null: yes';
+comment on column mxhold.customer.refused is 'Mail that the primary refuses for good: judge (taken out when it has refused it repeatedly, and is well), or keep (waits for its end of time); null: the relay''s setting, judge';
 comment on column mxhold.customer.note is 'For people';
 comment on column mxhold.customer.created_at is 'When the row was made (set by trigger)';
 comment on column mxhold.customer.created_by is 'By which login (set by trigger)';
@@ -134,6 +137,11 @@ create table mxhold.domain (
 	quota_bytes        bigint,
 	when_primary_up    text,
 	mx_check           boolean,
+	refused            text,
+	hold_until         timestamptz,
+	hold_reason        text,
+	pin_certificate    text,
+	pin_banner         text,
 	note               text,
 	created_at         timestamptz      not null,
 	created_by         text             not null,
@@ -149,7 +157,12 @@ create table mxhold.domain (
 	constraint domain_retention_range check (retention between interval '1 hour' and interval '30 days'),
 	constraint domain_quota_messages_range check (quota_messages > 0),
 	constraint domain_quota_bytes_range check (quota_bytes > 0),
-	constraint domain_when_primary_up_value check (when_primary_up in ('accept', 'defer'))
+	constraint domain_when_primary_up_value check (when_primary_up in ('accept', 'defer')),
+	constraint domain_refused_value check (refused in ('judge', 'keep')),
+	constraint domain_hold_until_range check (hold_until >= '2000-01-01 00:00:00+00'),
+	constraint domain_hold_reason_form check (octet_length(hold_reason) between 1 and 128 and hold_reason !~ '[\x01-\x1f\x7f]'),
+	constraint domain_pin_certificate_form check (pin_certificate ~ '^[0-9a-f]{64}$'),
+	constraint domain_pin_banner_form check (octet_length(pin_banner) between 1 and 256 and pin_banner !~ '[\x01-\x1f\x7f]')
 );
 create index domain_customer_idx on mxhold.domain (customer);
 create index domain_next_hops_idx on mxhold.domain (customer, name) where next_hops is not null;
@@ -170,6 +183,11 @@ comment on column mxhold.domain.quota_messages is 'Most messages held; null: the
 comment on column mxhold.domain.quota_bytes is 'Most bytes held; null: the customer''s';
 comment on column mxhold.domain.when_primary_up is 'While the primary answers: accept, or defer first tries; null: the customer''s';
 comment on column mxhold.domain.mx_check is 'Must the MX records name the relay? null: the customer''s';
+comment on column mxhold.domain.refused is 'Mail that the primary refuses for good: judge or keep; null: the customer''s';
+comment on column mxhold.domain.hold_until is 'A declared maintenance: mail is taken, and waits until then; infinity: until this is changed; null or past: no hold';
+comment on column mxhold.domain.hold_reason is 'Why; shown by the relays';
+comment on column mxhold.domain.pin_certificate is 'SHA-256 of the primary''s public key (SPKI) in hex, colons and case do not matter: only who shows it over TLS gets mail; null: anyone';
+comment on column mxhold.domain.pin_banner is 'What the primary''s banner begins with, behind its code: only who says it gets mail; null: anyone';
 comment on column mxhold.domain.note is 'For people';
 comment on column mxhold.domain.created_at is 'When the row was made (set by trigger)';
 comment on column mxhold.domain.created_by is 'By which login (set by trigger)';

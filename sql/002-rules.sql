@@ -196,6 +196,11 @@ begin
 			perform mxhold.next_hops_check(new.next_hops);
 		end if;
 	end if;
+	if new.pin_certificate is not null then
+		new.pin_certificate := nullif(lower(regexp_replace(new.pin_certificate, '[: \t\r\n]', '', 'g')), '');
+	end if;
+	new.pin_banner := nullif(btrim(new.pin_banner), '');
+	new.hold_reason := nullif(btrim(new.hold_reason), '');
 	return new;
 end
 $$;

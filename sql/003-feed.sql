@@ -68,6 +68,11 @@ create table mxhold.tombstone (
 	next_hops          text,
 	include_subdomains boolean          not null,
 	tls_required       boolean          not null,
+	refused            text,
+	hold_until         timestamptz,
+	hold_reason        text,
+	pin_certificate    text,
+	pin_banner         text,
 	removed_at         timestamptz      not null default clock_timestamp(),
 	tx                 xid8             not null default pg_current_xact_id(),
 	constraint tombstone_pkey primary key (name)
@@ -79,6 +84,11 @@ comment on column mxhold.tombstone.regions is 'Where its mail could be held when
 comment on column mxhold.tombstone.next_hops is 'As in domain';
 comment on column mxhold.tombstone.include_subdomains is 'As in domain';
 comment on column mxhold.tombstone.tls_required is 'As in domain';
+comment on column mxhold.tombstone.refused is 'As in domain';
+comment on column mxhold.tombstone.hold_until is 'As in domain';
+comment on column mxhold.tombstone.hold_reason is 'As in domain';
+comment on column mxhold.tombstone.pin_certificate is 'As in domain';
+comment on column mxhold.tombstone.pin_banner is 'As in domain';
 comment on column mxhold.tombstone.removed_at is 'When; feed_maintain forgets what is older than 30 days';
 comment on column mxhold.tombstone.tx is 'The transaction that removed it';
 
@@ -165,15 +175,18 @@ language plpgsql security definer
 set search_path = pg_catalog, mxhold, pg_temp
 as $$
 begin
-	execute 'insert into mxhold.tombstone (name, customer, regions, next_hops, include_subdomains, tls_required)
+	execute 'insert into mxhold.tombstone (name, customer, regions, next_hops, include_subdomains, tls_required, refused,
+			hold_until, hold_reason, pin_certificate, pin_banner)
 		select o.name, o.customer,
 			array(select r.region from mxhold.customer_region r where r.customer = o.customer order by r.region),
-			o.next_hops, o.include_subdomains, o.tls_required
+			o.next_hops, o.include_subdomains, o.tls_required, o.refused, o.hold_until, o.hold_reason, o.pin_certificate,
+			o.pin_banner
 		from old_rows o '
 		|| case tg_op when 'UPDATE' then 'where not exists (select from new_rows n where n.name = o.name) ' else '' end
 		|| 'on conflict (name) do update set customer = excluded.customer, next_hops = excluded.next_hops,
 			include_subdomains = excluded.include_subdomains, tls_required = excluded.tls_required,
-			regions = excluded.regions, removed_at = excluded.removed_at, tx = excluded.tx';
+			refused = excluded.refused, hold_until = excluded.hold_until, hold_reason = excluded.hold_reason,
+			pin_certificate = excluded.pin_certificate, pin_banner = excluded.pin_banner, regions = excluded.regions, removed_at = excluded.removed_at, tx = excluded.tx';
 	return null;
 end
 $$;
@@ -437,21 +450,30 @@ create trigger confirmation_number before insert on mxhold.feed_confirmation
 	for each row execute function mxhold.confirmation_numbered();
 
 create type mxhold.feed_row as (
-	kind           text collate "C",
-	key            text collate "C",
-	present        boolean,
-	customer       text collate "C",
-	regions        text,
-	flags          integer,
-	size_limit     bigint,
-	retention      integer,
-	quota_messages bigint,
-	quota_bytes    bigint,
-	next_hops      text,
-	names          text,
-	addresses      text
+	kind            text collate "C",
+	key             text collate "C",
+	present         boolean,
+	customer        text collate "C",
+	regions         text,
+	flags           integer,
+	size_limit      bigint,
+	retention       integer,
+	quota_messages  bigint,
+	quota_bytes     bigint,
+	next_hops       text,
+	names           text,
+	addresses       text,
+	hold_until      bigint,
+	hold_reason     text,
+	pin_certificate text,
+	pin_banner      text
 );
 comment on type mxhold.feed_row is 'What the feed tells of one key; see docs/feed.md';
+
+create function mxhold.feed_time(at timestamptz) returns bigint
+language sql immutable strict parallel safe
+return case when at = 'infinity' then 9223372036854775807 else ceil(extract(epoch from at))::bigint end;
+comment on function mxhold.feed_time(timestamptz) is 'Seconds since 1970, rounded up; infinity: the largest bigint';
 
 -- Each `exists` compares one column, so that the planner may look it up (a few rows) or hash it (all of them).
 create view mxhold.feed_now as
@@ -460,7 +482,8 @@ select 'relay'::text collate "C" as kind, r.name as key, true as present, null::
 	null::bigint as quota_messages, null::bigint as quota_bytes, null::text as next_hops,
 	array_to_string(r.names, ' ') as names,
 	(select string_agg(host(a.address), ' ' order by a.n) from unnest(r.addresses) with ordinality a (address, n))
-		as addresses
+		as addresses,
+	null::bigint as hold_until, null::text as hold_reason, null::text as pin_certificate, null::text as pin_banner
 from mxhold.relay r
 union all
 select 'customer'::text collate "C", c.name, true, null::text collate "C",
@@ -469,8 +492,10 @@ select 'customer'::text collate "C", c.name, true, null::text collate "C",
 	case when c.suspended then 2 else 0 end
 		+ case c.oversize when 'reject' then 16 when 'defer' then 32 else 0 end
 		+ case c.when_primary_up when 'accept' then 64 when 'defer' then 128 else 0 end
-		+ case c.mx_check when true then 256 when false then 512 else 0 end,
-	c.size_limit, extract(epoch from c.retention)::integer, c.quota_messages, c.quota_bytes, null::text, null::text, null::text
+		+ case c.mx_check when true then 256 when false then 512 else 0 end
+		+ case c.refused when 'judge' then 1024 when 'keep' then 2048 else 0 end,
+	c.size_limit, extract(epoch from c.retention)::integer, c.quota_messages, c.quota_bytes, null::text, null::text, null::text,
+	null::bigint, null::text, null::text, null::text
 from mxhold.customer c
 union all
 select 'domain'::text collate "C", d.name, true, d.customer,
@@ -482,9 +507,11 @@ select 'domain'::text collate "C", d.name, true, d.customer,
 		+ case when d.tls_required then 8 else 0 end
 		+ case d.oversize when 'reject' then 16 when 'defer' then 32 else 0 end
 		+ case d.when_primary_up when 'accept' then 64 when 'defer' then 128 else 0 end
-		+ case d.mx_check when true then 256 when false then 512 else 0 end,
+		+ case d.mx_check when true then 256 when false then 512 else 0 end
+		+ case d.refused when 'judge' then 1024 when 'keep' then 2048 else 0 end,
 	d.size_limit, extract(epoch from d.retention)::integer, d.quota_messages, d.quota_bytes,
-	case when d.permitted then d.next_hops end, null::text, null::text
+	case when d.permitted then d.next_hops end, null::text, null::text,
+	mxhold.feed_time(d.hold_until), d.hold_reason, d.pin_certificate, d.pin_banner
 from (
 	select t.*,
 		exists (select from mxhold.domain_region r where r.domain = t.name) as narrowed,
@@ -503,7 +530,7 @@ comment on column mxhold.feed_now.key is 'Its name';
 comment on column mxhold.feed_now.present is 'Always true here';
 comment on column mxhold.feed_now.customer is 'domain: whose';
 comment on column mxhold.feed_now.regions is 'Blank-separated: where mail may be held; domain: narrowing; relay: its region';
-comment on column mxhold.feed_now.flags is '1 include_subdomains, 2 suspended, 4 next hops withheld, 8 TLS required, 16/32 oversize reject/defer, 64/128 when_primary_up accept/defer, 256/512 MX check on/off';
+comment on column mxhold.feed_now.flags is '1 include_subdomains, 2 suspended, 4 next hops withheld, 8 TLS required, 16/32 oversize reject/defer, 64/128 when_primary_up accept/defer, 256/512 MX check on/off, 1024/2048 refused judge/keep';
 comment on column mxhold.feed_now.size_limit is 'Bytes; null: inherit';
 comment on column mxhold.feed_now.retention is 'Seconds; null: inherit';
 comment on column mxhold.feed_now.quota_messages is 'Null: inherit';
@@ -511,6 +538,10 @@ comment on column mxhold.feed_now.quota_bytes is 'Null: inherit';
 comment on column mxhold.feed_now.next_hops is 'Told only to relays of a region in which the domain is permitted';
 comment on column mxhold.feed_now.names is 'relay: published names, blank-separated';
 comment on column mxhold.feed_now.addresses is 'relay: published addresses, blank-separated';
+comment on column mxhold.feed_now.hold_until is 'domain: a declared maintenance, seconds since 1970; the largest bigint: until it is changed; null: none';
+comment on column mxhold.feed_now.hold_reason is 'domain: why';
+comment on column mxhold.feed_now.pin_certificate is 'domain: SHA-256 of the primary''s public key in hex; null: not pinned';
+comment on column mxhold.feed_now.pin_banner is 'domain: what its banner begins with; null: not pinned';
 
 create function mxhold.feed_full(kind text) returns setof mxhold.feed_row
 language sql stable
@@ -530,7 +561,7 @@ create function mxhold.feed_since(since bigint, until bigint default 92233720368
 	at_customer text default '', at_key text default '', each integer default null, most integer default null)
 returns table (kind text, key text, present boolean, customer text, regions text, flags integer, size_limit bigint,
 	retention integer, quota_messages bigint, quota_bytes bigint, next_hops text, names text, addresses text,
-	version bigint, step integer)
+	hold_until bigint, hold_reason text, pin_certificate text, pin_banner text, version bigint, step integer)
 language plpgsql stable security definer rows 1000
 set search_path = pg_catalog, mxhold, pg_temp
 set enable_seqscan = off
@@ -552,7 +583,7 @@ begin
 	end if;
 	return query
 	select k.kind, k.key, k.present, k.customer, k.regions, k.flags, k.size_limit, k.retention, k.quota_messages, k.quota_bytes,
-		k.next_hops, k.names, k.addresses, c.version, k.step
+		k.next_hops, k.names, k.addresses, k.hold_until, k.hold_reason, k.pin_certificate, k.pin_banner, c.version, k.step
 	from (select l.tx, l.version from mxhold.commit_log l where l.version > since and l.version <= until
 		order by l.version offset 0) c
 	cross join lateral (
@@ -573,7 +604,8 @@ begin
 			cross join lateral (select n.* from mxhold.feed_now n where n.kind = 'domain' and n.key = k.name offset 0) f
 			union all
 			select u.kind, u.key, n.present is not null, n.customer, n.regions, n.flags, n.size_limit, n.retention,
-				n.quota_messages, n.quota_bytes, n.next_hops, n.names, n.addresses, u.step, u.via
+				n.quota_messages, n.quota_bytes, n.next_hops, n.names, n.addresses, n.hold_until, n.hold_reason,
+				n.pin_certificate, n.pin_banner, u.step, u.via
 			from (
 				(select w.kind, w.key, s.step, '' as via
 					from (values ('relay', 2), ('customer', 4), ('domain', 6)) s (kind, step)
@@ -607,9 +639,10 @@ as $$
 	select 'domain'::text collate "C", g.name, false, g.customer, ''::text,
 		case when g.include_subdomains then 1 else 0 end
 			+ case when g.next_hops is null or g.permitted then 0 else 4 end
-			+ case when g.tls_required then 8 else 0 end,
+			+ case when g.tls_required then 8 else 0 end
+			+ case g.refused when 'judge' then 1024 when 'keep' then 2048 else 0 end,
 		null::bigint, null::integer, null::bigint, null::bigint, case when g.permitted then g.next_hops end,
-		null::text, null::text
+		null::text, null::text, mxhold.feed_time(g.hold_until), g.hold_reason, g.pin_certificate, g.pin_banner
 	from (
 		select t.*, coalesce(own.region = any(t.regions), false) as permitted
 		from mxhold.tombstone t left join mxhold.relay own on own.login = session_user

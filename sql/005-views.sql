@@ -48,10 +48,12 @@ comment on column mxhold.relay_status.domains is 'Domains in its snapshot';
 comment on column mxhold.relay_status.software is 'Program and version';
 
 create view mxhold.domain_status as
-select d.name as domain, d.customer, v.state, v.reason, p.regions, q.confirmed, q.waiting,
+select d.name as domain, d.customer, v.state, v.reason || case when d.hold_until > clock_timestamp() then '; mail waits '
+	|| case d.hold_until when 'infinity' then 'until this is changed' else 'until ' || d.hold_until end
+	|| coalesce(' (' || d.hold_reason || ')', '') else '' end as reason, p.regions, q.confirmed, q.waiting,
 	case when cardinality(q.published) > 0 then array['10 <your server>']
 		|| (select array_agg('20 ' || u.name || '.' order by u.name) from unnest(q.published) u (name))
-		|| array['30 <your server>'] else '{}' end as mx_records
+		|| array['30 <your server>'] else '{}' end as mx_records, d.hold_until, d.hold_reason
 from mxhold.domain d
 join mxhold.customer c on c.name = d.customer
 cross join lateral (
@@ -129,6 +131,8 @@ comment on column mxhold.domain_status.reason is 'Why, in words';
 comment on column mxhold.domain_status.regions is 'Where its mail may be held';
 comment on column mxhold.domain_status.confirmed is 'Relays of these regions that have applied its last change';
 comment on column mxhold.domain_status.waiting is 'Relays of these regions that have not (yet), or cannot use it';
+comment on column mxhold.domain_status.hold_until is 'A declared maintenance: mail is taken and waits until then';
+comment on column mxhold.domain_status.hold_reason is 'Why';
 comment on column mxhold.domain_status.mx_records is 'MX records for the customer: his server first and last, the relays of his regions between at one preference';
 
 -- --- acts on many rows ------------------------------------------------------------------------------------------

@@ -35,7 +35,7 @@ grant execute on function mxhold.customer_set_regions(text, text[]), mxhold.is_f
 
 grant select on mxhold.feed_now to mxhold_relay;
 grant execute on function mxhold.feed_state(bigint, text), mxhold.feed_full(text), mxhold.feed_since(bigint, bigint, integer, text, text, integer, integer),
-	mxhold.feed_gone(),
+	mxhold.feed_gone(), mxhold.feed_time(timestamptz),
 	mxhold.heartbeat(text, bigint, text, text, bigint, text, text[]), mxhold.feed_maintain() to mxhold_relay;
 
 grant select on mxhold.domain_status, mxhold.relay_status to mxhold_status;

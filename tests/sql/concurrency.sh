@@ -132,7 +132,8 @@ begin
 		delete from reader.seen s using mxhold.feed_since(have) f where s.kind = f.kind and s.key = f.key and not f.present;
 		commit;
 		insert into reader.seen select distinct f.kind, f.key, (f.kind, f.key, f.present, f.customer, f.regions, f.flags, f.size_limit,
-			f.retention, f.quota_messages, f.quota_bytes, f.next_hops, f.names, f.addresses)::text from mxhold.feed_since(have) f where f.present
+			f.retention, f.quota_messages, f.quota_bytes, f.next_hops, f.names, f.addresses, f.hold_until, f.hold_reason,
+			f.pin_certificate, f.pin_banner)::text from mxhold.feed_since(have) f where f.present
 		on conflict (kind, key) do update set line = excluded.line;
 		get diagnostics told = row_count;
 		-- A key that went between the two reads is told again at the next turn: its version is above now_at.

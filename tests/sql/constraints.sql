@@ -39,8 +39,27 @@ from (values ('customer'), ('domain')) tabs (tab), (values
 	('quota_bytes', '1', '00000'), ('quota_bytes', '0', '23514'),
 	('when_primary_up', '''accept''', '00000'), ('when_primary_up', '''defer''', '00000'),
 	('when_primary_up', '''maybe''', '23514'), ('mx_check', 'false', '00000'), ('mx_check', 'true', '00000'),
+	('refused', '''judge''', '00000'), ('refused', '''keep''', '00000'), ('refused', '''drop''', '23514'), ('refused', 'null', '00000'),
 	('suspended', 'null', '23502')
 ) v (col, val, want);
+
+-- what domains alone have: column, value, SQLSTATE, what it becomes
+select is(t.got, t.want, format('domain.%s = %s gives %s', t.col, left(t.val, 40), left(t.want, 40))) from (
+	select v.*, case code when '00000' then says('soc', format('select coalesce(%I::text, ''none'') from mxhold.domain where name = ''acme.example''', v.col))
+		else code end as got
+	from (values
+		('hold_until', '''infinity''', 'infinity'), ('hold_until', '''2030-01-01 00:00:00+00''', '2030-01-01 00:00:00+00'), ('hold_until', '''-infinity''', '23514'),
+		('hold_until', '''1999-12-31 23:59:59+00''', '23514'), ('hold_until', 'null', 'none'),
+		('hold_reason', '''  disks ''', 'disks'), ('hold_reason', '''''', 'none'), ('hold_reason', 'repeat(''x'', 128)', repeat('x', 128)),
+		('hold_reason', 'repeat(''x'', 129)', '23514'), ('hold_reason', 'repeat(''ü'', 65)', '23514'), ('hold_reason', 'E''a\nb''', '23514'), ('hold_reason', 'E''a\x7fb''', '23514'),
+		('pin_certificate', '''AB:'' || repeat(''Cd:'', 30) || ''EF''', 'ab' || repeat('cd', 30) || 'ef'), ('pin_certificate', 'repeat(''ab '', 32)', repeat('ab', 32)),
+		('pin_certificate', 'repeat(''a'', 63)', '23514'), ('pin_certificate', 'repeat(''a'', 65)', '23514'), ('pin_certificate', 'repeat(''g'', 64)', '23514'),
+		('pin_certificate', ''' : ''', 'none'), ('pin_certificate', 'null', 'none'),
+		('pin_banner', ''' mx.acme.example ESMTP ''', 'mx.acme.example ESMTP'), ('pin_banner', 'repeat(''x'', 256)', repeat('x', 256)),
+		('pin_banner', 'repeat(''x'', 257)', '23514'), ('pin_banner', 'E''a\rb''', '23514'), ('pin_banner', '''''', 'none')
+	) v (col, val, want)
+	cross join lateral code('soc', format('update mxhold.domain set %I = %s where name = ''acme.example''', v.col, v.val)) code offset 0
+) t;
 
 select is(code('soc', format('insert into mxhold.customer (name) values (%L)', name)), want,
 	'customer ' || quote_literal(left(name, 20)) || ' gives ' || want)

@@ -64,28 +64,31 @@ select ok((select count(distinct stamp) = count(*) and count(distinct version) =
 
 -- shape
 select code('soc', 'update mxhold.domain set include_subdomains = true, suspended = true, tls_required = true, size_limit = 5, oversize = ''defer'',
-	retention = ''2 days'', quota_messages = 6, quota_bytes = 7, when_primary_up = ''defer'', mx_check = false where name = ''acme.example''');
+	retention = ''2 days'', quota_messages = 6, quota_bytes = 7, when_primary_up = ''defer'', mx_check = false,
+	refused = ''keep'', hold_until = ''2030-01-01 00:00:00.2+00'', hold_reason = ''disks, new'', pin_certificate = ''AB:'' || repeat(''cd'', 31), pin_banner = ''mx.acme'' where name = ''acme.example''');
 select code('soc', 'insert into mxhold.domain_region values (''acme.example'', ''usa''), (''acme.example'', ''asia'')');
 select is(says('eu1', 'select f::text from mxhold.feed_full(''domain'') f where key = ''acme.example'''),
-	'(domain,acme.example,t,acme,"asia usa",683,5,172800,6,7,[203.0.113.5],,)', 'a domain with everything, told to a permitted relay');
+	'(domain,acme.example,t,acme,"asia usa",2731,5,172800,6,7,[203.0.113.5],,'
+	|| ',1893456001,"disks, new",ab' || repeat('cd', 31) || ',mx.acme)', 'a domain with everything, told to a permitted relay');
 select is(says('us1', 'select f::text from mxhold.feed_full(''domain'') f where key = ''acme.example'''),
-	'(domain,acme.example,t,acme,"asia usa",687,5,172800,6,7,,,)', '... to another: next hops are withheld, and said to be');
+	'(domain,acme.example,t,acme,"asia usa",2735,5,172800,6,7,,,'
+	|| ',1893456001,"disks, new",ab' || repeat('cd', 31) || ',mx.acme)', '... to another: next hops are withheld, and said to be');
 select is(says('stray', 'select f.flags || coalesce(f.next_hops, ''-'') from mxhold.feed_full(''domain'') f where key = ''acme.example'''),
-	'687-', '... to nobody''s login likewise');
+	'2735-', '... to nobody''s login likewise');
 select code('soc', 'delete from mxhold.domain_region where region = ''asia''');
 select is(says('eu1', 'select coalesce(next_hops, ''-'') from mxhold.feed_full(''domain'') f where key = ''acme.example'''), '-',
 	'narrowed to another region: withheld');
 select code('soc', 'update mxhold.customer set size_limit = 5, oversize = ''reject'', retention = ''1 hour'', quota_messages = 6, quota_bytes = 7,
-	when_primary_up = ''accept'', mx_check = true, suspended = true where name = ''acme''');
-select is(says('eu1', 'select f::text from mxhold.feed_full(''customer'') f where key = ''acme'''), '(customer,acme,t,,asia,338,5,3600,6,7,,,)', 'a customer with everything');
-select is(says('eu1', 'select f::text from mxhold.feed_full(''customer'') f where key = ''bolt2'''), '(customer,bolt2,t,,usa,2,,,,,,,)', 'a customer with little');
+	when_primary_up = ''accept'', mx_check = true, refused = ''judge'', suspended = true where name = ''acme''');
+select is(says('eu1', 'select f::text from mxhold.feed_full(''customer'') f where key = ''acme'''), '(customer,acme,t,,asia,1362,5,3600,6,7,,,,,,,)', 'a customer with everything');
+select is(says('eu1', 'select f::text from mxhold.feed_full(''customer'') f where key = ''bolt2'''), '(customer,bolt2,t,,usa,2,,,,,,,,,,,)', 'a customer with little');
 select is(says('eu1', 'select f::text from mxhold.feed_full(''relay'') f where key = ''eu1'''),
-	'(relay,eu1,t,,asia,0,,,,,,europe.mx.backup.example,"198.51.100.1 2001:db8:1::1")', 'a relay');
+	'(relay,eu1,t,,asia,0,,,,,,europe.mx.backup.example,"198.51.100.1 2001:db8:1::1",,,,)', 'a relay');
 select is(says('eu1', 'select string_agg(key, '' '') from mxhold.feed_full(''domain'')'),
 	(select string_agg(name, ' ' order by name collate "C") from mxhold.domain), 'keys come in bytewise order');
 select is(says('eu1', 'select count(*) from mxhold.feed_full(''region'')'), '0', 'no other kinds');
 select is(says('eu1', 'select string_agg(f::text, ''|'' order by kind, key) from (select distinct kind, key, present, customer, regions, flags,
-	size_limit, retention, quota_messages, quota_bytes, next_hops, names, addresses from mxhold.feed_since(0) where present) f'),
+	size_limit, retention, quota_messages, quota_bytes, next_hops, names, addresses, hold_until, hold_reason, pin_certificate, pin_banner from mxhold.feed_since(0) where present) f'),
 	says('eu1', 'select string_agg(f::text, ''|'' order by kind, key) from (select * from mxhold.feed_full(''relay'') union all select * from mxhold.feed_full(''customer'') union all select * from mxhold.feed_full(''domain'')) f'),
 	'everything since 0 is what a full load tells');
 -- in parts: whatever the size of a part, its rows and their places are those of the whole, and a version ends with a short part
@@ -142,30 +145,32 @@ $$;
 select is(says('eu1', 'select string_agg(key, '' '') from mxhold.feed_gone()'),
 	(select string_agg(name, ' ' order by name collate "C") from mxhold.tombstone t where not exists (select from mxhold.domain d where d.name = t.name)), 'what the steps above removed is told, in bytewise order');
 select is(says('eu1', 'select count(*) from mxhold.feed_gone() where present or kind <> ''domain'''), '0', '... as domains that are not present');
+create temp table kept_row as select '(domain,t3.example,f,tomb,"",2048,,,,,,,,9223372036854775807,why,' || repeat('ab', 32) || ',mx)' as t3;
 select code('soc', 'insert into mxhold.customer (name) values (''tomb'')');
 select code('soc', 'insert into mxhold.customer_region values (''tomb'', ''usa''), (''tomb'', ''asia'')');
 select code('soc', 'insert into mxhold.domain (name, customer, next_hops, tls_required, include_subdomains) values
 	(''t1.example'', ''tomb'', ''[203.0.113.5]'', true, false), (''t2.example'', ''tomb'', ''[203.0.113.6]'', false, true), (''t3.example'', ''tomb'', null, false, false)');
+select code('soc', 'update mxhold.domain set refused = ''keep'', hold_until = ''infinity'', hold_reason = ''why'', pin_certificate = repeat(''ab'', 32), pin_banner = ''mx'' where name = ''t3.example''');
 select code('soc', 'insert into mxhold.domain_region values (''t2.example'', ''usa''), (''t3.example'', ''asia'')');
 select is(pg_temp.gone('us1'), '', 'nothing is gone while it is there');
 select code('soc', 'update mxhold.domain set note = ''x'' where customer = ''tomb''');
 select is((select count(*)::int from mxhold.tombstone where name ~ '^t[0-9]'), 0, 'an update without another name buries nothing');
 select code('soc', 'update mxhold.domain set name = ''t9.example'' where name = ''t1.example''');
-select is(pg_temp.gone('us1'), '(domain,t1.example,f,tomb,"",8,,,,,[203.0.113.5],,)', 'renamed: the old name, as it was');
+select is(pg_temp.gone('us1'), '(domain,t1.example,f,tomb,"",8,,,,,[203.0.113.5],,,,,,)', 'renamed: the old name, as it was');
 select code('soc', 'update mxhold.domain set name = ''t1.example'' where name = ''t9.example''');
-select is(pg_temp.gone('us1'), '(domain,t9.example,f,tomb,"",8,,,,,[203.0.113.5],,)', 'renamed back: only the other');
+select is(pg_temp.gone('us1'), '(domain,t9.example,f,tomb,"",8,,,,,[203.0.113.5],,,,,,)', 'renamed back: only the other');
 select code('soc', 'delete from mxhold.domain where customer = ''tomb''');
 select code('soc', 'delete from mxhold.customer where name = ''tomb''');
-select is(pg_temp.gone('us1'), '(domain,t1.example,f,tomb,"",8,,,,,[203.0.113.5],,) (domain,t2.example,f,tomb,"",1,,,,,[203.0.113.6],,) (domain,t3.example,f,tomb,"",0,,,,,,,) (domain,t9.example,f,tomb,"",8,,,,,[203.0.113.5],,)',
+select is(pg_temp.gone('us1'), '(domain,t1.example,f,tomb,"",8,,,,,[203.0.113.5],,,,,,) (domain,t2.example,f,tomb,"",1,,,,,[203.0.113.6],,,,,,) ' || (select t3 from kept_row) || ' (domain,t9.example,f,tomb,"",8,,,,,[203.0.113.5],,,,,,)',
 	'deleted, and the customer too: as they were, to a relay of a region that was permitted');
-select is(pg_temp.gone('eu1'), '(domain,t1.example,f,tomb,"",8,,,,,[203.0.113.5],,) (domain,t2.example,f,tomb,"",5,,,,,,,) (domain,t3.example,f,tomb,"",0,,,,,,,) (domain,t9.example,f,tomb,"",8,,,,,[203.0.113.5],,)',
+select is(pg_temp.gone('eu1'), '(domain,t1.example,f,tomb,"",8,,,,,[203.0.113.5],,,,,,) (domain,t2.example,f,tomb,"",5,,,,,,,,,,,) ' || (select t3 from kept_row) || ' (domain,t9.example,f,tomb,"",8,,,,,[203.0.113.5],,,,,,)',
 	'... and with next hops withheld from a region that was narrowed away');
-select is(pg_temp.gone('stray'), '(domain,t1.example,f,tomb,"",12,,,,,,,) (domain,t2.example,f,tomb,"",5,,,,,,,) (domain,t3.example,f,tomb,"",0,,,,,,,) (domain,t9.example,f,tomb,"",12,,,,,,,)',
+select is(pg_temp.gone('stray'), '(domain,t1.example,f,tomb,"",12,,,,,,,,,,,) (domain,t2.example,f,tomb,"",5,,,,,,,,,,,) ' || (select t3 from kept_row) || ' (domain,t9.example,f,tomb,"",12,,,,,,,,,,,)',
 	'... and from nobody''s login');
 select code('soc', 'insert into mxhold.domain (name, customer) values (''t1.example'', ''acme'')');
 select unalike(pg_temp.gone('us1'), '%t1.example%', 'what is there again is not gone');
 select code('soc', 'delete from mxhold.domain where name = ''t1.example''');
-select alike(pg_temp.gone('us1'), '(domain,t1.example,f,acme,"",0,,,,,,,)%', 'gone again: as it was last');
+select alike(pg_temp.gone('us1'), '(domain,t1.example,f,acme,"",0,,,,,,,,,,,)%', 'gone again: as it was last');
 create temp table told as select pg_temp.gone('us1') as rows;
 select matches((select rows from told), 'example', 'there is something to tell');
 update mxhold.region set name = 'america' where name = 'usa';

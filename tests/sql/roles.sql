@@ -9,6 +9,8 @@ insert into may values
 	('mxhold_soc', 'fence_allow', 'SELECT INSERT UPDATE DELETE'), ('mxhold_soc', 'feed_confirmation', 'SELECT INSERT'),
 	('mxhold_soc', 'audit', 'SELECT'), ('mxhold_soc', 'migration', 'SELECT'), ('mxhold_soc', 'relay_heartbeat', 'SELECT'),
 	('mxhold_soc', 'domain_status', 'SELECT'), ('mxhold_soc', 'relay_status', 'SELECT'),
+	('mxhold_soc', 'queue', 'SELECT'), ('mxhold_soc', 'queue_told', 'SELECT'), ('mxhold_soc', 'held', 'SELECT'),
+	('mxhold_status', 'queue', 'SELECT'), ('mxhold_status', 'queue_told', 'SELECT'), ('mxhold_status', 'held', 'SELECT'),
 	('mxhold_relay', 'feed_now', 'SELECT'),
 	('mxhold_status', 'domain_status', 'SELECT'), ('mxhold_status', 'relay_status', 'SELECT');
 select is(
@@ -26,7 +28,8 @@ where c.relnamespace = 'mxhold'::regnamespace and c.relkind = 'S';
 create temp table run (name text, roles text);
 insert into run values ('feed_state', 'mxhold_relay'), ('feed_full', 'mxhold_relay'), ('feed_since', 'mxhold_relay'), ('feed_gone', 'mxhold_relay'), ('heartbeat', 'mxhold_relay'),
 	('feed_maintain', 'mxhold_relay'), ('epoch', 'mxhold_soc mxhold_status'), ('version', 'mxhold_soc mxhold_status'),
-	('customer_set_regions', 'mxhold_soc'), ('is_full_name', 'mxhold_soc'), ('name_normal', 'mxhold_soc'), ('parents', 'mxhold_soc'),
+	('customer_set_regions', 'mxhold_soc'), ('is_full_name', 'mxhold_soc'), ('name_normal', 'mxhold_soc'), ('parents', 'mxhold_soc mxhold_status'),
+	('feed_time', 'mxhold_relay'), ('queue_report', 'mxhold_relay'),
 	('address_class', 'mxhold_soc'), ('address_parse', 'mxhold_soc'), ('next_hop_normal', 'mxhold_soc'), ('next_hop_host', 'mxhold_soc'),
 	('next_hops_normal', 'mxhold_soc'), ('next_hops_check', 'mxhold_soc');
 select is(
@@ -67,6 +70,9 @@ select is(code(login, command), want, format('%s: %s gives %s', login, left(comm
 	('eu1', 'update mxhold.feed_now set key = ''x''', '55000'), ('eu1', 'insert into mxhold.feed_confirmation (note) values (''x'')', '42501'),
 	('eu1', 'update mxhold.relay_heartbeat set version = 1', '42501'), ('eu1', 'select * from mxhold.audit', '42501'),
 	('eu1', 'select * from mxhold.domain_status', '42501'), ('eu1', 'select mxhold.customer_set_regions(''acme'', ''{usa}'')', '42501'),
+	('soc', 'select * from mxhold.held', '00000'), ('soc', 'delete from mxhold.queue', '42501'), ('soc', 'select mxhold.queue_report(''[]'')', '42501'),
+	('eu1', 'select mxhold.queue_report(''[]'')', '00000'), ('eu1', 'select * from mxhold.held', '42501'), ('eu1', 'delete from mxhold.queue', '42501'),
+	('watch', 'select * from mxhold.held', '00000'), ('watch', 'select * from mxhold.queue', '00000'),
 	('watch', 'select * from mxhold.domain_status', '00000'), ('watch', 'select * from mxhold.relay_status', '00000'),
 	('watch', 'select * from mxhold.domain', '42501'), ('watch', 'select * from mxhold.feed_state(0, '''')', '42501'),
 	('watch', 'delete from mxhold.domain_status', '55000'),
