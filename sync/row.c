@@ -11,6 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define PIN_HEX_DIGITS 64 /* SHA-256 */
+
 enum column {
 	COLUMN_KIND,
 	COLUMN_KEY,
@@ -25,6 +27,10 @@ enum column {
 	COLUMN_NEXT_HOPS,
 	COLUMN_NAMES,
 	COLUMN_ADDRESSES,
+	COLUMN_HOLD_UNTIL,
+	COLUMN_HOLD_REASON,
+	COLUMN_PIN_CERTIFICATE,
+	COLUMN_PIN_BANNER,
 	COLUMNS_FULL,
 	COLUMN_VERSION = COLUMNS_FULL, /* of a change only */
 	COLUMN_STEP,
@@ -42,7 +48,9 @@ enum flag {
 	FLAG_PRIMARY_DEFER = 128,
 	FLAG_MX_ON = 256,
 	FLAG_MX_OFF = 512,
-	FLAG_ALL = 1023,
+	FLAG_REFUSED_JUDGE = 1024,
+	FLAG_REFUSED_KEEP = 2048,
+	FLAG_ALL = 4095,
 };
 
 static const char *const kind_names[] = {
@@ -207,7 +215,8 @@ static bool
 flags_agree(uint64_t flags)
 {
 	static const uint64_t pairs[] = {FLAG_OVERSIZE_REJECT | FLAG_OVERSIZE_DEFER,
-	    FLAG_PRIMARY_ACCEPT | FLAG_PRIMARY_DEFER, FLAG_MX_ON | FLAG_MX_OFF};
+	    FLAG_PRIMARY_ACCEPT | FLAG_PRIMARY_DEFER, FLAG_MX_ON | FLAG_MX_OFF,
+	    FLAG_REFUSED_JUDGE | FLAG_REFUSED_KEEP};
 	size_t i;
 
 	for (i = 0; i < sizeof pairs / sizeof pairs[0]; i++)
@@ -239,7 +248,40 @@ read_limits(const char *columns[COLUMNS], uint64_t flags, struct limits *out, co
 	out->when_primary_up =
 	    (enum primary_up)choice(flags, FLAG_PRIMARY_ACCEPT, FLAG_PRIMARY_DEFER);
 	out->mx_check = (enum mx_check)choice(flags, FLAG_MX_ON, FLAG_MX_OFF);
+	out->refused = (enum refused)choice(flags, FLAG_REFUSED_JUDGE, FLAG_REFUSED_KEEP);
 	return true;
+}
+
+static bool
+read_hold(const char *columns[COLUMNS], struct domain_record *out, const char **error)
+{
+	uint64_t until;
+
+	*error = "the hold's end is no time, or its reason is too long or not readable";
+	if (!copy_number(&until, INT64_MAX, columns[COLUMN_HOLD_UNTIL]) ||
+	    !copy_text(out->hold_reason, sizeof out->hold_reason, columns[COLUMN_HOLD_REASON]))
+		return false;
+	out->hold_until = (int64_t)until;
+	return true;
+}
+
+/* A certificate that could not be compared would shut the primary out for ever. */
+static bool
+is_certificate(const char *text)
+{
+	size_t length = strspn(text, "0123456789abcdef");
+
+	return text[length] == '\0' && (length == 0 || length == PIN_HEX_DIGITS);
+}
+
+static bool
+read_pins(const char *columns[COLUMNS], struct domain_record *out, const char **error)
+{
+	*error = "a pin is too long or not readable";
+	return copy_text(out->pin_certificate, sizeof out->pin_certificate,
+		   columns[COLUMN_PIN_CERTIFICATE]) &&
+	       is_certificate(out->pin_certificate) &&
+	       copy_text(out->pin_banner, sizeof out->pin_banner, columns[COLUMN_PIN_BANNER]);
 }
 
 static bool
@@ -249,7 +291,8 @@ read_domain(const char *columns[COLUMNS], struct domain_record *out, const char 
 
 	*out = (struct domain_record){.retired_at = 0};
 	if (!read_flags(columns, &flags, error) ||
-	    !read_limits(columns, flags, &out->limits, error))
+	    !read_limits(columns, flags, &out->limits, error) || !read_hold(columns, out, error) ||
+	    !read_pins(columns, out, error))
 		return false;
 	out->include_subdomains = (flags & FLAG_SUBDOMAINS) != 0;
 	out->suspended = (flags & FLAG_SUSPENDED) != 0;

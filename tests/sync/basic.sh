@@ -59,6 +59,9 @@ change 'limits and flags' "update mxhold.domain set size_limit = 5000000, oversi
 	quota_messages = 7, quota_bytes = 8000, mx_check = false, when_primary_up = 'defer', include_subdomains = true,
 	tls_required = true where name = 'three.example'"
 change 'a domain is suspended' "update mxhold.domain set suspended = true where name = 'one.example'"
+change 'a maintenance, refusals that are kept, a pinned primary' "update mxhold.domain set hold_until = 'infinity', hold_reason = 'disks are changed, \\ too',
+	refused = 'keep', pin_certificate = 'AB:' || repeat('cd', 31), pin_banner = 'mx.acme.example' where name = 'three.example'"
+change 'a maintenance with an end' "update mxhold.domain set hold_until = '2027-01-01 12:00:00.5+00', hold_reason = null where name = 'three.example'"
 change 'a domain is narrowed to another region' "insert into mxhold.domain_region (domain, region) values ('three.example', 'asia')"
 change 'a customer changes' "update mxhold.customer set suspended = true, size_limit = 77777 where name = 'acme'"
 change 'a customer gains a region' "insert into mxhold.customer_region (customer, region) values ('acme', 'america')"

@@ -109,9 +109,13 @@ domains_by_sql() {
 			+ (case when d.tls_required then 8 else 0 end)
 			+ (case d.oversize when 'reject' then 16 when 'defer' then 32 else 0 end)
 			+ (case d.when_primary_up when 'accept' then 64 when 'defer' then 128 else 0 end)
-			+ (case when d.mx_check then 256 when not d.mx_check then 512 else 0 end),
+			+ (case when d.mx_check then 256 when not d.mx_check then 512 else 0 end)
+			+ (case d.refused when 'judge' then 1024 when 'keep' then 2048 else 0 end),
 			coalesce(d.size_limit, 0), coalesce(extract(epoch from d.retention)::bigint, 0),
 			coalesce(d.quota_messages, 0), coalesce(d.quota_bytes, 0), case when p.permitted then coalesce(d.next_hops, '') else '' end
+			|| case when (d.hold_until, d.hold_reason, d.pin_certificate, d.pin_banner) is not distinct from (null::timestamptz, null::text, null::text, null::text) then '' else
+			concat_ws('|', '', case when d.hold_until = 'infinity' then '9223372036854775807' else coalesce(ceil(extract(epoch from d.hold_until)), 0)::bigint::text end,
+				coalesce(d.hold_reason, ''), coalesce(d.pin_certificate, ''), coalesce(d.pin_banner, '')) end
 		from mxhold.domain d cross join lateral (select
 			exists (select from mxhold.customer_region c where c.customer = d.customer and c.region = 'europe')
 			and (not exists (select from mxhold.domain_region r where r.domain = d.name)
@@ -126,7 +130,8 @@ customers_by_sql() {
 			(case when c.suspended then 2 else 0 end)
 			+ (case c.oversize when 'reject' then 16 when 'defer' then 32 else 0 end)
 			+ (case c.when_primary_up when 'accept' then 64 when 'defer' then 128 else 0 end)
-			+ (case when c.mx_check then 256 when not c.mx_check then 512 else 0 end),
+			+ (case when c.mx_check then 256 when not c.mx_check then 512 else 0 end)
+			+ (case c.refused when 'judge' then 1024 when 'keep' then 2048 else 0 end),
 			coalesce(c.size_limit, 0), coalesce(extract(epoch from c.retention)::bigint, 0),
 			coalesce(c.quota_messages, 0), coalesce(c.quota_bytes, 0)
 		from mxhold.customer c where exists (select from mxhold.domain d where d.customer = c.name)

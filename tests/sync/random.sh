@@ -26,13 +26,16 @@ begin
 	elsif n < 53 then update mxhold.domain set size_limit = 1000 + floor(random() * 1000000)::int, oversize = case when random() < 0.5 then 'defer' end where name = d;
 	elsif n < 61 then update mxhold.domain set next_hops = case when random() < 0.7 then '[203.0.113.' || floor(random() * 250)::int || ']:25' end where name = d;
 	elsif n < 66 then update mxhold.domain set customer = c where name = d;
+	elsif n < 68 then update mxhold.domain set hold_until = case when random() < 0.3 then 'infinity' when random() < 0.7 then now() + random() * interval '1 day' end,
+			hold_reason = case when random() < 0.5 then 'why ' || d end, refused = case when random() < 0.3 then 'keep' when random() < 0.5 then 'judge' end,
+			pin_certificate = case when random() < 0.3 then repeat('AB:', 31) || 'cd' end, pin_banner = case when random() < 0.3 then 'mx.' || d end where name = d;
 	elsif n < 71 then update mxhold.domain set name = 'n' || floor(random() * 800)::int || '.example' where name = d;
 	elsif n < 79 then insert into mxhold.domain_region (domain, region) select d, case when random() < 0.5 then 'asia' else 'europe' end
 			where exists (select from mxhold.domain where name = d) on conflict do nothing;
 	elsif n < 84 then delete from mxhold.domain_region where domain = d;
 	elsif n < 88 then insert into mxhold.customer_region (customer, region) values (c, case when random() < 0.5 then 'america' else 'europe' end) on conflict do nothing;
 	elsif n < 92 then delete from mxhold.customer_region where customer = c and region = case when random() < 0.5 then 'america' else 'europe' end;
-	elsif n < 95 then update mxhold.customer set suspended = not suspended, mx_check = random() < 0.5 where name = c;
+	elsif n < 95 then update mxhold.customer set suspended = not suspended, mx_check = random() < 0.5, refused = case when random() < 0.5 then 'keep' end where name = c;
 	elsif n < 97 then delete from mxhold.domain where customer = c;
 	elsif n < 98 then raise division_by_zero;
 	else insert into mxhold.domain (name, customer) select 'b' || floor(random() * 3000)::int || '.example', c from generate_series(1, 10) on conflict do nothing;

@@ -5,6 +5,7 @@
  *
  *   domains    the live domains: name|customer|regions|flags|size|retention|messages|bytes|hops
  *   customers  the customers that they name, in the order of their first domain
+ *              and |hold_until|hold_reason|pin_certificate|pin_banner where there is any
  *   all        as domains, and the retired ones, with |retired or |live at the end
  *   contact    milliseconds since the authority was heard, -1: never
  *   fleet      for each NAME: self, other or not
@@ -27,8 +28,11 @@ limit_flags(const struct limits *limits)
 	    [PRIMARY_UP_INHERIT] = 0, [PRIMARY_UP_ACCEPT] = 64, [PRIMARY_UP_DEFER] = 128};
 	static const unsigned mx[] = {
 	    [MX_CHECK_INHERIT] = 0, [MX_CHECK_ON] = 256, [MX_CHECK_OFF] = 512};
+	static const unsigned refused[] = {
+	    [REFUSED_INHERIT] = 0, [REFUSED_JUDGE] = 1024, [REFUSED_KEEP] = 2048};
 
-	return oversize[limits->oversize] + primary[limits->when_primary_up] + mx[limits->mx_check];
+	return oversize[limits->oversize] + primary[limits->when_primary_up] +
+	       mx[limits->mx_check] + refused[limits->refused];
 }
 
 static void
@@ -50,6 +54,10 @@ print_domain(const char *name, const struct domain_record *record, void *context
 			 (record->hops_withheld ? 4u : 0) + (record->tls_required ? 8u : 0),
 	    &record->limits);
 	printf("|%s", record->next_hops);
+	if (record->hold_until != 0 || record->hold_reason[0] != '\0' ||
+	    record->pin_certificate[0] != '\0' || record->pin_banner[0] != '\0')
+		printf("|%" PRId64 "|%s|%s|%s", record->hold_until, record->hold_reason,
+		    record->pin_certificate, record->pin_banner);
 	puts(!all ? "" : record->retired_at != 0 ? "|retired" : "|live");
 	return true;
 }
