@@ -1,10 +1,11 @@
 /*
- * verb_db: `mxholdctl db migrate|status`: the numbered files of sql/ and what the database has had.
+ * verb_db: `mxholdctl db migrate|status [--journal]`: the numbered files of sql/ (the authority) or
+ * sql/journal/ (the journal of a region), and what the database has had.
  *
- * In: NNN-name.sql files, each one transaction that writes its own row into mxhold.migration, and
- * the table. Out: the same table, with the SHA-256 of each file that this program applied. A file
- * that was applied and has changed since is an error: nothing is applied then. Two at once wait for
- * each other (an advisory lock).
+ * In: NNN-name.sql files, each one transaction that writes its own row into the schema's table
+ * `migration`, and the table. Out: the same table, with the SHA-256 of each file that this program
+ * applied. A file that was applied and has changed since is an error: nothing is applied then. Two
+ * at once wait for each other (an advisory lock).
  */
 #include "core/install.h"
 #include "ctl/db.h"
@@ -40,7 +41,16 @@ struct migration {
 	enum state state;
 };
 
+struct schema {
+	const char *table;     /* of its migrations */
+	const char *directory; /* where its files are */
+};
+
+static const struct schema authority = {"mxhold.migration", INSTALL_SQL};
+static const struct schema journal = {"mxhold_journal.migration", INSTALL_SQL "/journal"};
+
 struct migrations {
+	const struct schema *schema;
 	struct db db;
 	const struct ctl *ctl;
 	const char *directory;
@@ -183,18 +193,22 @@ note_applied(struct migrations *all, const PGresult *rows, int row)
 static bool
 read_applied(struct migrations *all)
 {
-	PGresult *there =
-	    db_ask(&all->db, "select pg_catalog.to_regclass('mxhold.migration') is not null");
+	char *sql = db_format(
+	    &all->db, "select pg_catalog.to_regclass(%s) is not null", all->schema->table);
+	PGresult *there = db_ask(&all->db, sql);
 
+	free(sql);
 	if (there == NULL)
 		return false;
 	const bool any = PQgetvalue(there, 0, 0)[0] == 't';
 	PQclear(there);
 	if (!any)
 		return true;
-	PGresult *rows = db_ask(&all->db,
-	    "select name, coalesce(checksum, ''), date_trunc('second', applied_at), applied_by "
-	    "from mxhold.migration order by name");
+	sql = mem_format("select name, coalesce(checksum, ''), date_trunc('second', applied_at), "
+			 "applied_by from %s order by name",
+	    all->schema->table);
+	PGresult *rows = db_ask(&all->db, sql);
+	free(sql);
 	if (rows == NULL)
 		return false;
 	for (int row = 0; row < PQntuples(rows); row++)
@@ -248,14 +262,16 @@ say_changed(const struct migrations *all)
 static bool
 record_checksum(struct migrations *all, const struct migration *one)
 {
-	char *sql = db_format(&all->db, "update mxhold.migration set checksum = %s where name = %s",
-	    one->checksum, one->name);
+	char *set =
+	    db_format(&all->db, "set checksum = %s where name = %s", one->checksum, one->name);
+	char *sql = mem_format("update %s %s", all->schema->table, set);
 	PGresult *result = db_ask(&all->db, sql);
 	const bool good = result != NULL && db_changed(result) == 1;
 
+	free(set);
 	free(sql);
 	if (result != NULL && !good) {
-		ctl_say("%s: the file has written no row into mxhold.migration", one->name);
+		ctl_say("%s: the file has written no row into %s", one->name, all->schema->table);
 		all->db.code = CTL_DATA;
 	}
 	PQclear(result);
@@ -344,10 +360,12 @@ static int
 db_verb(
     struct ctl *ctl, int argc, char **argv, const char *synopsis, const char *about, bool writes)
 {
-	struct migrations all = {.ctl = ctl, .directory = INSTALL_SQL};
-	bool dry = false;
+	struct migrations all = {.ctl = ctl};
+	bool dry = false, of_journal = false;
 	const struct ctl_option options[] = {
-	    {"dir", "DIR", "where the files are, default " INSTALL_SQL, &all.directory, NULL},
+	    {"journal", NULL, "the journal of a region, not the authority", NULL, &of_journal},
+	    {"dir", "DIR", "where the files are, default " INSTALL_SQL " (/journal: the journal's)",
+		&all.directory, NULL},
 	    {writes ? "dry-run" : NULL, NULL, "say what would be applied", NULL, &dry},
 	    {NULL, NULL, NULL, NULL, NULL},
 	};
@@ -359,6 +377,9 @@ db_verb(
 		return code;
 	if (count != 0)
 		return ctl_wrong(&usage, "no operand is wanted");
+	all.schema = of_journal ? &journal : &authority;
+	if (all.directory == NULL)
+		all.directory = all.schema->directory;
 	if (!read_files(&all))
 		code = CTL_OSERR;
 	else if (!db_open(&all.db, ctl, dry))
@@ -372,16 +393,17 @@ db_verb(
 static int
 db_migrate(struct ctl *ctl, int argc, char **argv)
 {
-	return db_verb(ctl, argc, argv, "db migrate [--dir DIR] [--dry-run]",
+	return db_verb(ctl, argc, argv, "db migrate [--journal] [--dir DIR] [--dry-run]",
 	    "Applies the files of sql/ that this database has not had, in order, each in one\n"
-	    "transaction. Needs a login that may create schemas and roles.\n",
+	    "transaction. Needs a login that may create schemas and roles. --journal: those of\n"
+	    "sql/journal/, for the database of a region's journal (say which with -d).\n",
 	    true);
 }
 
 static int
 db_status(struct ctl *ctl, int argc, char **argv)
 {
-	return db_verb(ctl, argc, argv, "db status [--dir DIR]",
+	return db_verb(ctl, argc, argv, "db status [--journal] [--dir DIR]",
 	    "Lists the files of sql/ and whether this database has had them. Exit status: 0 all "
 	    "of\n"
 	    "them, 75 some are pending, 65 one has changed since it was applied.\n",
@@ -392,7 +414,8 @@ int
 ctl_verb_db(struct ctl *ctl, int argc, char **argv)
 {
 	static const struct ctl_verb verbs[] = {
-	    {"migrate", "bring the authority's schema up to date", db_migrate},
+	    {"migrate", "bring the schema of the authority, or of a journal, up to date",
+		db_migrate},
 	    {"status", "which migrations it has had", db_status},
 	    {NULL, NULL, NULL},
 	};

@@ -53,9 +53,10 @@ PLACED := sed -e 's|/etc/mxhold/|$(SYSCONFDIR)/mxhold/|g' -e 's|/usr/share/mxhol
 
 ## make install   installs below $(DESTDIR)$(PREFIX) (default PREFIX=/usr, which has its configuration in /etc)
 install: all
-	install -d $(SBINDIR) $(SHAREDIR)/sql $(SHAREDIR)/postfix $(DOCDIR) $(ETCDIR)
+	install -d $(SBINDIR) $(SHAREDIR)/sql/journal $(SHAREDIR)/postfix $(DOCDIR) $(ETCDIR)
 	install -m 0755 $(PROGRAMS) $(SBINDIR)
 	install -m 0644 sql/[0-9]*.sql $(SHAREDIR)/sql
+	install -m 0644 sql/journal/[0-9]*.sql $(SHAREDIR)/sql/journal
 	install -m 0644 postfix-conf/* $(SHAREDIR)/postfix
 	$(PLACED) postfix-conf/mxhold.conf.sample >$(SHAREDIR)/postfix/mxhold.conf.sample
 	install -m 0644 $(SHAREDIR)/postfix/mxhold.conf.sample $(ETCDIR)
