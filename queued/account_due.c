@@ -115,6 +115,8 @@ message_fate(const struct search *search, const struct message *message)
 	for (const struct recipient *one = message->recipients; one != NULL; one = one->next) {
 		if (one->outcome != OUTCOME_HELD)
 			continue;
+		if (one->seen_at != message->seen_at)
+			return FATE_KEEP;
 		const enum account_fate fate = fate_of(search, one);
 		if (fate == FATE_KEEP)
 			return FATE_KEEP;

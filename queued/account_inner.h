@@ -31,6 +31,7 @@ struct recipient {
 	enum journal_outcome outcome;
 	unsigned known_at, seen_at; /* listings */
 	unsigned absent;
+	bool told; /* the watch counts it as held */
 	char code[16];
 };
 TAILQ_HEAD(recipients, recipient);
@@ -111,7 +112,7 @@ void recipient_waits(
 /* Its outcome; tells the watch, where it was held before. */
 void recipient_settle(struct account *account, struct recipient *recipient,
     enum journal_outcome outcome, const char *by, int64_t at);
-void recipient_tell_held(struct account *account, const struct recipient *recipient);
+void recipient_tell_held(struct account *account, struct recipient *recipient);
 void recipient_row(const struct recipient *recipient, struct journal_row *out);
 void message_row(const struct message *message, struct journal_row *out);
 

@@ -304,7 +304,7 @@ recipient_waits(
 }
 
 void
-recipient_tell_held(struct account *account, const struct recipient *recipient)
+recipient_tell_held(struct account *account, struct recipient *recipient)
 {
 	const struct event_held event = {
 	    .domain = recipient->holding->name,
@@ -313,6 +313,7 @@ recipient_tell_held(struct account *account, const struct recipient *recipient)
 	    .size = recipient->message->size,
 	};
 
+	recipient->told = true;
 	if (account->ports.sink.held != NULL)
 		account->ports.sink.held(account->ports.sink.context, &event);
 }
@@ -347,8 +348,9 @@ recipient_settle(struct account *account, struct recipient *recipient, enum jour
 	recipient->outcome_at = at;
 	(void)message_set_text(account, &recipient->by, by);
 	recipient_waits(account, recipient, WAITING_URGENT, at);
-	if (was_held)
+	if (recipient->told)
 		tell_left(account, recipient);
+	recipient->told = false;
 }
 
 /* --- as rows ------------------------------------------------------------------------------------

@@ -338,7 +338,7 @@ static void
 write_for_ever(void)
 {
 	const char *problem;
-	struct spool_writer *writer = spool_writer_open(directory, (gid_t)-1, MAP, &problem);
+	struct spool_writer *writer = spool_writer_open(directory, (gid_t)-1, 32 * MAP, &problem);
 	char text[32] = "0", key[32];
 	size_t length;
 

@@ -1,0 +1,155 @@
+/*
+ * collect: runs the collector alone, for tests/queued/collector.sh: all domains that end in
+ * .example are ours, and what is to be taken out is taken out by postsuper at once.
+ *
+ *   collect CONFIG SECONDS   collects, printing events, until SIGTERM or for so long
+ *   collect CONFIG rows      prints the spool's rows: queue id, recipient, outcome, attempts, by,
+ * ...
+ */
+#include "core/log.h"
+#include "queued/collector.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static struct conf *conf;
+static struct collector *collector;
+
+static enum rows_answer
+row_of(void *context, const char *domain, struct row_facts *out)
+{
+	const char *dot = strrchr(domain, '.');
+
+	(void)context;
+	memset(out, 0, sizeof(*out));
+	snprintf(out->owner, sizeof(out->owner), "%s", domain);
+	out->retention = conf->relay.queue_lifetime;
+	return dot != NULL && strcmp(dot, ".example") == 0 ? ROWS_OURS : ROWS_OTHER;
+}
+
+static void
+on_held(void *context, const struct event_held *event)
+{
+	(void)context;
+	printf("held %s %s\n", event->domain, event->queue_id);
+}
+
+static void
+on_left(void *context, const struct event_left *event)
+{
+	(void)context;
+	printf("left %s %s %s\n", event->domain, event->queue_id,
+	    journal_outcome_name(event->outcome));
+}
+
+static bool
+take_out(void *context, const struct collector_act *act)
+{
+	char command[512];
+
+	(void)context;
+	snprintf(command, sizeof(command), "postsuper -c %s -d %s 2>/dev/null",
+	    conf->paths.postfix_config_dir, act->queue_id);
+	const int status = system(command);
+	printf("taken out %s %s %d\n", act->queue_id, journal_outcome_name(act->outcome), status);
+	collector_taken_out(
+	    collector, act->queue_id, status == 0 ? COLLECTOR_TAKEN_OUT : COLLECTOR_FAILED);
+	return true;
+}
+
+static void
+on_alert(void *context, const struct alert *alert, bool raised)
+{
+	(void)context;
+	printf("alert %d %s %s\n", (int)alert->kind, raised ? "raised" : "ended", alert->text);
+}
+
+static void
+on_signal(evutil_socket_t fd, short what, void *context)
+{
+	(void)fd;
+	(void)what;
+	event_base_loopbreak(context);
+}
+
+static bool
+print_row(const struct spool_entry *entry, void *context)
+{
+	struct journal_row row;
+
+	(void)context;
+	if (journal_row_parse(entry->text, entry->length, &row))
+		printf(
+		    "%s %s %s attempts=%u refusals=%u by=%s size=%llu sender=%s client=%s code=%s "
+		    "primary=%s reply=%s\n",
+		    row.queue_id, row.recipient, journal_outcome_name(row.outcome), row.attempts,
+		    row.refusals, row.by, (unsigned long long)row.size, row.sender, row.client,
+		    row.code, row.primary, row.reply);
+	return true;
+}
+
+static int
+print_rows(void)
+{
+	struct spool_reader *reader = spool_reader_new(conf->paths.state_dir);
+	const enum spool_result result =
+	    reader != NULL ? spool_read(reader, 0, print_row, NULL) : SPOOL_UNUSABLE;
+
+	spool_reader_free(reader);
+	return result == SPOOL_OK || result == SPOOL_NOT_FOUND ? 0 : 1;
+}
+
+static int
+collect(long seconds)
+{
+	const struct collector_ports ports = {.sink = {.held = on_held, .left = on_left},
+	    .row = row_of,
+	    .take_out = take_out,
+	    .alert = on_alert};
+	const struct timeval end = {seconds, 0};
+	const char *problem = "";
+	struct event_base *base = event_base_new();
+	struct spool_writer *spool =
+	    spool_writer_open(conf->paths.state_dir, (gid_t)-1, 64 << 20, &problem);
+
+	if (base != NULL && spool != NULL)
+		collector = collector_new(base, conf, spool, &ports, &problem);
+	if (collector == NULL || !collector_start(collector)) {
+		fprintf(stderr, "collect: %s\n", problem);
+		return 1;
+	}
+	struct event *term = evsignal_new(base, SIGTERM, on_signal, base);
+	event_add(term, NULL);
+	event_base_loopexit(base, &end);
+	event_base_dispatch(base);
+	struct collector_status status;
+	collector_status(collector, &status);
+	printf(
+	    "status log=%s recipients=%llu messages=%llu unaccounted=%llu census=%d problem=%s\n",
+	    status.log, (unsigned long long)status.recipients, (unsigned long long)status.messages,
+	    (unsigned long long)status.unaccounted, status.census_at != 0, status.problem);
+	event_free(term);
+	collector_free(collector);
+	spool_writer_close(spool);
+	event_base_free(base);
+	return 0;
+}
+
+int
+main(int argc, char **argv)
+{
+	if (argc != 3)
+		return 64;
+	setlinebuf(stdout);
+	log_open("collect", true);
+	conf = conf_load(argv[1], stderr);
+	if (conf == NULL)
+		return 78;
+	const int status = strcmp(argv[2], "rows") == 0 ? print_rows() : collect(atol(argv[2]));
+	conf_free(conf);
+	return status;
+}

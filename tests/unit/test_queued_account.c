@@ -1,0 +1,881 @@
+/*
+ * Tests of queued/account by log lines, listings and acts in, and rows of the journal and events
+ * out, as text. Rows go into a spool of the test's own, by key, so that each recipient's one
+ * outcome is seen, and a restart (a new account, restored from that) can happen anywhere.
+ */
+#include "queued/account.h"
+
+#include "tests/unit/table.h"
+
+#include <stdarg.h>
+
+#define ID "4QkT3z0V1Wz5s"
+#define ID2 "4QkT400V1Wz6t"
+#define NOW 1793577600
+#define MINUTE 60000000
+
+#define SPOOLED 200000
+
+static struct account *account;
+static struct {
+	char key[JOURNAL_KEY_SIZE];
+	size_t length;
+	struct journal_row row;
+	bool final, note;
+} * spool;
+static size_t spooled;
+static char told[65536];
+static bool fails; /* writing */
+static enum rows_answer answers = ROWS_OURS;
+static unsigned unaccounted;
+
+/* --- the world around ------------------------------------------------------------------------- */
+
+static enum rows_answer
+row_of(void *context, const char *domain, struct row_facts *out)
+{
+	(void)context;
+	(void)out;
+	if (answers != ROWS_OURS)
+		return answers;
+	return strstr(domain, "other") != NULL ? ROWS_OTHER : ROWS_OURS;
+}
+
+static void __attribute__((format(printf, 1, 2))) tell(const char *format, ...)
+{
+	const size_t used = strlen(told);
+	va_list arguments;
+
+	va_start(arguments, format);
+	vsnprintf(told + used, sizeof(told) - used, format, arguments);
+	va_end(arguments);
+}
+
+static void
+on_held(void *context, const struct event_held *event)
+{
+	(void)context;
+	tell("held %s %s %d;", event->domain, event->queue_id, (int)event->size);
+}
+
+static void
+on_left(void *context, const struct event_left *event)
+{
+	(void)context;
+	(void)event->queue_id;
+	tell("left %s %s %d;", event->domain, journal_outcome_name(event->outcome),
+	    (int)event->size);
+}
+
+static void
+on_attempt(void *context, const struct event_attempt *event)
+{
+	static const char *const names[] = {"sent", "deferred", "refused", "unreached", "held"};
+
+	(void)context;
+	tell("attempt %s %s %d;", event->domain, names[event->result], (int)event->code);
+}
+
+static void
+on_unaccounted(void *context, const char *domain, const char *queue_id)
+{
+	(void)context;
+	(void)domain;
+	(void)queue_id;
+	unaccounted++;
+}
+
+static const struct account_ports ports = {
+    .sink = {on_held, on_left, on_attempt, NULL},
+    .row = row_of,
+    .unaccounted = on_unaccounted,
+};
+
+static void
+store(const char *key, size_t length, const struct journal_row *row, bool final, bool note)
+{
+	size_t i = 0;
+
+	while (i < spooled && (spool[i].length != length || memcmp(spool[i].key, key, length) != 0))
+		i++;
+	if (row == NULL) {
+		if (i < spooled)
+			spool[i] = spool[--spooled];
+		return;
+	}
+	ck_assert_uint_lt(i, SPOOLED);
+	/* A row that is final may only become a delivery. */
+	if (i < spooled && spool[i].final)
+		ck_assert(row->outcome == OUTCOME_DELIVERED);
+	memcpy(spool[i].key, key, length);
+	spool[i].length = length;
+	spool[i].row = *row;
+	spool[i].final = final;
+	spool[i].note = note;
+	spooled += i == spooled ? 1 : 0;
+}
+
+static bool
+write_row(void *context, const char *key, size_t length, const struct journal_row *row, bool final)
+{
+	(void)context;
+	if (!fails)
+		store(key, length, row, final, false);
+	return !fails;
+}
+
+static bool
+write_note(void *context, const char *name, const struct journal_row *row)
+{
+	(void)context;
+	if (!fails)
+		store(name, strlen(name), row, false, true);
+	return !fails;
+}
+
+static const struct account_writer writer = {.row = write_row, .note = write_note};
+
+static bool
+save_at(int64_t now, bool all)
+{
+	const bool good = account_write(account, now, all, SIZE_MAX, &writer);
+
+	account_written(account, good);
+	return good;
+}
+
+static void
+save(void)
+{
+	ck_assert(save_at(NOW * (int64_t)1000000, true));
+}
+
+static void
+restart(void)
+{
+	account_free(account);
+	account = account_new(&ports);
+	told[0] = '\0';
+	for (size_t i = 0; i < spooled; i++)
+		if (!spool[i].note && !spool[i].final)
+			ck_assert(
+			    account_restore(account, spool[i].key, spool[i].length, &spool[i].row));
+	for (size_t i = 0; i < spooled; i++)
+		if (spool[i].note) {
+			char name[JOURNAL_KEY_SIZE + 1];
+			snprintf(name, sizeof(name), "%.*s", (int)spool[i].length, spool[i].key);
+			ck_assert(account_restore_note(account, name, &spool[i].row));
+		}
+}
+
+static void
+setup(void)
+{
+	setenv("TZ", "UTC", 1);
+	spool = calloc(SPOOLED, sizeof(*spool));
+	account = account_new(&ports);
+	spooled = 0;
+	unaccounted = 0;
+	told[0] = '\0';
+	fails = false;
+	answers = ROWS_OURS;
+}
+
+static void
+teardown(void)
+{
+	account_free(account);
+	free(spool);
+}
+
+/* --- what comes in -----------------------------------------------------------------------------
+ */
+
+static bool
+try_line(const char *clock, const char *daemon, const char *id, const char *rest)
+{
+	char line[2048];
+	struct maillog_event event;
+	const int length = snprintf(
+	    line, sizeof(line), "Nov  1 %s eu postfix/%s[1]: %s: %s", clock, daemon, id, rest);
+
+	ck_assert(maillog_line(line, (size_t)length, NOW, &event));
+	ck_assert_msg(event.kind != MAILLOG_NONE, "not understood: %s", line);
+	return account_event(account, &event);
+}
+
+static void
+line_in(const char *clock, const char *daemon, const char *id, const char *rest)
+{
+	ck_assert(try_line(clock, daemon, id, rest));
+}
+
+static void
+accepted(const char *id)
+{
+	line_in("10:00:00", "smtpd", id, "client=unknown[203.0.113.9]");
+	line_in("10:00:00", "qmgr", id, "from=<s@out.example>, size=285, nrcpt=1 (queue active)");
+}
+
+static void
+answered(const char *clock, const char *id, const char *recipient, const char *answer)
+{
+	char rest[1024];
+
+	snprintf(rest, sizeof(rest),
+	    "to=<%s>, relay=m[203.0.113.5]:25, delay=1, delays=1/0/0/0, %s", recipient, answer);
+	line_in(clock, "smtp", id, rest);
+}
+
+#define SENT "dsn=2.0.0, status=sent (250 2.0.0 stored)"
+#define REFUSED                                                                                    \
+	"dsn=4.1.1, status=deferred (host m[203.0.113.5] said: 550 5.1.1 User unknown (in reply "  \
+	"to RCPT TO command))"
+#define AWAY "dsn=4.4.1, status=deferred (connect to m[203.0.113.5]:25: Connection refused)"
+
+static void
+count_message(const struct census_message *message, void *context)
+{
+	account_census_message(account, message, NOW * (int64_t)1000000);
+	++*(int *)context;
+}
+
+/* A listing's line: recipients separated by blanks. */
+static void
+listed(const char *id, const char *queue, const char *recipients)
+{
+	char line[4096], list[2048] = "", copy[1024], *word, *rest = copy;
+	int count = 0;
+
+	snprintf(copy, sizeof(copy), "%s", recipients);
+	while ((word = strsep(&rest, " ")) != NULL)
+		snprintf(list + strlen(list), sizeof(list) - strlen(list),
+		    "%s{\"address\":\"%s\",\"delay_reason\":\"away\"}", list[0] != '\0' ? "," : "",
+		    word);
+	const int length = snprintf(line, sizeof(line),
+	    "{\"queue_name\":\"%s\",\"queue_id\":\"%s\",\"arrival_time\":1793500000,"
+	    "\"message_size\":285,\"forced_expire\":false,\"sender\":\"s@out.example\","
+	    "\"recipients\":[%s]}",
+	    queue, id, list);
+	ck_assert(census_parse(line, (size_t)length, count_message, &count));
+	ck_assert_int_eq(count, 1);
+}
+
+static size_t
+census_over(void)
+{
+	return account_census_end(account, true, NOW * (int64_t)1000000);
+}
+
+static void
+census_empty(void)
+{
+	account_census_begin(account);
+	(void)census_over();
+}
+
+/* --- what came out
+ * -------------------------------------------------------------------------------- */
+
+static const struct journal_row *
+row_saved(const char *id, const char *recipient)
+{
+	char key[JOURNAL_KEY_SIZE];
+	const size_t length = journal_key(key, id, recipient);
+
+	for (size_t i = 0; i < spooled; i++)
+		if (!spool[i].note && spool[i].length == length &&
+		    memcmp(spool[i].key, key, length) == 0)
+			return &spool[i].row;
+	ck_abort_msg("no row of %s %s", id, recipient);
+	return NULL;
+}
+
+static void
+expect_outcome(const char *id, const char *recipient, const char *outcome)
+{
+	ck_assert_str_eq(journal_outcome_name(row_saved(id, recipient)->outcome), outcome);
+}
+
+static void
+expect_empty(void)
+{
+	ck_assert_uint_eq(account_counts(account).messages, 0);
+	ck_assert_uint_eq(account_counts(account).held, 0);
+}
+
+static size_t
+notes_saved(void)
+{
+	size_t notes = 0;
+
+	for (size_t i = 0; i < spooled; i++)
+		notes += spool[i].note ? 1 : 0;
+	return notes;
+}
+
+/* --- outcomes ------------------------------------------------------------------------------------
+ */
+
+START_TEST(test_delivered_at_once)
+{
+	accepted(ID);
+	answered("10:00:01", ID, "a@c.example", SENT);
+	line_in("10:00:01", "qmgr", ID, "removed");
+	save();
+	const struct journal_row *row = row_saved(ID, "a@c.example");
+	ck_assert_int_eq(row->outcome, OUTCOME_DELIVERED);
+	ck_assert_str_eq(row->sender, "s@out.example");
+	ck_assert_str_eq(row->client, "203.0.113.9");
+	ck_assert_str_eq(row->primary, "m[203.0.113.5]:25");
+	ck_assert_str_eq(row->reply, "250 2.0.0 stored");
+	ck_assert_uint_eq(row->attempts, 1);
+	ck_assert_uint_eq(row->size, 285);
+	ck_assert_int_eq(row->accepted_at, journal_queue_id_time(ID));
+	/* It was never held. */
+	ck_assert_str_eq(told, "attempt c.example sent 250;");
+	expect_empty();
+	ck_assert_uint_eq(notes_saved(), 0);
+}
+END_TEST
+
+START_TEST(test_held_then_delivered)
+{
+	accepted(ID);
+	answered("10:00:01", ID, "a@c.example", AWAY);
+	save();
+	expect_outcome(ID, "a@c.example", "held");
+	answered("11:00:01", ID, "a@c.example", SENT);
+	line_in("11:00:01", "qmgr", ID, "removed");
+	save();
+	expect_outcome(ID, "a@c.example", "delivered");
+	ck_assert_uint_eq(row_saved(ID, "a@c.example")->attempts, 2);
+	ck_assert_str_eq(told, "held c.example " ID " 285;attempt c.example unreached 0;"
+			       "attempt c.example sent 250;left c.example delivered 285;");
+	expect_empty();
+}
+END_TEST
+
+START_TEST(test_recipients_of_several)
+{
+	accepted(ID);
+	answered("10:00:01", ID, "a@c.example", AWAY);
+	answered("10:00:01", ID, "b@c.example", AWAY);
+	answered("10:00:01", ID, "x@d.example", SENT);
+	answered("10:00:01", ID, "y@other.example", AWAY);
+	save();
+	ck_assert_uint_eq(spooled, 3);
+	answered("10:30:00", ID, "a@c.example", SENT);
+	line_in("15:00:00", "qmgr", ID, "from=<s@out.example>, status=expired, returned to sender");
+	line_in("15:00:00", "qmgr", ID, "removed");
+	save();
+	expect_outcome(ID, "a@c.example", "delivered");
+	expect_outcome(ID, "b@c.example", "expired");
+	expect_outcome(ID, "x@d.example", "delivered");
+	expect_empty();
+}
+END_TEST
+
+START_TEST(test_removed_by_others)
+{
+	accepted(ID);
+	answered("10:00:01", ID, "a@c.example", AWAY);
+	line_in("10:10:00", "postsuper", ID, "removed");
+	save();
+	expect_outcome(ID, "a@c.example", "removed");
+	ck_assert_str_eq(row_saved(ID, "a@c.example")->by, "postsuper");
+	expect_empty();
+}
+END_TEST
+
+START_TEST(test_requeued_and_bounced)
+{
+	accepted(ID);
+	answered("10:00:01", ID, "a@c.example", AWAY);
+	line_in("10:10:00", "postsuper", ID, "requeued");
+	accepted(ID2);
+	answered("10:10:01", ID2, "a@c.example",
+	    "dsn=5.1.1, status=bounced (host m[203.0.113.5] said: 550 5.1.1 no (in reply to RCPT "
+	    "TO "
+	    "command))");
+	line_in("10:10:01", "qmgr", ID2, "removed");
+	save();
+	expect_outcome(ID, "a@c.example", "removed");
+	ck_assert_str_eq(row_saved(ID, "a@c.example")->by, "postsuper -r");
+	expect_outcome(ID2, "a@c.example", "refused");
+	ck_assert_str_eq(row_saved(ID2, "a@c.example")->by, "postfix");
+	expect_empty();
+}
+END_TEST
+
+START_TEST(test_rejected_at_the_end)
+{
+	line_in("10:00:00", "smtpd", ID, "client=unknown[203.0.113.9]");
+	save();
+	ck_assert_uint_eq(notes_saved(), 1); /* the client must survive a restart */
+	line_in("10:00:00", "cleanup", ID,
+	    "milter-reject: END-OF-MESSAGE from unknown[203.0.113.9]: 5.7.1 no; from=<> "
+	    "to=<a@c.example>");
+	save();
+	ck_assert_uint_eq(spooled, 0);
+	expect_empty();
+}
+END_TEST
+
+/* "delivery temporarily suspended" tells of an earlier attempt; our own hold is none either. */
+START_TEST(test_no_attempts)
+{
+	accepted(ID);
+	line_in("10:00:01", "error", ID,
+	    "to=<a@c.example>, relay=none, delay=1, delays=1/0/0/0, dsn=4.3.2, status=deferred "
+	    "(held)");
+	line_in("10:00:02", "error", ID,
+	    "to=<a@c.example>, relay=none, delay=1, delays=1/0/0/0, dsn=4.1.1, status=deferred "
+	    "(delivery temporarily suspended: host m[203.0.113.5] said: 550 5.1.1 User unknown (in "
+	    "reply to RCPT TO command))");
+	save();
+	ck_assert_uint_eq(row_saved(ID, "a@c.example")->attempts, 0);
+	ck_assert_uint_eq(row_saved(ID, "a@c.example")->refusals, 0);
+	ck_assert_str_eq(told, "held c.example " ID " 285;attempt c.example held 0;");
+}
+END_TEST
+
+/* --- restarts and failures -----------------------------------------------------------------------
+ */
+
+START_TEST(test_restart_everywhere)
+{
+	static const char *const steps[][3] = {
+	    {"smtpd", "client=unknown[203.0.113.9]", NULL},
+	    {"qmgr", "from=<s@out.example>, size=285, nrcpt=2 (queue active)", NULL},
+	    {"a@c.example", REFUSED, NULL},
+	    {"b@d.example", AWAY, NULL},
+	    {"a@c.example", REFUSED, NULL},
+	    {"b@d.example", SENT, NULL},
+	    {"a@c.example", SENT, NULL},
+	    {"qmgr", "removed", NULL},
+	};
+	const size_t count = sizeof(steps) / sizeof(steps[0]);
+
+	for (size_t crash = 0; crash <= count; crash++) {
+		spooled = 0;
+		account_free(account);
+		account = account_new(&ports);
+		for (size_t i = 0; i < count; i++) {
+			if (i == crash)
+				restart();
+			if (strchr(steps[i][0], '@') != NULL)
+				answered("10:00:00", ID, steps[i][0], steps[i][1]);
+			else
+				line_in("10:00:00", steps[i][0], ID, steps[i][1]);
+			save();
+		}
+		expect_outcome(ID, "a@c.example", "delivered");
+		expect_outcome(ID, "b@d.example", "delivered");
+		const struct journal_row *row = row_saved(ID, "a@c.example");
+		ck_assert_str_eq(row->client, "203.0.113.9");
+		ck_assert_str_eq(row->sender, "s@out.example");
+		ck_assert_uint_eq(row->size, 285);
+		ck_assert_uint_eq(row->attempts, 3);
+		ck_assert_uint_eq(notes_saved(), 0);
+		expect_empty();
+	}
+}
+END_TEST
+
+START_TEST(test_writing_fails)
+{
+	accepted(ID);
+	answered("10:00:01", ID, "a@c.example", AWAY);
+	fails = true;
+	ck_assert(!save_at(NOW * (int64_t)1000000, true));
+	answered("10:00:02", ID, "a@c.example", SENT);
+	line_in("10:00:02", "qmgr", ID, "removed");
+	ck_assert(!save_at(NOW * (int64_t)1000000, true));
+	ck_assert_uint_eq(spooled, 0);
+	ck_assert(account_is_dirty(account));
+	fails = false;
+	save();
+	ck_assert(!account_is_dirty(account));
+	expect_outcome(ID, "a@c.example", "delivered");
+	expect_empty();
+}
+END_TEST
+
+START_TEST(test_cannot_tell)
+{
+	accepted(ID);
+	answers = ROWS_CANNOT_TELL;
+	ck_assert(!try_line("10:00:01", "smtp", ID,
+	    "to=<a@c.example>, relay=none, delay=1, delays=1/0/0/0, " AWAY));
+	answers = ROWS_OURS;
+	answered("10:00:01", ID, "a@c.example", AWAY);
+	/* What is held stays ours, whatever becomes of its row. */
+	answers = ROWS_OTHER;
+	answered("10:30:01", ID, "b@c.example", AWAY);
+	save();
+	ck_assert_uint_eq(account_counts(account).held, 2);
+}
+END_TEST
+
+START_TEST(test_coalescing)
+{
+	accepted(ID);
+	answered("10:00:01", ID, "a@c.example", AWAY);
+	const int64_t at = 1793527201 * (int64_t)1000000;
+	ck_assert(save_at(at, false));
+	ck_assert_uint_eq(row_saved(ID, "a@c.example")->attempts, 1);
+	answered("10:00:01", ID, "a@c.example", AWAY);
+	ck_assert(save_at(at + ACCOUNT_COALESCE - 1, false));
+	ck_assert_uint_eq(row_saved(ID, "a@c.example")->attempts, 1);
+	ck_assert(save_at(at + ACCOUNT_COALESCE, false));
+	ck_assert_uint_eq(row_saved(ID, "a@c.example")->attempts, 2);
+	answered("10:00:01", ID, "a@c.example", AWAY);
+	ck_assert(save_at(at - 10 * MINUTE, false)); /* the clock was set back */
+	ck_assert_uint_eq(row_saved(ID, "a@c.example")->attempts, 3);
+	answered("10:00:01", ID, "a@c.example", REFUSED);
+	ck_assert(save_at(at, false)); /* a refusal is written at once */
+	ck_assert_uint_eq(row_saved(ID, "a@c.example")->refusals, 1);
+}
+END_TEST
+
+/* --- listings
+ * ------------------------------------------------------------------------------------- */
+
+START_TEST(test_unaccounted)
+{
+	accepted(ID);
+	answered("10:00:01", ID, "a@c.example", AWAY);
+	account_census_begin(account);
+	ck_assert_uint_eq(census_over(), 1); /* once proves nothing */
+	save();
+	expect_outcome(ID, "a@c.example", "held");
+	account_census_begin(account);
+	ck_assert_uint_eq(account_census_end(account, false, NOW), 0); /* nor one that broke off */
+	account_census_begin(account);
+	listed(ID, "deferred", "a@c.example");
+	ck_assert_uint_eq(census_over(), 0); /* it was there: the count begins anew */
+	census_empty();
+	census_empty();
+	save();
+	expect_outcome(ID, "a@c.example", "unaccounted");
+	ck_assert_uint_eq(unaccounted, 1);
+	expect_empty();
+	/* A line that comes later all the same is the truth. */
+	answered("10:40:00", ID, "a@c.example", SENT);
+	line_in("10:40:00", "qmgr", ID, "removed");
+	save();
+	expect_outcome(ID, "a@c.example", "delivered");
+}
+END_TEST
+
+START_TEST(test_listing_restores)
+{
+	account_census_begin(account);
+	listed(ID, "deferred", "a@c.example b@other.example");
+	listed(ID2, "deferred", "x@other.example");
+	listed("4QkT3z0V1Wz7v", "active", "b@c.example");
+	ck_assert_uint_eq(census_over(), 0);
+	save();
+	ck_assert_uint_eq(account_counts(account).held, 1);
+	ck_assert_uint_eq(account_counts(account).messages, 1);
+	expect_outcome(ID, "a@c.example", "held");
+	ck_assert_str_eq(row_saved(ID, "a@c.example")->sender, "s@out.example");
+	ck_assert_str_eq(row_saved(ID, "a@c.example")->reply, "away");
+	ck_assert_str_eq(told, "held c.example " ID " 285;");
+}
+END_TEST
+
+/* The listing is older than what the log has said since. */
+START_TEST(test_listing_races)
+{
+	accepted(ID);
+	answered("10:00:01", ID, "a@c.example", AWAY);
+	answered("10:00:01", ID, "b@c.example", AWAY);
+	save();
+	account_census_begin(account);
+	answered("10:01:00", ID, "a@c.example", SENT);
+	listed(ID, "deferred", "a@c.example b@c.example");
+	save();
+	answered("10:01:01", ID, "b@c.example", SENT);
+	line_in("10:01:01", "qmgr", ID, "removed");
+	save();
+	listed(ID, "deferred", "b@c.example"); /* listed twice, as may happen */
+	accepted(ID2);                         /* and this one came while it ran */
+	answered("10:01:02", ID2, "c@c.example", AWAY);
+	ck_assert_uint_eq(census_over(), 0);
+	census_empty();
+	save();
+	expect_outcome(ID, "a@c.example", "delivered");
+	expect_outcome(ID, "b@c.example", "delivered");
+	expect_outcome(ID2, "c@c.example", "held");
+	ck_assert_uint_eq(unaccounted, 0);
+}
+END_TEST
+
+START_TEST(test_one_recipient_vanishes)
+{
+	accepted(ID);
+	answered("10:00:01", ID, "a@c.example", AWAY);
+	answered("10:00:01", ID, "b@c.example", AWAY);
+	for (int i = 0; i < 2; i++) {
+		account_census_begin(account);
+		listed(ID, "deferred", "b@c.example");
+		ck_assert_uint_eq(census_over(), i == 0 ? 1 : 0);
+	}
+	save();
+	expect_outcome(ID, "a@c.example", "unaccounted");
+	expect_outcome(ID, "b@c.example", "held");
+}
+END_TEST
+
+/* Neither the log nor the listing need spell a recipient that is not ASCII alike. */
+START_TEST(test_spelling)
+{
+	accepted(ID);
+	answered("10:00:01", ID, "??t@c.example", AWAY);
+	account_census_begin(account);
+	listed(ID, "deferred", "\xc3\xa9t@c.example");
+	ck_assert_uint_eq(census_over(), 0);
+	ck_assert_uint_eq(account_counts(account).held, 1);
+}
+END_TEST
+
+/* --- taking out
+ * ----------------------------------------------------------------------------------- */
+
+static enum account_fate fate = FATE_REFUSED;
+static char asked[256];
+static bool helper_there = true;
+
+static enum account_fate
+judge(void *context, const struct account_history *history)
+{
+	(void)context;
+	return strstr(history->domain, "d.example") != NULL ? FATE_EXPIRED : fate;
+}
+
+static bool
+ask(void *context, const char *queue_id, enum journal_outcome outcome, const char *by)
+{
+	(void)context;
+	if (helper_there)
+		snprintf(
+		    asked, sizeof(asked), "%s %s %s", queue_id, journal_outcome_name(outcome), by);
+	return helper_there;
+}
+
+static void
+held_and_listed(const char *recipients)
+{
+	char copy[256], *word, *rest = copy;
+
+	accepted(ID);
+	snprintf(copy, sizeof(copy), "%s", recipients);
+	while ((word = strsep(&rest, " ")) != NULL)
+		answered("10:00:01", ID, word, REFUSED);
+	account_census_begin(account);
+	listed(ID, "deferred", recipients);
+	(void)census_over();
+	asked[0] = '\0';
+	fate = FATE_REFUSED;
+	helper_there = true;
+}
+
+START_TEST(test_taken_out)
+{
+	held_and_listed("a@c.example b@c.example");
+	ck_assert_uint_eq(account_find_due(account, 10, judge, NULL), 1);
+	account_each_intent(account, ask, NULL);
+	ck_assert_str_eq(asked, ""); /* not before it is on the disk */
+	save();
+	ck_assert_uint_eq(notes_saved(), 1);
+	helper_there = false;
+	account_each_intent(account, ask, NULL);
+	helper_there = true;
+	account_each_intent(account, ask, NULL);
+	ck_assert_str_eq(asked, ID " refused ");
+	asked[0] = '\0';
+	account_each_intent(account, ask, NULL); /* once */
+	ck_assert_str_eq(asked, "");
+	line_in("12:00:00", "postsuper", ID, "removed");
+	save();
+	expect_outcome(ID, "a@c.example", "refused");
+	expect_outcome(ID, "b@c.example", "refused");
+	ck_assert_str_eq(row_saved(ID, "a@c.example")->reply, "550 5.1.1 User unknown");
+	ck_assert_str_eq(row_saved(ID, "a@c.example")->by, "");
+	ck_assert_uint_eq(notes_saved(), 0);
+	expect_empty();
+}
+END_TEST
+
+/* Killed between the asking and the log's line: the outcome is the same. */
+START_TEST(test_taken_out_restart)
+{
+	held_and_listed("a@c.example");
+	ck_assert(account_intend(account, ID, OUTCOME_REMOVED, "anna"));
+	save();
+	account_each_intent(account, ask, NULL);
+	restart();
+	line_in("12:00:00", "postsuper", ID, "removed");
+	save();
+	expect_outcome(ID, "a@c.example", "removed");
+	ck_assert_str_eq(row_saved(ID, "a@c.example")->by, "anna");
+	ck_assert_uint_eq(notes_saved(), 0);
+}
+END_TEST
+
+/* Killed before the asking: the next listing shows it, and it is judged anew. */
+START_TEST(test_taken_out_forgotten)
+{
+	held_and_listed("a@c.example");
+	ck_assert(account_intend(account, ID, OUTCOME_REMOVED, "anna"));
+	save();
+	restart();
+	account_census_begin(account);
+	listed(ID, "deferred", "a@c.example");
+	(void)census_over();
+	save();
+	ck_assert_uint_eq(notes_saved(), 0);
+	line_in("12:00:00", "postsuper", ID, "removed");
+	save();
+	ck_assert_str_eq(row_saved(ID, "a@c.example")->by, "postsuper");
+}
+END_TEST
+
+/* It was taken out, and the line got lost: two listings say so, with the intent's outcome. */
+START_TEST(test_taken_out_no_line)
+{
+	held_and_listed("a@c.example");
+	ck_assert_uint_eq(account_find_due(account, 10, judge, NULL), 1);
+	save();
+	account_each_intent(account, ask, NULL);
+	census_empty();
+	census_empty();
+	save();
+	expect_outcome(ID, "a@c.example", "refused");
+	ck_assert_uint_eq(unaccounted, 0);
+	expect_empty();
+}
+END_TEST
+
+START_TEST(test_whole_messages)
+{
+	held_and_listed("a@c.example x@d.example");
+	fate = FATE_KEEP; /* of the one in c.example */
+	ck_assert_uint_eq(account_find_due(account, 10, judge, NULL), 0);
+	fate = FATE_REFUSED; /* one refused, one expired: the time takes it out */
+	ck_assert_uint_eq(account_find_due(account, 10, judge, NULL), 1);
+	save();
+	account_each_intent(account, ask, NULL);
+	ck_assert_str_eq(asked, ID " expired ");
+}
+END_TEST
+
+START_TEST(test_not_all_known)
+{
+	held_and_listed("a@c.example y@other.example");
+	ck_assert_uint_eq(account_find_due(account, 10, judge, NULL), 0);
+	answered("10:05:00", ID, "b@c.example", REFUSED); /* not in the listing */
+	ck_assert_uint_eq(account_find_due(account, 10, judge, NULL), 0);
+}
+END_TEST
+
+START_TEST(test_delivered_beside)
+{
+	held_and_listed("a@c.example b@c.example");
+	answered("10:05:00", ID, "b@c.example", SENT);
+	ck_assert_uint_eq(account_find_due(account, 10, judge, NULL), 1);
+}
+END_TEST
+
+START_TEST(test_kept_by_operator)
+{
+	held_and_listed("a@c.example");
+	line_in("10:05:00", "postsuper", ID, "placed on hold");
+	ck_assert_uint_eq(account_find_due(account, 10, judge, NULL), 0);
+	line_in("10:06:00", "postsuper", ID, "released from hold");
+	ck_assert_uint_eq(account_find_due(account, 10, judge, NULL), 1);
+	ck_assert_uint_eq(account_find_due(account, 10, judge, NULL), 0);
+	account_intent_drop(account, ID); /* the helper failed */
+	ck_assert_uint_eq(account_find_due(account, 10, judge, NULL), 1);
+	ck_assert(!account_intend(account, ID2, OUTCOME_REMOVED, "anna"));
+}
+END_TEST
+
+/* --- looking
+ * --------------------------------------------------------------------------------------- */
+
+static bool
+say_domain(const struct account_domain *domain, void *context)
+{
+	(void)context;
+	const size_t used = strlen(told);
+	snprintf(told + used, sizeof(told) - used, "%s %d %d %d;", domain->name,
+	    (int)domain->recipients, (int)domain->messages, (int)domain->bytes);
+	return true;
+}
+
+START_TEST(test_counts)
+{
+	char oldest[JOURNAL_ID_SIZE];
+
+	accepted(ID2);
+	answered("10:00:01", ID2, "a@c.example", AWAY);
+	accepted(ID);
+	answered("10:00:01", ID, "a@c.example", AWAY);
+	answered("10:00:01", ID, "b@c.example", AWAY);
+	line_in("10:00:02", "qmgr", ID, "from=<s@out.example>, size=300, nrcpt=2 (queue active)");
+	told[0] = '\0';
+	account_each_domain(account, say_domain, NULL);
+	ck_assert_str_eq(told, "c.example 3 2 585;");
+	ck_assert(account_oldest(account, "c.example", oldest));
+	ck_assert_str_eq(oldest, ID);
+	ck_assert(!account_oldest(account, "d.example", oldest));
+	answered("10:00:03", ID, "b@c.example", SENT);
+	told[0] = '\0';
+	account_each_domain(account, say_domain, NULL);
+	ck_assert_str_eq(told, "c.example 2 2 585;");
+	line_in("10:00:04", "postsuper", ID, "removed");
+	line_in("10:00:04", "postsuper", ID2, "removed");
+	told[0] = '\0';
+	account_each_domain(account, say_domain, NULL);
+	ck_assert_str_eq(told, "");
+}
+END_TEST
+
+int
+main(void)
+{
+	Suite *suite = suite_create("account");
+	TCase *part = tcase_create("account");
+
+	tcase_add_checked_fixture(part, setup, teardown);
+	tcase_add_test(part, test_delivered_at_once);
+	tcase_add_test(part, test_held_then_delivered);
+	tcase_add_test(part, test_recipients_of_several);
+	tcase_add_test(part, test_removed_by_others);
+	tcase_add_test(part, test_requeued_and_bounced);
+	tcase_add_test(part, test_rejected_at_the_end);
+	tcase_add_test(part, test_no_attempts);
+	tcase_add_test(part, test_restart_everywhere);
+	tcase_add_test(part, test_writing_fails);
+	tcase_add_test(part, test_cannot_tell);
+	tcase_add_test(part, test_coalescing);
+	tcase_add_test(part, test_unaccounted);
+	tcase_add_test(part, test_listing_restores);
+	tcase_add_test(part, test_listing_races);
+	tcase_add_test(part, test_one_recipient_vanishes);
+	tcase_add_test(part, test_spelling);
+	tcase_add_test(part, test_taken_out);
+	tcase_add_test(part, test_taken_out_restart);
+	tcase_add_test(part, test_taken_out_forgotten);
+	tcase_add_test(part, test_taken_out_no_line);
+	tcase_add_test(part, test_whole_messages);
+	tcase_add_test(part, test_not_all_known);
+	tcase_add_test(part, test_delivered_beside);
+	tcase_add_test(part, test_kept_by_operator);
+	tcase_add_test(part, test_counts);
+	suite_add_tcase(suite, part);
+	return table_run(suite);
+}
