@@ -130,11 +130,33 @@ recipients() {
 	is "$(grep -c '	many	' "$LAB/primary/ledger")" 300 'each once'
 }
 
+# transaction NAME REFUSED: so many recipients of a suspended domain, then one who is authorised; all replies go to the log.
+transaction() {
+	{
+		printf 'EHLO s\nMAIL FROM:<sender@out.example>\n'
+		seq 1 "$2" | sed 's/.*/RCPT TO:<x&@suspended.example>/'
+		printf 'RCPT TO:<x@customer.example>\nDATA\n!send X-Ledger-Id: %s\\r\\n\\r\\nhello\\r\\n.\\r\\n\n!read\nQUIT\n' "$1"
+	} | lab_in sender timeout 60 "$lab_tools/dialogue" -t 30 192.0.2.11 25 >"$LAB/log/$1.log"
+}
+
+# Postfix disconnects whoever errs too often, and what was taken before is lost with the transaction.
+refused() {
+	for n in 30 899; do
+		transaction "refused-$n" "$n"
+		is "$(grep -c '^450 4.7.1' "$LAB/log/refused-$n.log")" "$n" "$n recipients of a suspended domain are refused"
+		like "$(tail -2 "$LAB/log/refused-$n.log" | head -1)" '^250 ' 'and the message to the one who is authorised is taken'
+		try 'and delivered' wait_for 10 lab_arrived "	refused-$n	"
+	done
+	is "$(lab_pf eu pf_run postconf -hx smtpd_hard_error_limit)" 1100 'a transaction of 1,000 recipients gets through'
+	is "$(lab_pf eu pf_run postconf -hx -o stress=yes smtpd_hard_error_limit)" 1 'in overload, one error is enough'
+}
+
 lab_hosts
 lab_authority
 lab_soc "insert into mxhold.customer (name) values ('acme');
 	insert into mxhold.customer_region (customer, region) values ('acme', 'eu');
-	insert into mxhold.domain (name, customer) values ('customer.example', 'acme')"
+	insert into mxhold.domain (name, customer) values ('customer.example', 'acme');
+	insert into mxhold.domain (name, customer, suspended) values ('suspended.example', 'acme', true)"
 lab_primary_start
 lab_relay eu
 try 'the relay is in step with the authority' wait_for 20 lab_in_step
@@ -144,6 +166,7 @@ bdat
 commands
 bytes
 recipients
+refused
 try 'the queue is empty in the end' wait_for 15 lab_queue_empty eu
 is "$(daemons)" "$(cat "$LAB/before")" 'all daemons are the same processes as before'
 like "$(lab_send eu x@customer.example end)" '^250 ' 'and mail is taken'
