@@ -203,12 +203,20 @@ clock_ms(void)
 	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
+/* Is there room within WAIT_MS? A signal does not shorten that, nor do many make it longer. */
 static bool
 writable_soon(int fd)
 {
 	struct pollfd wait = {.fd = fd, .events = POLLOUT};
+	const int64_t end = clock_ms() + WAIT_MS;
+	int64_t left = WAIT_MS;
+	int ready;
 
-	return poll(&wait, 1, WAIT_MS) > 0 && (wait.revents & POLLOUT) != 0;
+	do {
+		ready = poll(&wait, 1, left > 0 ? (int)left : 0);
+		left = end - clock_ms();
+	} while (ready < 0 && errno == EINTR && left > 0);
+	return ready > 0 && (wait.revents & POLLOUT) != 0;
 }
 
 /* A pipe with room takes a line of less than PIPE_BUF bytes without waiting. */

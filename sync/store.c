@@ -29,9 +29,12 @@ set_problem(struct store *store, const char *text)
 void
 store_close(struct store *store)
 {
-	if (store->writer != NULL)
-		snapshot_writer_close(store->writer);
+	if (store->writer == NULL)
+		return;
+	snapshot_writer_close(store->writer);
 	store->writer = NULL;
+	if (store->lock_fd >= 0)
+		close(store->lock_fd);
 }
 
 void
@@ -129,23 +132,28 @@ store_verify(struct store *store)
 }
 
 /*
+ * lock.mdb by a descriptor of our own, which is closed only after LMDB's: whoever closes any
+ * descriptor of a file loses all POSIX locks of the process on it (fcntl(2)), LMDB's as well. The
+ * next reader would then take itself for the only user, and set back the number of the last
+ * transaction: a commit that came in between would be lost.
+ */
+static void
+lock_open(struct store *store)
+{
+	char path[PATH_MAX];
+
+	snprintf(path, sizeof path, "%s/snapshot/lock.mdb", store->state_dir);
+	store->lock_fd = open(path, O_RDONLY | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC);
+}
+
+/*
  * Its first bytes (LMDB's magic and format, which never change): where they are others, so are the
  * mutexes behind them, and to take one could last for ever.
  */
 static bool
 lock_head(const struct store *store, uint64_t *out)
 {
-	char path[PATH_MAX];
-	ssize_t got;
-	int fd;
-
-	snprintf(path, sizeof path, "%s/snapshot/lock.mdb", store->state_dir);
-	fd = open(path, O_RDONLY | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC);
-	if (fd < 0)
-		return false;
-	got = pread(fd, out, sizeof *out, 0);
-	close(fd);
-	return got == (ssize_t)sizeof *out;
+	return pread(store->lock_fd, out, sizeof *out, 0) == (ssize_t)sizeof *out;
 }
 
 /* One attempt. *again: what was in the way has been set aside. */
@@ -158,7 +166,8 @@ open_once(struct store *store, bool *again)
 	memset(&store->seen, 0, sizeof store->seen);
 	result = snapshot_writer_open(store->state_dir, store->group, 0, &store->writer, &problem);
 	if (result == SNAPSHOT_OK) {
-		if (!look_at_file(store, "lock.mdb", &store->lock) ||
+		lock_open(store);
+		if (fstat(store->lock_fd, &store->lock) != 0 ||
 		    !lock_head(store, &store->lock_head))
 			memset(&store->lock, 0, sizeof store->lock);
 		*again = !store_verify(store);

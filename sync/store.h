@@ -18,6 +18,7 @@ struct store {
 	bool cure; /* some values are damaged: a full load is wanted */
 	char problem[256];
 	struct stat seen; /* data.mdb after our own last write; st_ino 0: not looked at yet */
+	int lock_fd;      /* of lock.mdb, while the writer is open; -1: it could not be opened */
 	struct stat lock; /* lock.mdb as it was when we opened it */
 	uint64_t lock_head;
 };

@@ -130,11 +130,69 @@ recipients() {
 	is "$(grep -c '	many	' "$LAB/primary/ledger")" 300 'each once'
 }
 
+# transaction NAME REFUSED: so many recipients of a suspended domain, then one who is authorised; all replies go to the log.
+transaction() {
+	{
+		printf 'EHLO s\nMAIL FROM:<sender@out.example>\n'
+		seq 1 "$2" | sed 's/.*/RCPT TO:<x&@suspended.example>/'
+		printf 'RCPT TO:<x@customer.example>\nDATA\n!send X-Ledger-Id: %s\\r\\n\\r\\nhello\\r\\n.\\r\\n\n!read\nQUIT\n' "$1"
+	} | lab_in sender timeout 60 "$lab_tools/dialogue" -t 30 192.0.2.11 25 >"$LAB/log/$1.log"
+}
+
+# Postfix disconnects whoever errs too often, and what was taken before is lost with the transaction.
+refused() {
+	for n in 30 899; do
+		transaction "refused-$n" "$n"
+		is "$(grep -c '^450 4.7.1' "$LAB/log/refused-$n.log")" "$n" "$n recipients of a suspended domain are refused"
+		like "$(tail -2 "$LAB/log/refused-$n.log" | head -1)" '^250 ' 'and the message to the one who is authorised is taken'
+		try 'and delivered' wait_for 10 lab_arrived "	refused-$n	"
+	done
+	is "$(lab_pf eu pf_run postconf -hx smtpd_hard_error_limit)" 1100 'a transaction of 1,000 recipients gets through'
+	is "$(lab_pf eu pf_run postconf -hx -o stress=yes smtpd_hard_error_limit)" 1 'in overload, one error is enough'
+}
+
+# header ID SENT...: a message whose header is what dialogue is told to send; what was stored of it goes to $LAB/stored-ID.
+header() {
+	id=$1
+	shift
+	lab_talk eu 'EHLO s' 'MAIL FROM:<sender@out.example>' 'RCPT TO:<x@customer.example>' DATA \
+		"!send X-Ledger-Id: $id\\r\\nFrom: sender@out.example\\r\\nDate: Thu, 1 Jan 2026 00:00:00 +0000\\r\\nMessage-ID: <$id@out.example>\\r\\n" \
+		"$@" '!send End: of the header\r\n\r\nhello\r\n.\r\n' '!read' QUIT >"$LAB/log/header-$id.log"
+	like "$(tail -2 "$LAB/log/header-$id.log" | head -1)" '^250 ' "$id: taken"
+	try "$id: delivered" wait_for 10 lab_arrived "	$id	"
+	stored=$(awk -F'\t' -v id="$id" '$2 == id { print $7 }' "$LAB/primary/ledger")
+	sed -n '/^Long: /,/^End: /p;/^To:/,/^End: /p' "$stored" | tr -d '\r' | sed '$d' >"$LAB/stored-$id"
+}
+
+# Long headers come out byte for byte: in one line, folded, and with addresses in them. What is longer than 60,000 bytes
+# is cut by Postfix, as docs/postmaster.md says: this shows where.
+headers() {
+	header long-line '!send Long: ' '!long 50000' '!send \r\n'
+	is "$(wc -c <"$LAB/stored-long-line" | tr -d ' ')" 50007 'one header of 50,000 bytes in one line: not a byte less'
+	folded=' a folded line & of a long header that goes on and on and on'
+	addresses=' "Nobody" <user-&@a-domain-of-some-length.example>,'
+	for id in folded addresses; do
+		eval "more=\$$id"
+		set -- "!send $([ $id = folded ] && echo Long: begin || echo To:)\\r\\n"
+		for n in $(seq 1 9); do
+			set -- "$@" "!send $(seq "${n}000" "${n}099" | sed "s/.*/ $more\\\\r\\\\n/" | tr -d '\n')"
+		done
+		[ $id = folded ] || set -- "$@" '!send  last@other.example\r\n'
+		header "$id" "$@"
+		for n in "$@"; do printf '%b' "${n#!send }"; done | tr -d '\r' >"$LAB/sent-$id"
+		like "$(wc -c <"$LAB/sent-$id" | tr -d ' ')" '^5[0-9]{4}$' "$id: more than 50,000 bytes"
+		try "$id: bytes at the primary are the bytes sent" cmp "$LAB/sent-$id" "$LAB/stored-$id"
+	done
+	header cut '!send Long: ' '!long 300000' '!send \r\n'
+	is "$(wc -c <"$LAB/stored-cut" | tr -d ' ')" 60001 'one header of 300,000 bytes: 60,000 of them, as documented'
+}
+
 lab_hosts
 lab_authority
 lab_soc "insert into mxhold.customer (name) values ('acme');
 	insert into mxhold.customer_region (customer, region) values ('acme', 'eu');
-	insert into mxhold.domain (name, customer) values ('customer.example', 'acme')"
+	insert into mxhold.domain (name, customer) values ('customer.example', 'acme');
+	insert into mxhold.domain (name, customer, suspended) values ('suspended.example', 'acme', true)"
 lab_primary_start
 lab_relay eu
 try 'the relay is in step with the authority' wait_for 20 lab_in_step
@@ -143,7 +201,9 @@ smuggling
 bdat
 commands
 bytes
+headers
 recipients
+refused
 try 'the queue is empty in the end' wait_for 15 lab_queue_empty eu
 is "$(daemons)" "$(cat "$LAB/before")" 'all daemons are the same processes as before'
 like "$(lab_send eu x@customer.example end)" '^250 ' 'and mail is taken'

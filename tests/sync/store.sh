@@ -90,6 +90,12 @@ sleep 1.5
 heals 'removed'
 
 # --- lock.mdb: nothing is lost with it, and nothing has to be told again
+# Without LMDB's lock on it the next reader would take itself for the only user, and a commit might be lost.
+lmdb_lock() { grep -Eq "POSIX .* $daemon_pid [0-9a-f:]+:$(stat -c %i "$state/snapshot/lock.mdb") " /proc/locks; }
+try 'LMDB has its lock on lock.mdb' lmdb_lock
+pg_sql -c "update mxhold.customer set note = note where name = 'acme'"
+"$ask" "$state/control" verify >/dev/null
+try 'and still has it after rounds that looked at the files' lmdb_lock
 loads() { grep -c 'event=load-begins' "$work/sync.log" || true; }
 before=$(loads)
 rm -f "$state/snapshot/lock.mdb"

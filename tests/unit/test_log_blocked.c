@@ -6,10 +6,12 @@
 
 #include <check.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
@@ -152,6 +154,48 @@ START_TEST(test_full_pipe_does_not_block)
 }
 END_TEST
 
+static int drained_end;
+
+/* Makes room while the writer waits for some. */
+static void
+drain(int signal_number)
+{
+	char bytes[4096];
+
+	(void)signal_number;
+	while (read(drained_end, bytes, sizeof(bytes)) > 0)
+		;
+}
+
+START_TEST(test_signal_does_not_end_the_wait)
+{
+	struct itimerval soon = {.it_value.tv_usec = 3000};
+	struct sigaction action = {.sa_handler = drain};
+	int ends[2], keep = dup(STDERR_FILENO);
+	char line[3000];
+	ssize_t got;
+
+	ck_assert_int_eq(pipe2(ends, O_NONBLOCK), 0);
+	memset(line, 'x', sizeof(line));
+	while (write(ends[1], line, 1) > 0)
+		;
+	drained_end = ends[0];
+	ck_assert_int_eq(sigaction(SIGALRM, &action, NULL), 0);
+	ck_assert_int_eq(dup2(ends[1], STDERR_FILENO), STDERR_FILENO);
+	log_open("tester", true);
+	ck_assert_int_eq(setitimer(ITIMER_REAL, &soon, NULL), 0);
+	log_event(LOG_INFO, "waited", kv_number("n", 1));
+	ck_assert_int_eq(dup2(keep, STDERR_FILENO), STDERR_FILENO);
+	got = read(ends[0], line, sizeof(line) - 1);
+	ck_assert_int_gt(got, 0);
+	line[got] = '\0';
+	ck_assert_ptr_nonnull(strstr(line, "event=waited"));
+	(void)close(ends[0]);
+	(void)close(ends[1]);
+	(void)close(keep);
+}
+END_TEST
+
 int
 main(void)
 {
@@ -167,6 +211,7 @@ main(void)
 	tcase_add_test(tcase, test_restarted_syslogd_is_found);
 	tcase_add_test(tcase, test_absent_syslogd_does_not_block);
 	tcase_add_test(tcase, test_full_pipe_does_not_block);
+	tcase_add_test(tcase, test_signal_does_not_end_the_wait);
 	suite_add_tcase(suite, tcase);
 	srunner_run_all(runner, CK_ENV);
 	failed = srunner_ntests_failed(runner);
