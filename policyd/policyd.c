@@ -142,7 +142,10 @@ policyd_reload(void *context)
 {
 	const struct policyd *policyd = context;
 
-	return service_reload(policyd->service);
+	if (!service_reload(policyd->service))
+		return false;
+	policyd_make_directory(policyd->service);
+	return true;
 }
 
 static void
