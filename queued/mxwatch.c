@@ -9,13 +9,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define READINGS 64         /* at once */
 #define SLICE_ROWS 1000     /* a tick */
 #define REST_MS 600000      /* between two passes when nothing changes */
 #define CHANGE_REST_MS 1000 /* when something did */
 #define SECOND_MS 5000      /* between the first and the second look at what is not named */
 #define LOST_MS 120000      /* a reading without an answer: its place is free again */
 #define RATE_LEAST 20       /* readings a second */
+#define RATE_FIRST 250      /* until a pass has counted the rows: ten million take half a day */
 #define RATE_MOST 500
 #define ASK_LEAST_AGE 60 /* seconds: a fact as young as that is not read again for policyd */
 
@@ -40,7 +40,7 @@ struct mxwatch {
 	struct mxwatch_ports ports;
 	struct failed failed[FAILED_ROOM];
 	int64_t interval;
-	struct reading readings[READINGS];
+	struct reading readings[MXWATCH_READINGS];
 	size_t open;
 
 	bool walking;
@@ -66,7 +66,7 @@ mxwatch_new(const struct mxwatch_setup *setup)
 		return NULL;
 	watch->ports = setup->ports;
 	watch->interval = setup->interval;
-	watch->rate = RATE_LEAST;
+	watch->rate = RATE_FIRST;
 	watch->filled_ms = INT64_MIN;
 	watch->next_pass_ms = INT64_MIN;
 	return watch;
@@ -104,7 +104,7 @@ fill_bucket(struct mxwatch *watch)
 static struct reading *
 find_reading(struct mxwatch *watch, const char *row)
 {
-	for (size_t i = 0; i < READINGS; i++)
+	for (size_t i = 0; i < MXWATCH_READINGS; i++)
 		if (watch->readings[i].state != READING_FREE &&
 		    strcmp(watch->readings[i].row, row) == 0)
 			return &watch->readings[i];
@@ -114,7 +114,7 @@ find_reading(struct mxwatch *watch, const char *row)
 static struct reading *
 find_free(struct mxwatch *watch)
 {
-	for (size_t i = 0; watch->open < READINGS && i < READINGS; i++)
+	for (size_t i = 0; watch->open < MXWATCH_READINGS && i < MXWATCH_READINGS; i++)
 		if (watch->readings[i].state == READING_FREE)
 			return &watch->readings[i];
 	return NULL;
@@ -261,7 +261,7 @@ mxwatch_tick(struct mxwatch *watch, struct queued_time now)
 {
 	watch->now = now;
 	fill_bucket(watch);
-	for (size_t i = 0; i < READINGS; i++) {
+	for (size_t i = 0; i < MXWATCH_READINGS; i++) {
 		struct reading *reading = &watch->readings[i];
 
 		if (reading->state == READING_AGAIN && now.ms >= reading->since_ms)

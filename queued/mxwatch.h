@@ -57,7 +57,8 @@ struct mxwatch;
 struct mxwatch *mxwatch_new(const struct mxwatch_setup *setup); /* NULL: out of memory */
 void mxwatch_free(struct mxwatch *watch);
 
-#define MXWATCH_TICK_MS 500 /* how often mxwatch_tick() wants to be called */
+#define MXWATCH_READINGS 256 /* at once */
+#define MXWATCH_TICK_MS 500  /* how often mxwatch_tick() wants to be called */
 
 void mxwatch_tick(struct mxwatch *watch, struct queued_time now);
 void mxwatch_read_done(struct mxwatch *watch, const char *row,

@@ -17,8 +17,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#define ASKED_ROOM 128   /* questions that wait for a tick */
-#define READINGS_ROOM 64 /* as many as mxwatch has at once */
+#define ASKED_ROOM 128 /* questions that wait for a tick */
 #define READ_DEADLINE_MS 20000
 #define DATAGRAMS 256 /* read at once */
 
@@ -43,7 +42,7 @@ struct mxwatch_io {
 	struct state_writer *state; /* of this tick */
 	struct asked asked[ASKED_ROOM];
 	size_t asked_count;
-	struct reading readings[READINGS_ROOM];
+	struct reading readings[MXWATCH_READINGS];
 };
 
 /* --- the socket ------------------------------------------------------------------------------ */
@@ -288,7 +287,7 @@ port_read(void *context, const char *row, bool fresh)
 	struct mxwatch_io *io = context;
 	struct reading *reading = NULL;
 
-	for (size_t i = 0; i < READINGS_ROOM && reading == NULL; i++)
+	for (size_t i = 0; i < MXWATCH_READINGS && reading == NULL; i++)
 		if (io->readings[i].row[0] == '\0')
 			reading = &io->readings[i];
 	if (reading == NULL)
@@ -339,7 +338,7 @@ mxwatch_io_free(struct mxwatch_io *io)
 {
 	if (io == NULL)
 		return;
-	for (size_t i = 0; i < READINGS_ROOM; i++)
+	for (size_t i = 0; i < MXWATCH_READINGS; i++)
 		mx_gather_cancel(io->readings[i].gather);
 	mx_fleet_free(&io->fleet);
 	mxwatch_free(io->watch);
@@ -360,7 +359,7 @@ demand(struct mxwatch_io *io, const char *domain)
 static void
 take_what_came(struct mxwatch_io *io)
 {
-	for (size_t i = 0; i < READINGS_ROOM; i++) {
+	for (size_t i = 0; i < MXWATCH_READINGS; i++) {
 		struct reading *reading = &io->readings[i];
 		char row[DOMAIN_SIZE];
 

@@ -15,7 +15,7 @@ struct world {
 	struct mxwatch_fact facts[ROWS];
 	enum mx_state truth[ROWS]; /* what a reading finds */
 	bool wrong[ROWS];
-	char open[256][32]; /* readings under way */
+	char open[MXWATCH_READINGS + 1][32]; /* readings under way */
 	size_t open_count, most_open, begun, fresh_ones, alerts, ends;
 	bool no_snapshot, refuse;
 	bool last_fresh;
@@ -86,7 +86,7 @@ start_reading(void *context, const char *row, bool fresh)
 	if (world.refuse)
 		return false;
 	strcpy(world.open[world.open_count++], row);
-	ck_assert_uint_lt(world.open_count, 256);
+	ck_assert_uint_le(world.open_count, MXWATCH_READINGS);
 	if (world.open_count > world.most_open)
 		world.most_open = world.open_count;
 	world.begun++;
@@ -200,12 +200,18 @@ END_TEST
 START_TEST(test_rate)
 {
 	world.rows = ROWS;
-	pass(10);
-	ck_assert_uint_le(world.begun, 20 * 11);
-	ck_assert_uint_ge(world.begun, 20 * 9);
-	pass(200);
+	pass(5);
+	ck_assert_uint_le(world.begun, 250 * 6);
+	ck_assert_uint_ge(world.begun, 250 * 4);
+	pass(20);
 	ck_assert_uint_eq(world.begun, ROWS);
-	ck_assert_uint_le(world.most_open, 64);
+	ck_assert_uint_le(world.most_open, MXWATCH_READINGS);
+	for (size_t i = 0; i < ROWS; i++) /* all of them are due at once: no haste any more */
+		world.facts[i].at = 0;
+	now.ms += 600000;
+	pass(10);
+	ck_assert_uint_le(world.begun, ROWS + 20 * 11);
+	ck_assert_uint_ge(world.begun, ROWS + 20 * 9);
 }
 END_TEST
 
@@ -216,13 +222,13 @@ START_TEST(test_no_more_than_there_are_places)
 		mxwatch_tick(watch, now);
 		now.ms += 500;
 	}
-	ck_assert_uint_eq(world.open_count, 64);
-	ck_assert_uint_eq(mxwatch_open(watch), 64);
+	ck_assert_uint_eq(world.open_count, MXWATCH_READINGS);
+	ck_assert_uint_eq(mxwatch_open(watch), MXWATCH_READINGS);
 	world.open_count = 0;
 	now.ms += 120000; /* lost: their places are free again, and they are still due */
-	pass(200);
+	pass(800);
 	ck_assert_uint_eq(mxwatch_open(watch), 0);
-	for (size_t i = 64; i < world.rows; i++)
+	for (size_t i = 0; i < world.rows; i++)
 		ck_assert_int_eq(world.facts[i].mx, MX_STATE_NAMED);
 }
 END_TEST
