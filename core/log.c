@@ -51,6 +51,12 @@ log_set_socket(const char *path)
 	log_path = path;
 }
 
+void
+log_after_fork(void)
+{
+	sink.fd = -1;
+}
+
 struct log_field
 kv_bytes(const char *key, const char *bytes, size_t length)
 {

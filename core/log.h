@@ -28,6 +28,9 @@ void log_open(const char *ident, bool to_stderr);
 /* Another socket than /dev/log, kept by reference (tests). */
 void log_set_socket(const char *path);
 
+/* In a child after fork, when it has closed what it inherited: forgets the parent's connection. */
+void log_after_fork(void);
+
 /* Priorities are syslog's (LOG_INFO ...). A line is cut at 2,000 bytes. */
 void log_fields(int priority, const char *event, const struct log_field *fields);
 
