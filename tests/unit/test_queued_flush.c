@@ -1,0 +1,162 @@
+/*
+ * Tests of queued/flush with a postqueue of our own: a script that writes down how it was called.
+ */
+#include "queued/flush.h"
+
+#include "tests/unit/table.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static char directory[64], script[128], calls[128];
+static struct event_base *base;
+static struct flush *flush;
+
+static void
+write_script(const char *body)
+{
+	FILE *file = fopen(script, "w");
+
+	ck_assert_ptr_nonnull(file);
+	fprintf(file, "#!/bin/sh\n%s", body);
+	ck_assert_int_eq(fclose(file), 0);
+	ck_assert_int_eq(chmod(script, 0755), 0);
+}
+
+static void
+set_up(void)
+{
+	(void)strcpy(directory, "/tmp/mxhold-fl.XXXXXX");
+	ck_assert_ptr_nonnull(mkdtemp(directory));
+	(void)snprintf(script, sizeof(script), "%s/postqueue", directory);
+	(void)snprintf(calls, sizeof(calls), "%s/calls", directory);
+	base = event_base_new();
+	flush = flush_new(base, script, "/etc/pf");
+	ck_assert_ptr_nonnull(flush);
+}
+
+static void
+tear_down(void)
+{
+	flush_free(flush);
+	event_base_free(base);
+	(void)unlink(script);
+	(void)unlink(calls);
+	(void)rmdir(directory);
+}
+
+static void
+finish(void)
+{
+	struct flush_counts counts;
+
+	do {
+		ck_assert_int_ge(event_base_loop(base, EVLOOP_ONCE), 0);
+		counts = flush_count(flush);
+	} while (counts.running + counts.waiting > 0);
+}
+
+/* What was called, one line a call. */
+static const char *
+called(void)
+{
+	static char text[65536];
+	FILE *file = fopen(calls, "r");
+	size_t length = file != NULL ? fread(text, 1, sizeof(text) - 1, file) : 0;
+
+	if (file != NULL)
+		fclose(file);
+	text[length] = '\0';
+	return text;
+}
+
+static void
+note_calls(const char *and_then)
+{
+	char body[512];
+
+	(void)snprintf(body, sizeof(body), "echo \"$@\" >>%s\n%s\n", calls, and_then);
+	write_script(body);
+}
+
+START_TEST(test_calls)
+{
+	note_calls("");
+	flush_domain(flush, "a.example", 3);
+	finish();
+	flush_id(flush, "4jX7N259Zjz1cHy5");
+	finish();
+	ck_assert_str_eq(called(), "-c /etc/pf -s a.example\n-c /etc/pf -i 4jX7N259Zjz1cHy5\n");
+	ck_assert_uint_eq(flush_count(flush).done, 2);
+	ck_assert_uint_eq(flush_count(flush).failed, 0);
+}
+END_TEST
+
+/* While four run, what waits is sorted: ids first, then the smallest domain; and is there once. */
+START_TEST(test_order)
+{
+	note_calls("sleep 0.2");
+	for (int i = 0; i < FLUSH_AT_ONCE; i++) {
+		char name[32];
+		(void)snprintf(name, sizeof(name), "run%d.example", i);
+		flush_domain(flush, name, 1);
+	}
+	ck_assert_uint_eq(flush_count(flush).running, FLUSH_AT_ONCE);
+	note_calls("sleep 0.05");
+	flush_domain(flush, "flood.example", 50000);
+	for (int i = 0; i < 5; i++)
+		flush_domain(flush, "small.example", 2);
+	flush_id(flush, "AAAAAAAAAA");
+	ck_assert_uint_eq(flush_count(flush).waiting, 3);
+	ck_assert_uint_eq(flush_count(flush).running, FLUSH_AT_ONCE);
+	finish();
+	ck_assert_uint_eq(flush_count(flush).done, FLUSH_AT_ONCE + 3);
+	ck_assert_ptr_nonnull(strstr(called(), "flood.example"));
+	ck_assert_ptr_nonnull(strstr(called(), "small.example"));
+}
+END_TEST
+
+START_TEST(test_failure_is_survived)
+{
+	note_calls("echo 'fatal: no' >&2; exit 75");
+	flush_domain(flush, "a.example", 1);
+	finish();
+	ck_assert_uint_eq(flush_count(flush).failed, 1);
+	ck_assert_int_eq(unlink(script), 0);
+	flush_domain(flush, "b.example", 1);
+	ck_assert_uint_eq(flush_count(flush).failed, 2);
+	ck_assert_uint_eq(flush_count(flush).running, 0);
+}
+END_TEST
+
+START_TEST(test_odd_arguments)
+{
+	static const char *const odd[] = {
+	    "", "-f", "a b", "a;b", "../x", "a\nb", "$(id)", "a/b", "\xff"};
+
+	note_calls("");
+	for (size_t i = 0; i < sizeof(odd) / sizeof(odd[0]); i++) {
+		flush_domain(flush, odd[i], 1);
+		flush_id(flush, odd[i]);
+	}
+	ck_assert_uint_eq(flush_count(flush).running + flush_count(flush).waiting, 0);
+	ck_assert_str_eq(called(), "");
+}
+END_TEST
+
+int
+main(void)
+{
+	Suite *suite = suite_create("queued/flush");
+	TCase *tcase = tcase_create("postqueue");
+
+	tcase_add_checked_fixture(tcase, set_up, tear_down);
+	tcase_set_timeout(tcase, 30);
+	tcase_add_test(tcase, test_calls);
+	tcase_add_test(tcase, test_order);
+	tcase_add_test(tcase, test_failure_is_survived);
+	tcase_add_test(tcase, test_odd_arguments);
+	suite_add_tcase(suite, tcase);
+	return table_run(suite);
+}
