@@ -47,7 +47,7 @@ helper_serve(void *context)
 	    .config_dir = helper->service->conf->paths.postfix_config_dir,
 	};
 
-	return serve_run(&setup);
+	return serve_requests(&setup);
 }
 
 static enum supervise_reply

@@ -396,7 +396,7 @@ loop(struct serve *serve, const sigset_t *while_waiting)
 }
 
 int
-serve_run(const struct serve_setup *setup)
+serve_requests(const struct serve_setup *setup)
 {
 	static struct serve serve;
 	const struct sigaction action = {.sa_handler = on_sigterm};

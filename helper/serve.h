@@ -19,6 +19,6 @@ struct serve_setup {
 };
 
 /* Runs until SIGTERM; what has begun is brought to its end. Returns the exit code. */
-int serve_run(const struct serve_setup *setup);
+int serve_requests(const struct serve_setup *setup);
 
 #endif
