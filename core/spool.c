@@ -158,7 +158,7 @@ environment_open(struct spool_writer *writer)
 static enum spool_result
 files_prove(struct spool_writer *writer)
 {
-	switch (spool_inspect(writer->state_dir)) {
+	switch (spool_inspect(writer->state_dir, writer->lock)) {
 	case SPOOL_FOUND_GOOD: return SPOOL_OK;
 	case SPOOL_FOUND_CANNOT_TELL:
 		return fail(writer, SPOOL_UNUSABLE, "%.200s/%s cannot be read: %s",

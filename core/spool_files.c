@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -214,7 +215,7 @@ child_wait(pid_t child, int progress)
 }
 
 static enum spool_found
-inspect_in_child(const char *path)
+inspect_in_child(const char *path, int lock)
 {
 	int ends[2];
 
@@ -222,6 +223,9 @@ inspect_in_child(const char *path)
 		return SPOOL_FOUND_CANNOT_TELL;
 	const pid_t child = fork();
 	if (child == 0) {
+		/* Should its parent be killed, it must neither keep his lock nor go on. */
+		close(lock);
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		signal(SIGBUS, SIG_DFL);
 		signal(SIGSEGV, SIG_DFL);
 		_exit(inspect_here(path, ends[1]));
@@ -237,19 +241,19 @@ inspect_in_child(const char *path)
 }
 
 enum spool_found
-spool_inspect(const char *state_dir)
+spool_inspect(const char *state_dir, int lock_held)
 {
 	char path[SPOOL_PATH_SIZE], lock[SPOOL_PATH_SIZE];
 
 	if (!spool_path(state_dir, SPOOL_DIRECTORY, path) ||
 	    !spool_path(state_dir, LOCK_FILE, lock))
 		return SPOOL_FOUND_CANNOT_TELL;
-	const enum spool_found found = inspect_in_child(path);
+	const enum spool_found found = inspect_in_child(path, lock_held);
 	if (found != SPOOL_FOUND_DAMAGED)
 		return found;
 	/* Perhaps only the lock file is: it is made anew. (A reader opens the spool for moments.)
 	 */
 	if (unlink(lock) != 0)
 		return found;
-	return inspect_in_child(path);
+	return inspect_in_child(path, lock_held);
 }

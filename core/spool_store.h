@@ -52,8 +52,9 @@ bool spool_path(const char *state_dir, const char *name, char out[SPOOL_PATH_SIZ
  */
 
 enum spool_found { SPOOL_FOUND_GOOD, SPOOL_FOUND_DAMAGED, SPOOL_FOUND_CANNOT_TELL };
-/* Reads and checks all of it in a child process; a lock file that is broken is removed. */
-enum spool_found spool_inspect(const char *state_dir);
+/* Reads and checks all of it in a child process; a lock file that is broken is removed. The
+   writer's lock, taken before, is `lock_held`. */
+enum spool_found spool_inspect(const char *state_dir, int lock_held);
 /* The descriptor of the writer's lock, or -1 with errno (EWOULDBLOCK: another writer lives). */
 int spool_lock_take(const char *state_dir);
 /* Renames STATE_DIR/spool to the first free spool.damaged.N. False: errno is set. */

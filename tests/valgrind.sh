@@ -10,7 +10,7 @@ some=$(mktemp -d)
 trap 'rm -rf "$some"' EXIT
 for program in "$folder"/test_*; do
 	case ${program##*/} in
-	test_service | test_supervise | test_snapshot | test_snapshot_faults | test_state | test_log_blocked) continue ;;
+	test_service | test_supervise | test_snapshot | test_snapshot_faults | test_state | test_spool | test_log_blocked) continue ;;
 	esac
 	[ -x "$program" ] && ln -s "$(realpath "$program")" "$some"
 done

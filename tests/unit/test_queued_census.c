@@ -156,8 +156,11 @@ START_TEST(test_no_command)
 	const char *problem = NULL;
 
 	census_set_command(census, "/nonexistent/postqueue");
-	ck_assert(!census_begin(census, 1, &problem));
-	ck_assert_ptr_nonnull(problem);
+	if (census_begin(census, 10, &problem)) { /* under valgrind it is seen a little later */
+		event_base_dispatch(base);
+		ck_assert_msg(strstr(ended, "/nonexistent/postqueue") != NULL, "%s", ended);
+	} else
+		ck_assert_ptr_nonnull(problem);
 	census_free(census);
 }
 END_TEST
