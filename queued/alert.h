@@ -2,9 +2,9 @@
  * alert: tells people what is amiss, and when it has ended: a row of the journal (kind "event"), a
  * line of syslog, and [alert] command, which gets one JSON object on its standard input.
  *
- * What stands is kept in the spool, so that a restart neither repeats nor forgets it. Calls from
- * anywhere in the event loop: rows are written by a timer, when no transaction of the spool is
- * open. It never blocks, and never waits for the command.
+ * What stands is kept in the spool, so that a restart neither repeats nor forgets it. May be called
+ * from anywhere in the event loop: rows are written by a timer, when no transaction of the spool is
+ * open. It never waits for the command.
  */
 #ifndef MXHOLD_QUEUED_ALERT_H
 #define MXHOLD_QUEUED_ALERT_H
@@ -14,11 +14,7 @@
 
 #include <event2/event.h>
 
-#define ALERT_COMMANDS 4   /* at once */
-#define ALERT_COMMAND_S 30 /* for each */
-#define ALERT_WAITING 1000 /* objects that wait for the command; what is beyond is counted */
-#define ALERT_ROWS 10000   /* rows that wait for the spool; what is beyond is counted */
-#define ALERT_TEXT_MAX 256 /* of a text, with NUL */
+#define ALERT_ROWS 10000 /* rows that wait for the spool; what is beyond is counted */
 
 struct alerts;
 
@@ -51,8 +47,7 @@ struct alerts_act {
 void alerts_act(struct alerts *alerts, const struct alerts_act *act);
 
 /* What stands and was told. */
-void alerts_each(struct alerts *alerts,
-    void (*visit)(const struct alert_standing *standing, void *context), void *context);
+void alerts_each(struct alerts *alerts, alert_visit *visit, void *context);
 struct alerts_counts {
 	size_t standing, waiting_rows, waiting_commands, running;
 	uint64_t lost_rows, lost_commands, failed_commands;

@@ -48,9 +48,9 @@ struct control_request {
 	int64_t until;            /* seconds since the epoch; HOLD_FOREVER */
 	char reason[256];
 	bool silent;
-	size_t limit;                 /* 1 to CONTROL_SHOWN */
-	char by[JOURNAL_ID_SIZE * 2]; /* what the caller says of himself, and his uid */
-	uid_t uid;                    /* by the kernel */
+	size_t limit; /* 1 to CONTROL_SHOWN */
+	char by[64];  /* what the caller says of himself, and his uid */
+	uid_t uid;    /* by the kernel */
 };
 
 /* False: not one; *error says why (static text). Pure. `until` must lie after `now`. */
@@ -62,6 +62,8 @@ struct control_reply; /* valid during the call of `run` or `view` only */
 
 /* One line of the answer. Takes `object` over; NULL is out of memory. False: no more, please. */
 bool control_say(struct control_reply *reply, json_t *object);
+/* The same of an object that is text already (malloc). */
+bool control_say_text(struct control_reply *reply, char *text);
 
 enum control_end {
 	CONTROL_DONE,

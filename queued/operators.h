@@ -1,10 +1,13 @@
 /*
- * operator: what operators look at and order (control.h), carried to watch, collector, alerts and
+ * operators: what operators look at and order (control.h), carried to watch, collector, alerts and
  * helper; and their holds of domains, which the spool keeps over restarts. All of it in the event
  * loop, when no transaction of the spool is open.
+ *
+ * A domain is dropped by taking out the messages that are for nobody else; those that other
+ * domains' recipients share are kept, and counted.
  */
-#ifndef MXHOLD_QUEUED_OPERATOR_H
-#define MXHOLD_QUEUED_OPERATOR_H
+#ifndef MXHOLD_QUEUED_OPERATORS_H
+#define MXHOLD_QUEUED_OPERATORS_H
 
 #include "queued/alert.h"
 #include "queued/collector.h"
@@ -12,7 +15,7 @@
 #include "queued/helper_client.h"
 #include "queued/watch.h"
 
-struct operator_setup {
+struct operators_setup {
 	struct event_base *base;
 	int listen_fd; /* of SOCKET_DIR/queue-control */
 	const uid_t *readers;
@@ -22,21 +25,24 @@ struct operator_setup {
 	struct spool_writer *spool;
 	struct alerts *alerts;
 	struct helper_client *helper;
-	struct queued_time (*now)(void *context);
-	/* Something was told to the watch: watch_tick() is due. */
-	void (*wake)(void *context);
+	/* Before and after calls of the watch; `enter` gives the time. */
+	struct queued_time (*enter)(void *context);
+	void (*leave)(void *context);
+	/* Is it certain that no row speaks for the domain? Between enter and leave. */
+	bool (*unknown)(void *context, const char *domain);
 	/* Read the domain's MX records again. False: not now. NULL: nobody does. */
 	bool (*mx)(void *context, const char *domain);
 	void *context;
 };
 
-struct operator;
+struct operators;
 
 /* Gives the holds that the spool keeps to the watch. NULL: *problem says why (static text). */
-struct operator* operator_new(const struct operator_setup *setup, const char **problem)
+struct operators *operators_new(const struct operators_setup *setup, const char **problem)
     __attribute__((warn_unused_result));
-void operator_free(struct operator* operator);
+/* To be called when the helper client has been freed. */
+void operators_free(struct operators *operators);
 /* For watch_ports.changed. */
-void operator_changed(struct operator* operator, const char * domain);
+void operators_changed(struct operators *operators, const char *domain);
 
 #endif

@@ -9,6 +9,7 @@
 #include "core/lmdb_files.h"
 #include "core/log.h"
 #include "core/supervise.h"
+#include "queued/control.h"
 #include "queued/mxwatch_io.h"
 #include "queued/postfix.h"
 #include "queued/serve.h"
@@ -21,6 +22,8 @@
 struct queued {
 	struct service *service;
 	struct listener listener;
+	struct listener control; /* for mxholdctl */
+	uid_t readers[SERVE_READERS];
 	int ask_fd; /* where policyd asks for MX records; -1: nobody hears it */
 };
 
@@ -113,6 +116,34 @@ make_ask_socket(struct queued *queued)
 }
 
 static bool
+open_control(struct queued *queued)
+{
+	const struct service *service = queued->service;
+	struct listener made;
+
+	if (!listener_open(&made, service->socket_dir, CONTROL_SOCKET, service->identity.gid))
+		return false;
+	listener_close(&queued->control);
+	queued->control = made;
+	return true;
+}
+
+/* The other daemons' users; one that is not to be found reads nothing either. */
+static void
+find_readers(const struct conf *conf, uid_t readers[SERVE_READERS])
+{
+	const char *const users[SERVE_READERS] = {
+	    conf->users.sync, conf->users.policyd, conf->users.milter};
+	struct daemon_identity identity;
+
+	for (size_t i = 0; i < SERVE_READERS; i++) {
+		readers[i] = (uid_t)-1;
+		if (daemon_resolve(conf, users[i], &identity) && identity.change)
+			readers[i] = identity.uid;
+	}
+}
+
+static bool
 queued_publish(void *context)
 {
 	struct queued *queued = context;
@@ -122,21 +153,24 @@ queued_publish(void *context)
 						  "queued", queued->service->identity.socket_gid))
 		return false;
 	join_groups(queued->service);
+	find_readers(queued->service->conf, queued->readers);
 	listener_close(&queued->listener);
 	queued->listener = made;
 	make_ask_socket(queued);
-	return true;
+	return open_control(queued);
 }
 
 static int
 queued_serve(void *context)
 {
 	const struct queued *queued = context;
-	const struct serve_setup setup = {.conf = queued->service->conf,
+	struct serve_setup setup = {.conf = queued->service->conf,
 	    .group = queued->service->identity.change ? queued->service->identity.gid : (gid_t)-1,
 	    .ask_fd = queued->ask_fd,
+	    .control_fd = queued->control.fd,
 	    .alive_fd = queued->listener.fd};
 
+	memcpy(setup.readers, queued->readers, sizeof(setup.readers));
 	return serve_run(&setup);
 }
 
@@ -184,12 +218,14 @@ queued_cleanup(void *context)
 	const struct queued *queued = context;
 
 	listener_remove(&queued->listener);
+	listener_remove(&queued->control);
 }
 
 int
 queued_run(struct service *service)
 {
-	struct queued queued = {.service = service, .listener = {.fd = -1}, .ask_fd = -1};
+	struct queued queued = {
+	    .service = service, .listener = {.fd = -1}, .control = {.fd = -1}, .ask_fd = -1};
 	const struct supervise supervise = {
 	    .name = service->about->daemon.name,
 	    .pid_path = service->pid_path,

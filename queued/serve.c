@@ -16,6 +16,7 @@
 #include "queued/collector.h"
 #include "queued/flush.h"
 #include "queued/mxwatch_io.h"
+#include "queued/operators.h"
 #include "queued/postfix.h"
 #include "queued/watch.h"
 
@@ -71,6 +72,9 @@ struct serve {
 	struct event_sink watch_sink;
 	struct collector *collector;
 	struct mxwatch_io *mxwatch;
+	struct alerts *alerts;
+	struct helper_client *helper;
+	struct operators *operators;
 };
 
 static struct queued_time
@@ -382,36 +386,20 @@ port_flush_id(void *context, const char *queue_id)
 	flush_id(serve->flush, queue_id);
 }
 
-static const char *
-alert_name(enum alert_kind kind)
-{
-	static const char *const names[ALERT_KINDS] = {
-	    [ALERT_OUTAGE] = "outage",
-	    [ALERT_RETENTION] = "retention",
-	    [ALERT_BREAKER] = "breaker",
-	    [ALERT_WRONG_HOST] = "wrong-host",
-	    [ALERT_QUOTA] = "quota",
-	    [ALERT_UNACCOUNTED] = "unaccounted",
-	    [ALERT_MX] = "mx",
-	    [ALERT_SPOOL] = "spool",
-	};
-
-	return names[kind];
-}
-
 static void
 port_raise(void *context, const struct alert *alert)
 {
-	(void)context;
-	log_event(LOG_WARNING, "alert", kv("kind", alert_name(alert->kind)),
-	    kv("domain", alert->domain), kv_number("level", alert->level), kv("text", alert->text));
+	struct serve *serve = context;
+
+	alerts_raise(serve->alerts, alert);
 }
 
 static void
 port_end(void *context, enum alert_kind kind, const char *domain)
 {
-	(void)context;
-	log_event(LOG_NOTICE, "alert-ended", kv("kind", alert_name(kind)), kv("domain", domain));
+	struct serve *serve = context;
+
+	alerts_end(serve->alerts, kind, domain);
 }
 
 static void
@@ -424,6 +412,8 @@ port_changed(void *context, const char *domain)
 		log_event(LOG_INFO, "primary", kv("domain", domain),
 		    kv("state", primary_state_name(view.state.primary)),
 		    kv("reason", view.state.primary_reason));
+	if (serve->operators != NULL)
+		operators_changed(serve->operators, domain);
 }
 
 static double
@@ -497,6 +487,32 @@ collector_alert(void *context, const struct alert *alert, bool raised)
 		port_end(context, alert->kind, alert->domain);
 }
 
+static void
+helper_answered(void *context, const char *queue_id, enum helper_answer answer, const char *text)
+{
+	static const enum collector_answer answers[] = {[HELPER_DONE] = COLLECTOR_TAKEN_OUT,
+	    [HELPER_GONE] = COLLECTOR_GONE,
+	    [HELPER_FAILED] = COLLECTOR_FAILED};
+	struct serve *serve = context;
+
+	if (answer == HELPER_FAILED)
+		log_event(
+		    LOG_WARNING, "not-taken-out", kv("queue_id", queue_id), kv("error", text));
+	collector_taken_out(serve->collector, queue_id, answers[answer]);
+}
+
+static bool
+collector_take_out(void *context, const struct collector_act *act)
+{
+	struct helper_request request = {.verb = HELPER_DELETE};
+	struct serve *serve = context;
+
+	(void)snprintf(request.queue_id, sizeof(request.queue_id), "%s", act->queue_id);
+	(void)snprintf(request.why, sizeof(request.why), "%s", journal_outcome_name(act->outcome));
+	(void)snprintf(request.by, sizeof(request.by), "%s", act->by);
+	return helper_client_ask(serve->helper, &request, helper_answered, serve);
+}
+
 static bool
 start_collector(struct serve *serve)
 {
@@ -504,6 +520,7 @@ start_collector(struct serve *serve)
 	    .sink = {sink_held, sink_left, sink_attempt, serve},
 	    .row = collector_row,
 	    .may_refuse = collector_may_refuse,
+	    .take_out = collector_take_out,
 	    .alert = collector_alert,
 	    .context = serve,
 	};
@@ -606,6 +623,71 @@ start_mxwatch(struct serve *serve)
 	return serve->on_ask != NULL && event_add(serve->on_ask, NULL) == 0;
 }
 
+/* --- operators
+ * --------------------------------------------------------------------------------------- */
+
+static struct queued_time
+operators_enter(void *context)
+{
+	struct serve *serve = context;
+
+	serve_enter(serve);
+	return serve->now;
+}
+
+static void
+operators_leave(void *context)
+{
+	serve_leave(context);
+}
+
+static bool
+operators_unknown(void *context, const char *domain)
+{
+	struct watch_row row = {.hold_until = 0};
+
+	return port_row(context, domain, &row) == WATCH_ROW_NONE;
+}
+
+/* False: alerts are as needed as the rest. */
+static bool
+start_alerts(struct serve *serve)
+{
+	const struct alerts_setup settings = {.base = serve->base,
+	    .spool = serve->spool,
+	    .relay = serve->conf->relay.name,
+	    .region = serve->conf->relay.region,
+	    .command = serve->conf->alert.command};
+
+	serve->alerts = alerts_new(&settings);
+	serve->helper = helper_client_new(serve->base, serve->conf->paths.socket_dir);
+	return serve->alerts != NULL && serve->helper != NULL;
+}
+
+/* Without them nobody may look, or order; the rest goes on. */
+static void
+start_operators(struct serve *serve)
+{
+	const struct operators_setup settings = {.base = serve->base,
+	    .listen_fd = serve->setup->control_fd,
+	    .readers = serve->setup->readers,
+	    .reader_count = SERVE_READERS,
+	    .watch = serve->watch,
+	    .collector = serve->collector,
+	    .spool = serve->spool,
+	    .alerts = serve->alerts,
+	    .helper = serve->helper,
+	    .enter = operators_enter,
+	    .leave = operators_leave,
+	    .unknown = operators_unknown,
+	    .context = serve};
+	const char *problem;
+
+	serve->operators = operators_new(&settings, &problem);
+	if (serve->operators == NULL)
+		log_event(LOG_ERR, "control-failed", kv("error", problem));
+}
+
 static struct watch_setup
 watch_settings(struct serve *serve)
 {
@@ -664,8 +746,9 @@ start_parts(struct serve *serve)
 	if (serve->resolver != NULL)
 		serve->on_resolver = event_new(
 		    serve->base, resolver_fd(serve->resolver), EV_READ, on_resolver, serve);
-	if (open_snapshot(serve) && serve->prober != NULL && serve->flush != NULL &&
-	    serve->on_resolver != NULL && start_watch(serve) && start_mxwatch(serve))
+	if (start_alerts(serve) && open_snapshot(serve) && serve->prober != NULL &&
+	    serve->flush != NULL && serve->on_resolver != NULL && start_watch(serve) &&
+	    start_mxwatch(serve))
 		return true;
 	log_event(LOG_ERR, "start-failed", kv("error", problem));
 	return false;
@@ -732,7 +815,8 @@ on_retry(evutil_socket_t fd, short what, void *context)
 	if (!started)
 		return;
 	/* Not within our frame: it reads rows in transactions of its own. */
-	(void)start_collector(serve);
+	if (start_collector(serve))
+		start_operators(serve);
 	set_timer(serve->on_heartbeat, HEARTBEAT_MS);
 	log_event(LOG_NOTICE, "serving", kv("helo", serve->postfix.sender.helo),
 	    kv("postqueue", serve->postfix.postqueue));
@@ -832,6 +916,9 @@ free_event(struct event *event)
 static void
 serve_end(struct serve *serve)
 {
+	helper_client_free(serve->helper);
+	operators_free(serve->operators);
+	serve->operators = NULL;
 	if (serve->collector != NULL)
 		collector_free(serve->collector);
 	while (serve->probes != NULL) {
@@ -845,6 +932,7 @@ serve_end(struct serve *serve)
 	resolver_free(serve->resolver);
 	prober_free(serve->prober);
 	watch_free(serve->watch);
+	alerts_free(serve->alerts);
 	if (serve->spool != NULL)
 		spool_writer_close(serve->spool);
 	if (serve->state != NULL)

@@ -1,0 +1,432 @@
+/*
+ * alert: see alert.h. In: what alert_book finds to be told, and operators' acts. Out: rows and
+ * notes in the spool, lines of the log, texts for the command. What the spool does not take now
+ * waits, bounded, and is tried again.
+ */
+#include "queued/alert.h"
+
+#include "core/log.h"
+#include "queued/alert_command.h"
+
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <time.h>
+
+#define NOTE_PREFIX "alert/"
+#define EVENT_PREFIX "!event/"
+#define WRITE_MS 100        /* what comes together is written together */
+#define WRITE_AGAIN_MS 5000 /* after the spool could not be written */
+#define WRITE_MOST 500      /* rows of one transaction */
+#define TICK_MAX_MS 60000
+
+enum pending_kind { PENDING_ROW, PENDING_NOTE };
+
+struct pending { /* a row or note that is not in the spool yet */
+	struct pending *next;
+	enum pending_kind kind;
+	char *text; /* NULL: the note is to be removed */
+	char key[SPOOL_KEY_MAX];
+};
+
+struct alerts {
+	struct alerts_setup setup;
+	struct alert_book book;
+	struct alert_command *command; /* NULL: none */
+	struct event *on_tick, *on_write;
+	struct pending *first, **last;
+	bool failing; /* the spool; said once */
+	struct alerts_counts counts;
+};
+
+struct moment {
+	struct queued_time time;
+	int64_t us; /* since the epoch */
+};
+
+static struct moment
+clock_now(void)
+{
+	struct timespec boot, wall;
+
+	clock_gettime(CLOCK_BOOTTIME, &boot);
+	clock_gettime(CLOCK_REALTIME, &wall);
+	return (struct moment){.time = {.ms = (int64_t)boot.tv_sec * 1000 + boot.tv_nsec / 1000000,
+				   .wall = wall.tv_sec},
+	    .us = (int64_t)wall.tv_sec * 1000000 + wall.tv_nsec / 1000};
+}
+
+static void
+set_timer(struct event *timer, int64_t ms)
+{
+	const struct timeval wait = {.tv_sec = ms / 1000, .tv_usec = ms % 1000 * 1000};
+
+	(void)evtimer_add(timer, &wait);
+}
+
+/* --- what waits for the spool -------------------------------------------------------------------
+ */
+
+/* Takes `text` over; NULL removes a note. */
+static void
+keep(struct alerts *alerts, enum pending_kind kind, const char *key, char *text)
+{
+	struct pending *pending = NULL;
+
+	if (alerts->setup.spool != NULL && alerts->counts.waiting_rows < ALERT_ROWS)
+		pending = calloc(1, sizeof(*pending));
+	if (pending == NULL) {
+		alerts->counts.lost_rows += alerts->setup.spool != NULL;
+		free(text);
+		return;
+	}
+	pending->kind = kind;
+	pending->text = text;
+	(void)snprintf(pending->key, sizeof(pending->key), "%s", key);
+	*alerts->last = pending;
+	alerts->last = &pending->next;
+	if (alerts->counts.waiting_rows++ == 0)
+		set_timer(alerts->on_write, WRITE_MS);
+}
+
+static void
+drop_first(struct alerts *alerts)
+{
+	struct pending *first = alerts->first;
+
+	alerts->first = first->next;
+	if (alerts->first == NULL)
+		alerts->last = &alerts->first;
+	alerts->counts.waiting_rows--;
+	free(first->text);
+	free(first);
+}
+
+static enum spool_result
+put(struct spool_writer *spool, const struct pending *pending, int64_t now_us)
+{
+	const size_t length = pending->text != NULL ? strlen(pending->text) : 0;
+	const struct spool_entry entry = {.key = pending->key,
+	    .key_length = strlen(pending->key),
+	    .text = pending->text,
+	    .length = length,
+	    .final = true};
+
+	if (pending->kind == PENDING_NOTE)
+		return spool_note(spool, pending->key, pending->text, length);
+	return spool_put(spool, &entry, now_us);
+}
+
+/* Writes some of what waits, in one transaction. Returns how many; -1: the spool refuses. */
+static int
+write_some(struct alerts *alerts)
+{
+	struct spool_writer *spool = alerts->setup.spool;
+	const int64_t now_us = clock_now().us;
+	int count = 0;
+
+	if (spool_begin(spool) != SPOOL_OK)
+		return -1;
+	for (const struct pending *p = alerts->first; p != NULL && count < WRITE_MOST;
+	     p = p->next, count++)
+		if (put(spool, p, now_us) != SPOOL_OK) {
+			spool_abort(spool);
+			return -1;
+		}
+	return spool_commit(spool) == SPOOL_OK ? count : -1;
+}
+
+static void
+write_rows(struct alerts *alerts)
+{
+	int written = write_some(alerts);
+
+	if (written < 0 && !alerts->failing)
+		log_event(LOG_ERR, "alerts-not-written",
+		    kv("error", spool_writer_problem(alerts->setup.spool)),
+		    kv("effect", "they wait, and are tried again"));
+	alerts->failing = written < 0;
+	for (; written > 0; written--)
+		drop_first(alerts);
+	if (alerts->first != NULL)
+		set_timer(alerts->on_write, alerts->failing ? WRITE_AGAIN_MS : 0);
+}
+
+static void
+on_write(evutil_socket_t fd, short what, void *context)
+{
+	struct alerts *alerts = context;
+
+	(void)fd;
+	(void)what;
+	if (alerts->first != NULL)
+		write_rows(alerts);
+}
+
+/* --- texts ------------------------------------------------------------------------------------ */
+
+/* Unique, and in the order of time. */
+static void
+make_id(char out[40], int64_t us)
+{
+	uint64_t chance = 0;
+
+	if (getrandom(&chance, sizeof(chance), GRND_NONBLOCK) != (ssize_t)sizeof(chance))
+		chance = (uint64_t)random() << 32 ^ (uint64_t)random();
+	(void)snprintf(
+	    out, 40, "%016llx-%016llx", (unsigned long long)us, (unsigned long long)chance);
+}
+
+static json_t *
+time_text(int64_t seconds)
+{
+	const time_t when = (time_t)seconds;
+	char text[32] = "";
+	struct tm parts;
+
+	if (gmtime_r(&when, &parts) != NULL)
+		(void)strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%SZ", &parts);
+	return json_string(text);
+}
+
+static json_t *
+duration_of(enum alert_word word, const struct alert_standing *standing, int64_t now)
+{
+	if (word != ALERT_ENDED)
+		return json_null();
+	return json_integer(now > standing->since ? now - standing->since : 0);
+}
+
+static char *
+row_text(enum alert_word word, const struct alert_standing *standing, int64_t us, const char *id)
+{
+	json_t *object = json_pack("{s:s, s:s, s:I, s:s, s:s, s:s, s:i, s:s, s:I, s:b, s:o}",
+	    "kind", "event", "id", id, "at", (json_int_t)us, "event", "alert", "alert",
+	    alert_kind_name(standing->kind), "domain", standing->domain, "level",
+	    (int)standing->level, "text", standing->text, "since",
+	    (json_int_t)standing->since * 1000000, "ended", word == ALERT_ENDED, "duration",
+	    duration_of(word, standing, us / 1000000));
+	char *text = object != NULL ? json_dumps(object, JSON_COMPACT) : NULL;
+
+	json_decref(object);
+	return text;
+}
+
+static char *
+command_text(const struct alerts *alerts, enum alert_word word,
+    const struct alert_standing *standing, int64_t now)
+{
+	json_t *object = json_pack("{s:s, s:s, s:s, s:s, s:i, s:s, s:o, s:o, s:b, s:o}", "alert",
+	    alert_kind_name(standing->kind), "domain", standing->domain, "relay",
+	    alerts->setup.relay, "region", alerts->setup.region, "level", (int)standing->level,
+	    "text", standing->text, "at", time_text(now), "since", time_text(standing->since),
+	    "ended", word == ALERT_ENDED, "duration", duration_of(word, standing, now));
+	char *text = object != NULL ? json_dumps(object, JSON_COMPACT | JSON_ENSURE_ASCII) : NULL;
+
+	json_decref(object);
+	return text;
+}
+
+static char *
+note_text(const struct alert_standing *standing)
+{
+	json_t *object = json_pack("{s:s, s:s, s:i, s:s, s:I}", "kind",
+	    alert_kind_name(standing->kind), "domain", standing->domain, "level",
+	    (int)standing->level, "text", standing->text, "since", (json_int_t)standing->since);
+	char *text = object != NULL ? json_dumps(object, JSON_COMPACT) : NULL;
+
+	json_decref(object);
+	return text;
+}
+
+/* --- telling ---------------------------------------------------------------------------------- */
+
+static void
+tell_log(enum alert_word word, const struct alert_standing *standing, int64_t now)
+{
+	if (word == ALERT_ENDED)
+		log_event(LOG_NOTICE, "alert-ended", kv("alert", alert_kind_name(standing->kind)),
+		    kv("domain", standing->domain),
+		    kv_number("duration", (long long)(now - standing->since)));
+	else
+		log_event(LOG_WARNING, "alert", kv("alert", alert_kind_name(standing->kind)),
+		    kv("domain", standing->domain), kv_number("level", standing->level),
+		    kv("text", standing->text));
+}
+
+static void
+tell(void *context, enum alert_word word, const struct alert_standing *standing)
+{
+	struct alerts *alerts = context;
+	const struct moment now = clock_now();
+	char id[40], key[SPOOL_KEY_MAX], *text;
+
+	tell_log(word, standing, now.time.wall);
+	make_id(id, now.us);
+	if ((text = row_text(word, standing, now.us, id)) != NULL) {
+		(void)snprintf(key, sizeof(key), EVENT_PREFIX "%s", id);
+		keep(alerts, PENDING_ROW, key, text);
+	}
+	(void)snprintf(key, sizeof(key), NOTE_PREFIX "%s/%s", alert_kind_name(standing->kind),
+	    standing->domain);
+	text = word == ALERT_ENDED ? NULL : note_text(standing);
+	if (word == ALERT_ENDED || text != NULL)
+		keep(alerts, PENDING_NOTE, key, text);
+	if (alerts->command != NULL)
+		alert_command_run(
+		    alerts->command, command_text(alerts, word, standing, now.time.wall));
+}
+
+static void
+tick(struct alerts *alerts, struct queued_time now)
+{
+	const int64_t next = alert_book_tick(&alerts->book, now);
+	const int64_t wait = next > now.ms ? next - now.ms : 0;
+
+	set_timer(alerts->on_tick, wait < TICK_MAX_MS ? wait : TICK_MAX_MS);
+}
+
+static void
+on_tick(evutil_socket_t fd, short what, void *context)
+{
+	(void)fd;
+	(void)what;
+	tick(context, clock_now().time);
+}
+
+void
+alerts_raise(struct alerts *alerts, const struct alert *alert)
+{
+	const struct queued_time now = clock_now().time;
+
+	alert_book_raise(&alerts->book, alert, now);
+	tick(alerts, now);
+}
+
+void
+alerts_end(struct alerts *alerts, enum alert_kind kind, const char *domain)
+{
+	const struct queued_time now = clock_now().time;
+
+	alert_book_end(&alerts->book, kind, domain, now);
+	tick(alerts, now);
+}
+
+void
+alerts_act(struct alerts *alerts, const struct alerts_act *act)
+{
+	const int64_t us = clock_now().us;
+	char id[40], key[SPOOL_KEY_MAX], *text;
+	json_t *object;
+
+	log_event(LOG_NOTICE, "operator", kv("do", act->act), kv("domain", act->domain),
+	    kv("queue_id", act->queue_id), kv("by", act->by), kv("text", act->text));
+	make_id(id, us);
+	object = json_pack("{s:s, s:s, s:I, s:s, s:s, s:s, s:s, s:s, s:o}", "kind", "event", "id",
+	    id, "at", (json_int_t)us, "event", act->act, "domain", act->domain, "queue_id",
+	    act->queue_id, "by", act->by, "text", act->text, "until",
+	    act->until != 0 && act->until != HOLD_FOREVER ? json_integer(act->until) : json_null());
+	text = object != NULL ? json_dumps(object, JSON_COMPACT) : NULL;
+	json_decref(object);
+	if (text == NULL)
+		return;
+	(void)snprintf(key, sizeof(key), EVENT_PREFIX "%s", id);
+	keep(alerts, PENDING_ROW, key, text);
+}
+
+/* --- life ------------------------------------------------------------------------------------- */
+
+static bool
+restore(const struct spool_entry *note, void *context)
+{
+	struct alerts *alerts = context;
+	json_t *object = json_loadb(note->text, note->length, 0, NULL);
+	const char *kind, *domain, *text;
+	struct alert_standing standing = {.level = 0};
+	json_int_t since;
+	int level;
+
+	if (json_unpack(object, "{s:s, s:s, s:i, s:s, s:I}", "kind", &kind, "domain", &domain,
+		"level", &level, "text", &text, "since", &since) == 0 &&
+	    strlen(domain) < sizeof(standing.domain)) {
+		standing.kind = alert_kind_of(kind);
+		standing.level = level > 0 ? (unsigned)level : 0;
+		standing.since = since;
+		(void)snprintf(standing.domain, sizeof(standing.domain), "%s", domain);
+		(void)snprintf(standing.text, sizeof(standing.text), "%s", text);
+		alert_book_restore(&alerts->book, &standing, clock_now().time);
+	}
+	json_decref(object);
+	return true;
+}
+
+struct alerts *
+alerts_new(const struct alerts_setup *setup)
+{
+	struct alerts *alerts = calloc(1, sizeof(*alerts));
+
+	if (alerts == NULL)
+		return NULL;
+	alerts->setup = *setup;
+	alerts->last = &alerts->first;
+	alerts->book = (struct alert_book){.tell = tell, .context = alerts};
+	alerts->on_tick = evtimer_new(setup->base, on_tick, alerts);
+	alerts->on_write = evtimer_new(setup->base, on_write, alerts);
+	if (setup->command != NULL)
+		alerts->command = alert_command_new(setup->base, setup->command);
+	if (alerts->on_tick == NULL || alerts->on_write == NULL ||
+	    (setup->command != NULL && alerts->command == NULL)) {
+		alerts_free(alerts);
+		return NULL;
+	}
+	if (setup->spool != NULL &&
+	    spool_each_note(setup->spool, NOTE_PREFIX, restore, alerts) == SPOOL_UNUSABLE)
+		log_event(LOG_WARNING, "alerts-not-read",
+		    kv("error", spool_writer_problem(setup->spool)),
+		    kv("effect", "what stands is told once more"));
+	tick(alerts, clock_now().time);
+	return alerts;
+}
+
+void
+alerts_free(struct alerts *alerts)
+{
+	if (alerts == NULL)
+		return;
+	while (alerts->first != NULL && write_some(alerts) > 0)
+		for (int i = 0; i < WRITE_MOST && alerts->first != NULL; i++)
+			drop_first(alerts);
+	while (alerts->first != NULL)
+		drop_first(alerts);
+	if (alerts->on_tick != NULL)
+		event_free(alerts->on_tick);
+	if (alerts->on_write != NULL)
+		event_free(alerts->on_write);
+	alert_command_free(alerts->command);
+	alert_book_free(&alerts->book);
+	free(alerts);
+}
+
+void
+alerts_each(struct alerts *alerts, alert_visit *visit, void *context)
+{
+	alert_book_each(&alerts->book, visit, context);
+}
+
+struct alerts_counts
+alerts_count(const struct alerts *alerts)
+{
+	struct alerts_counts counts = alerts->counts;
+
+	counts.standing = alerts->book.standing;
+	if (alerts->command != NULL) {
+		const struct alert_command_counts commands = alert_command_count(alerts->command);
+		counts.waiting_commands = commands.waiting;
+		counts.running = commands.running;
+		counts.lost_commands = commands.lost;
+		counts.failed_commands = commands.failed;
+	}
+	return counts;
+}

@@ -1,0 +1,291 @@
+/*
+ * alert_command: see alert_command.h. In: texts. Out: child processes, and a line in the log for
+ * each that does not end well.
+ */
+#include "queued/alert_command.h"
+
+#include "core/log.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+struct text {
+	struct text *next;
+	char *text;
+};
+
+struct run {
+	struct alert_command *command;
+	pid_t pid; /* 0: free */
+	int pid_fd;
+	struct event *event; /* its end, or its deadline */
+};
+
+struct alert_command {
+	struct event_base *base;
+	const char *path;
+	struct timeval deadline;
+	struct text *first, **last;
+	struct run run[ALERT_COMMANDS];
+	struct alert_command_counts counts;
+};
+
+struct alert_command *
+alert_command_new(struct event_base *base, const char *path)
+{
+	struct alert_command *command = calloc(1, sizeof(*command));
+
+	if (command == NULL)
+		return NULL;
+	command->base = base;
+	command->path = path;
+	command->deadline.tv_sec = ALERT_COMMAND_S;
+	command->last = &command->first;
+	return command;
+}
+
+void
+alert_command_set_deadline(struct alert_command *command, int milliseconds)
+{
+	command->deadline = (struct timeval){milliseconds / 1000, milliseconds % 1000 * 1000};
+}
+
+struct alert_command_counts
+alert_command_count(const struct alert_command *command)
+{
+	return command->counts;
+}
+
+/* --- a run --------------------------------------------------------------------------------------
+ */
+
+/* Returns 0 or errno. Its standard input is `input`; what it writes goes nowhere. */
+static int
+spawn(const char *path, pid_t *pid, int input)
+{
+	static const char *const environment[] = {
+	    "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C", NULL};
+	const char *const argv[] = {path, NULL};
+	posix_spawn_file_actions_t files;
+	posix_spawnattr_t how;
+	sigset_t none, all;
+	int error;
+
+	sigemptyset(&none);
+	sigfillset(&all);
+	if ((error = posix_spawn_file_actions_init(&files)) != 0)
+		return error;
+	if ((error = posix_spawnattr_init(&how)) != 0) {
+		posix_spawn_file_actions_destroy(&files);
+		return error;
+	}
+	(void)posix_spawnattr_setflags(
+	    &how, POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
+	(void)posix_spawnattr_setpgroup(&how, 0);
+	(void)posix_spawnattr_setsigmask(&how, &none);
+	(void)posix_spawnattr_setsigdefault(&how, &all);
+	if ((error = posix_spawn_file_actions_adddup2(&files, input, 0)) == 0 &&
+	    (error = posix_spawn_file_actions_addopen(&files, 1, "/dev/null", O_WRONLY, 0)) == 0 &&
+	    (error = posix_spawn_file_actions_addopen(&files, 2, "/dev/null", O_WRONLY, 0)) == 0 &&
+	    (error = posix_spawn_file_actions_addchdir_np(&files, "/")) == 0 &&
+	    (error = posix_spawn_file_actions_addclosefrom_np(&files, 3)) == 0)
+		error = posix_spawn(
+		    pid, path, &files, &how, (char *const *)argv, (char *const *)environment);
+	posix_spawnattr_destroy(&how);
+	posix_spawn_file_actions_destroy(&files);
+	return error;
+}
+
+/* A descriptor from which `text` can be read. -1: errno is set. */
+static int
+pipe_of(const char *text)
+{
+	const size_t length = strlen(text);
+	int ends[2];
+
+	if (pipe2(ends, O_CLOEXEC) != 0)
+		return -1;
+	(void)fcntl(ends[1], F_SETFL, O_NONBLOCK);
+	const bool whole = write(ends[1], text, length) == (ssize_t)length;
+	(void)close(ends[1]);
+	if (whole)
+		return ends[0];
+	(void)close(ends[0]);
+	errno = EIO;
+	return -1;
+}
+
+static void
+failed(struct alert_command *command, const char *what, const char *why, int number)
+{
+	command->counts.failed++;
+	log_event(LOG_WARNING, "alert-command-failed", kv("command", command->path),
+	    kv("error", what), kv("reason", why), kv_number("number", number));
+}
+
+static void start_more(struct alert_command *command);
+
+static void
+run_ended(struct run *run, int status)
+{
+	struct alert_command *command = run->command;
+
+	if (WIFSIGNALED(status))
+		failed(command, "it died", "signal", WTERMSIG(status));
+	else if (WEXITSTATUS(status) != 0)
+		failed(command, "it did not end well", "exit status", WEXITSTATUS(status));
+	event_free(run->event);
+	(void)close(run->pid_fd);
+	run->pid = 0;
+	command->counts.running--;
+	start_more(command);
+}
+
+static void
+on_run(evutil_socket_t fd, short what, void *context)
+{
+	struct run *run = context;
+	int status = 0;
+
+	(void)fd;
+	if ((what & EV_TIMEOUT) != 0) {
+		log_event(LOG_WARNING, "alert-command-killed", kv("command", run->command->path),
+		    kv_number("pid", run->pid));
+		(void)kill(-run->pid, SIGKILL);
+		/* Its end is told by pid_fd, at once. */
+		(void)event_add(run->event, &run->command->deadline);
+		return;
+	}
+	if (waitpid(run->pid, &status, WNOHANG) == run->pid)
+		run_ended(run, status);
+	else
+		(void)event_add(run->event, &run->command->deadline);
+}
+
+/* False: errno is set. */
+static bool
+run_watch(struct run *run)
+{
+	struct alert_command *command = run->command;
+
+	run->pid_fd = (int)syscall(SYS_pidfd_open, run->pid, 0);
+	if (run->pid_fd < 0)
+		return false;
+	run->event = event_new(command->base, run->pid_fd, EV_READ, on_run, run);
+	if (run->event != NULL && event_add(run->event, &command->deadline) == 0)
+		return true;
+	if (run->event != NULL)
+		event_free(run->event);
+	(void)close(run->pid_fd);
+	errno = ENOMEM;
+	return false;
+}
+
+static bool
+run_start(struct run *run, const char *text)
+{
+	struct alert_command *command = run->command;
+	const int input = pipe_of(text);
+	int error = errno;
+
+	if (input >= 0) {
+		error = spawn(command->path, &run->pid, input);
+		(void)close(input);
+	}
+	if (error == 0 && input >= 0 && run_watch(run)) {
+		command->counts.running++;
+		return true;
+	}
+	if (input >= 0 && error == 0) { /* it runs, and nobody would see its end */
+		error = errno;
+		(void)kill(-run->pid, SIGKILL);
+		(void)waitpid(run->pid, NULL, 0);
+	}
+	run->pid = 0;
+	failed(command, "it could not be started", strerror(error), error);
+	return false;
+}
+
+/* --- those that wait ---------------------------------------------------------------------------
+ */
+
+static char *
+take_text(struct alert_command *command)
+{
+	struct text *first = command->first;
+	char *text;
+
+	if (first == NULL)
+		return NULL;
+	command->first = first->next;
+	if (command->first == NULL)
+		command->last = &command->first;
+	command->counts.waiting--;
+	text = first->text;
+	free(first);
+	return text;
+}
+
+static void
+start_more(struct alert_command *command)
+{
+	char *text;
+
+	for (size_t i = 0; i < ALERT_COMMANDS; i++) {
+		struct run *run = &command->run[i];
+		if (run->pid != 0)
+			continue;
+		if ((text = take_text(command)) == NULL)
+			return;
+		run->command = command;
+		(void)run_start(run, text);
+		free(text);
+	}
+}
+
+void
+alert_command_run(struct alert_command *command, char *text)
+{
+	struct text *waiting = NULL;
+
+	if (text != NULL && strlen(text) <= ALERT_OBJECT_MAX &&
+	    command->counts.waiting < ALERT_WAITING)
+		waiting = malloc(sizeof(*waiting));
+	if (waiting == NULL) {
+		if (command->counts.lost++ % ALERT_WAITING == 0)
+			log_event(LOG_ERR, "alert-command-lost", kv("command", command->path),
+			    kv_number("lost", (long long)command->counts.lost));
+		free(text);
+		return;
+	}
+	*waiting = (struct text){.text = text};
+	*command->last = waiting;
+	command->last = &waiting->next;
+	command->counts.waiting++;
+	start_more(command);
+}
+
+void
+alert_command_free(struct alert_command *command)
+{
+	char *text;
+
+	if (command == NULL)
+		return;
+	while ((text = take_text(command)) != NULL)
+		free(text);
+	for (size_t i = 0; i < ALERT_COMMANDS; i++) {
+		if (command->run[i].pid == 0)
+			continue;
+		event_free(command->run[i].event);
+		(void)close(command->run[i].pid_fd);
+	}
+	free(command);
+}

@@ -1,0 +1,619 @@
+/*
+ * control: see control.h. In: a listening socket, lines. Out: calls of the ports, lines of JSON.
+ * client_set_state() is the one place where a client's state changes.
+ */
+#include "queued/control.h"
+
+#include "core/helper_request.h"
+#include "core/log.h"
+#include "core/state.h"
+
+#include <errno.h>
+#include <event2/buffer.h>
+#include <event2/bufferevent.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define ACCEPT_PAUSE_MS 100 /* after accept failed for want of descriptors or memory */
+#define UNREAD_MOST 65536   /* answers that are not read yet put off the next request */
+
+/* --- requests -----------------------------------------------------------------------------------
+ */
+
+enum { MAY_DOMAIN = 1, MAY_ID = 2, NEEDS_ONE = 4, NEEDS_UNTIL = 8, ACTS = 16 };
+
+static const struct {
+	const char *name;
+	unsigned how;
+} commands[CONTROL_DOS] = {
+    [CONTROL_PING] = {"ping", 0},
+    [CONTROL_STATUS] = {"status", 0},
+    [CONTROL_LIST] = {"list", 0},
+    [CONTROL_SHOW] = {"show", MAY_DOMAIN | MAY_ID | NEEDS_ONE},
+    [CONTROL_HOLD] = {"hold", MAY_DOMAIN | MAY_ID | NEEDS_ONE | NEEDS_UNTIL | ACTS},
+    [CONTROL_RELEASE] = {"release", MAY_DOMAIN | MAY_ID | NEEDS_ONE | ACTS},
+    [CONTROL_FLUSH] = {"flush", MAY_DOMAIN | NEEDS_ONE | ACTS},
+    [CONTROL_DROP] = {"drop", MAY_DOMAIN | MAY_ID | NEEDS_ONE | ACTS},
+    [CONTROL_PRIMARIES] = {"primaries", MAY_DOMAIN},
+    [CONTROL_PROBE] = {"probe", MAY_DOMAIN | NEEDS_ONE | ACTS},
+    [CONTROL_MX] = {"mx", MAY_DOMAIN | NEEDS_ONE | ACTS},
+    [CONTROL_WATCH] = {"watch", MAY_DOMAIN},
+    [CONTROL_ALERTS] = {"alerts", 0},
+};
+
+static bool
+take_do(const json_t *value, struct control_request *out)
+{
+	const char *name = json_string_value(value);
+
+	for (enum control_do what = 0; name != NULL && what < CONTROL_DOS; what++)
+		if (strcmp(name, commands[what].name) == 0) {
+			out->what = what;
+			return true;
+		}
+	return false;
+}
+
+static bool
+take_domain(const json_t *value, struct control_request *out)
+{
+	return json_is_string(value) &&
+	       domain_normalise(json_string_value(value), json_string_length(value), out->domain);
+}
+
+static bool
+take_id(const json_t *value, struct control_request *out)
+{
+	if (!json_is_string(value) ||
+	    !helper_queue_id(json_string_value(value), json_string_length(value)))
+		return false;
+	(void)snprintf(out->id, sizeof(out->id), "%s", json_string_value(value));
+	return true;
+}
+
+static bool
+take_until(const json_t *value, struct control_request *out)
+{
+	if (json_is_null(value))
+		out->until = HOLD_FOREVER;
+	else
+		out->until = json_integer_value(value); /* 0: no number */
+	return out->until > 0;
+}
+
+static bool
+take_reason(const json_t *value, struct control_request *out)
+{
+	return json_is_string(value) &&
+	       strlen(json_string_value(value)) == json_string_length(value) &&
+	       journal_text(out->reason, sizeof(out->reason), json_string_value(value),
+		   json_string_length(value));
+}
+
+static bool
+take_silent(const json_t *value, struct control_request *out)
+{
+	out->silent = json_is_true(value);
+	return json_is_boolean(value);
+}
+
+static bool
+take_limit(const json_t *value, struct control_request *out)
+{
+	const json_int_t limit = json_integer_value(value);
+
+	out->limit = (size_t)limit;
+	return limit > 0 && limit <= CONTROL_SHOWN;
+}
+
+/* Who asks, by his own words: one word of printable ASCII for the helper's line and the log. */
+static bool
+take_by(const json_t *value, struct control_request *out)
+{
+	const char *by = json_string_value(value);
+
+	if (by == NULL)
+		return false;
+	(void)snprintf(out->by, sizeof(out->by), "%.40s", by);
+	for (char *c = out->by; *c != '\0'; c++)
+		if (*c <= ' ' || *c > '~')
+			*c = '_';
+	return true;
+}
+
+static const struct {
+	const char *name;
+	bool (*take)(const json_t *value, struct control_request *out);
+	const char *error;
+} fields[] = {
+    {"do", take_do, "\"do\" is none that is known"},
+    {"domain", take_domain, "\"domain\" is no mail domain"},
+    {"id", take_id, "\"id\" is no queue id"},
+    {"until", take_until, "\"until\" must be a time in seconds since 1970, or null"},
+    {"reason", take_reason, "\"reason\" must be a text of at most 255 bytes"},
+    {"silent", take_silent, "\"silent\" must be true or false"},
+    {"limit", take_limit, "\"limit\" must be a number from 1 to 10000"},
+    {"by", take_by, "\"by\" must be a text"},
+};
+
+#define FIELDS (sizeof(fields) / sizeof(fields[0]))
+
+/* What is wrong with it; NULL: nothing. */
+static const char *
+take_field(const char *name, const json_t *value, struct control_request *out)
+{
+	for (size_t i = 0; i < FIELDS; i++)
+		if (strcmp(name, fields[i].name) == 0)
+			return fields[i].take(value, out) ? NULL : fields[i].error;
+	return "a field is not known";
+}
+
+/* Is it whole? What is missing or too much; NULL: nothing. */
+static const char *
+judge_request(const struct control_request *request, int64_t now)
+{
+	const unsigned how = commands[request->what].how;
+	const bool domain = request->domain[0] != '\0', id = request->id[0] != '\0';
+
+	if (domain && id)
+		return "\"domain\" and \"id\" exclude each other";
+	if ((domain && (how & MAY_DOMAIN) == 0) || (id && (how & MAY_ID) == 0))
+		return "that is not done for a domain or id of this kind";
+	if ((how & NEEDS_ONE) != 0 && !domain && !id)
+		return (how & MAY_ID) != 0 ? "\"domain\" or \"id\" is missing"
+					   : "\"domain\" is missing";
+	if ((how & NEEDS_UNTIL) != 0 && domain && request->until == 0)
+		return "\"until\" is missing: a time, or null for until it is released";
+	if (request->until != 0 && request->until <= now)
+		return "\"until\" is in the past";
+	return NULL;
+}
+
+bool
+control_parse(
+    const char *line, size_t length, int64_t now, struct control_request *out, const char **error)
+{
+	json_t *object = json_loadb(line, length, JSON_REJECT_DUPLICATES, NULL), *value;
+	const char *name;
+
+	memset(out, 0, sizeof(*out));
+	out->what = CONTROL_DOS;
+	out->limit = CONTROL_SHOWN;
+	*error = json_is_object(object) ? NULL : "that is no JSON object";
+	if (*error == NULL)
+		json_object_foreach(object, name, value) if (*error == NULL) *error =
+		    take_field(name, value, out);
+	if (*error == NULL && out->what == CONTROL_DOS)
+		*error = "\"do\" is missing";
+	if (*error == NULL)
+		*error = judge_request(out, now);
+	if (out->by[0] == '\0')
+		(void)snprintf(out->by, sizeof(out->by), "-");
+	json_decref(object);
+	return *error == NULL;
+}
+
+/* --- clients ------------------------------------------------------------------------------------
+ */
+
+enum client_state {
+	CLIENT_NONE,
+	CLIENT_READY,    /* for a line */
+	CLIENT_LATER,    /* its answer comes later */
+	CLIENT_WATCHING, /* it gets what changes */
+	CLIENT_CLOSING,  /* what it has not read is sent; nothing more is heard */
+};
+
+struct client {
+	struct control *control;
+	enum client_state state;
+	struct bufferevent *stream;
+	struct event *deadline; /* of LATER */
+	bool hung_up;           /* it sends nothing more */
+	uid_t uid;
+	uint64_t ticket;           /* of the request that is put off */
+	uint64_t arrival;          /* order of the last request */
+	char watched[DOMAIN_SIZE]; /* "": all */
+};
+
+struct control_reply {
+	struct control *control;
+	struct evbuffer *out;
+	bool failed; /* out of memory, or too much */
+};
+
+struct control {
+	struct control_setup setup;
+	struct event *on_listen, *on_pause;
+	uint64_t tickets, arrivals;
+	struct client client[CONTROL_CLIENTS];
+};
+
+static const struct timeval idle = {.tv_sec = CONTROL_IDLE_S},
+			    writing = {.tv_sec = CONTROL_WRITE_S},
+			    later = {.tv_sec = CONTROL_LATER_S};
+
+static void
+client_free(struct client *client)
+{
+	if (client->stream != NULL)
+		bufferevent_free(client->stream);
+	if (client->deadline != NULL)
+		event_free(client->deadline);
+	client->stream = NULL;
+	client->deadline = NULL;
+}
+
+static void
+client_set_state(struct client *client, enum client_state state)
+{
+	client->state = state;
+	if (state != CLIENT_LATER && client->deadline != NULL)
+		(void)event_del(client->deadline);
+	switch (state) {
+	case CLIENT_NONE:
+		client_free(client);
+		(void)event_add(client->control->on_listen, NULL);
+		break;
+	case CLIENT_READY:
+		client->arrival = ++client->control->arrivals;
+		(void)bufferevent_set_timeouts(client->stream, &idle, &writing);
+		break;
+	case CLIENT_LATER: (void)event_add(client->deadline, &later); /* FALLTHROUGH */
+	case CLIENT_WATCHING: (void)bufferevent_set_timeouts(client->stream, NULL, &writing); break;
+	case CLIENT_CLOSING: (void)bufferevent_disable(client->stream, EV_READ); break;
+	}
+}
+
+static size_t
+unread(const struct client *client)
+{
+	return client->stream == NULL ? 0
+				      : evbuffer_get_length(bufferevent_get_output(client->stream));
+}
+
+static size_t
+unread_by_all(const struct control *control)
+{
+	size_t total = 0;
+
+	for (size_t i = 0; i < CONTROL_CLIENTS; i++)
+		total += unread(&control->client[i]);
+	return total;
+}
+
+/* --- answers ------------------------------------------------------------------------------------
+ */
+
+bool
+control_say_text(struct control_reply *reply, char *text)
+{
+	if (text == NULL || reply->failed || evbuffer_add_printf(reply->out, "%s\n", text) < 0 ||
+	    evbuffer_get_length(reply->out) > CONTROL_BYTES)
+		reply->failed = true;
+	free(text);
+	return !reply->failed;
+}
+
+bool
+control_say(struct control_reply *reply, json_t *object)
+{
+	char *text = object != NULL ? json_dumps(object, JSON_COMPACT) : NULL;
+
+	json_decref(object);
+	return control_say_text(reply, text);
+}
+
+static void
+say_end(struct client *client, const char *error)
+{
+	struct control_reply reply = {
+	    .control = client->control, .out = bufferevent_get_output(client->stream)};
+
+	(void)control_say(&reply, json_pack("{s:b, s:s?}", "end", 1, "error", error));
+}
+
+static void
+finish(struct client *client, const char *error)
+{
+	say_end(client, error);
+	client_set_state(client, client->hung_up ? CLIENT_CLOSING : CLIENT_READY);
+}
+
+/* Text of an error that is not ours: json_pack takes UTF-8 only. */
+static void
+clean(char *text)
+{
+	for (; *text != '\0'; text++)
+		if (*text < ' ' || *text > '~')
+			*text = '?';
+}
+
+/* --- carrying out --------------------------------------------------------------------------- */
+
+static bool
+may_act(const struct control *control, uid_t uid)
+{
+	for (size_t i = 0; i < control->setup.reader_count; i++)
+		if (control->setup.readers[i] == uid)
+			return false;
+	return true;
+}
+
+static void
+run(struct client *client, const struct control_request *request)
+{
+	const struct control_ports *ports = &client->control->setup.ports;
+	struct control_reply reply = {
+	    .control = client->control, .out = bufferevent_get_output(client->stream)};
+	char error[256] = "";
+
+	client->ticket = ++client->control->tickets;
+	switch (ports->run(ports->context, request, client->ticket, &reply, error)) {
+	case CONTROL_DONE:
+		finish(client, reply.failed ? "that is more than can be told" : NULL);
+		break;
+	case CONTROL_ERROR:
+		clean(error);
+		finish(client, error);
+		break;
+	case CONTROL_LATER: client_set_state(client, CLIENT_LATER); break;
+	}
+}
+
+static void
+take_line(struct client *client, const char *line, size_t length)
+{
+	struct control *control = client->control;
+	struct control_request request;
+	struct timeval now;
+	const char *error;
+	char said[sizeof(request.by)];
+
+	(void)evutil_gettimeofday(&now, NULL);
+	if (!control_parse(line, length, now.tv_sec, &request, &error)) {
+		finish(client, error);
+		return;
+	}
+	request.uid = client->uid;
+	memcpy(said, request.by, sizeof(said));
+	(void)snprintf(
+	    request.by, sizeof(request.by), "%.40s(uid=%u)", said, (unsigned)client->uid);
+	if ((commands[request.what].how & ACTS) != 0 && !may_act(control, client->uid)) {
+		log_event(LOG_WARNING, "order-refused", kv("do", commands[request.what].name),
+		    kv_number("uid", client->uid));
+		finish(client, "you may look, and not act");
+	} else if (request.what == CONTROL_PING) {
+		finish(client, NULL);
+	} else if (request.what == CONTROL_WATCH) {
+		memcpy(client->watched, request.domain, sizeof(client->watched));
+		client_set_state(client, CLIENT_WATCHING);
+	} else if (unread_by_all(control) > CONTROL_BYTES / 2) {
+		finish(client, "busy: answers that nobody reads are waiting");
+	} else {
+		run(client, &request);
+	}
+}
+
+/* One line after the other, as long as what is answered is read. */
+static void
+take_lines(struct client *client)
+{
+	struct evbuffer *input = bufferevent_get_input(client->stream);
+	size_t length;
+	char *line;
+
+	while (client->state == CLIENT_READY && unread(client) < UNREAD_MOST &&
+	       (line = evbuffer_readln(input, &length, EVBUFFER_EOL_CRLF)) != NULL) {
+		if (length <= CONTROL_LINE_MAX)
+			take_line(client, line, length);
+		else
+			finish(client, "the line is too long");
+		free(line);
+	}
+	if (client->state == CLIENT_READY && unread(client) < UNREAD_MOST &&
+	    evbuffer_get_length(input) > CONTROL_LINE_MAX) {
+		say_end(client, "the line is too long");
+		client_set_state(client, CLIENT_CLOSING);
+	}
+	if (client->state == CLIENT_WATCHING)
+		(void)evbuffer_drain(input, evbuffer_get_length(input));
+}
+
+static void
+on_read(struct bufferevent *stream, void *context)
+{
+	(void)stream;
+	take_lines(context);
+}
+
+/* All that was answered is sent. */
+static void
+on_written(struct bufferevent *stream, void *context)
+{
+	struct client *client = context;
+
+	(void)stream;
+	if (client->state == CLIENT_CLOSING)
+		client_set_state(client, CLIENT_NONE);
+	else
+		take_lines(client);
+}
+
+static void
+on_end(struct bufferevent *stream, short what, void *context)
+{
+	struct client *client = context;
+
+	(void)stream;
+	/* Whoever asks and closes his side still reads: `printf ... | nc -N`. */
+	client->hung_up = (what & BEV_EVENT_EOF) != 0;
+	if (client->hung_up && client->state == CLIENT_LATER)
+		return;
+	if (client->hung_up && client->state != CLIENT_WATCHING && unread(client) > 0)
+		client_set_state(client, CLIENT_CLOSING);
+	else
+		client_set_state(client, CLIENT_NONE);
+}
+
+static void
+on_deadline(evutil_socket_t fd, short what, void *context)
+{
+	struct client *client = context;
+
+	(void)fd;
+	(void)what;
+	if (client->state == CLIENT_LATER)
+		finish(client, "there was no answer in time");
+}
+
+void
+control_finish(struct control *control, uint64_t ticket, const char *error)
+{
+	char text[256] = "";
+
+	if (error != NULL) {
+		(void)snprintf(text, sizeof(text), "%s", error);
+		clean(text);
+	}
+	for (size_t i = 0; i < CONTROL_CLIENTS; i++) {
+		struct client *client = &control->client[i];
+		if (client->state != CLIENT_LATER || client->ticket != ticket)
+			continue;
+		finish(client, error != NULL ? text : NULL);
+		take_lines(client);
+		return;
+	}
+}
+
+void
+control_changed(struct control *control, const char *domain)
+{
+	const struct control_ports *ports = &control->setup.ports;
+
+	for (size_t i = 0; i < CONTROL_CLIENTS; i++) {
+		struct client *client = &control->client[i];
+		if (client->state != CLIENT_WATCHING ||
+		    (client->watched[0] != '\0' && strcmp(client->watched, domain) != 0))
+			continue;
+		struct control_reply reply = {
+		    .control = control, .out = bufferevent_get_output(client->stream)};
+		ports->view(ports->context, domain, &reply);
+		if (reply.failed || unread(client) > CONTROL_STREAM_BYTES)
+			client_set_state(client, CLIENT_NONE);
+	}
+}
+
+/* --- connections -------------------------------------------------------------------------------
+ */
+
+static struct client *
+place(struct control *control)
+{
+	struct client *oldest = NULL;
+
+	for (size_t i = 0; i < CONTROL_CLIENTS; i++) {
+		struct client *client = &control->client[i];
+		if (client->state == CLIENT_NONE)
+			return client;
+		if (client->state == CLIENT_READY &&
+		    (oldest == NULL || client->arrival < oldest->arrival))
+			oldest = client;
+	}
+	if (oldest != NULL) /* whoever has been silent for longest makes room */
+		client_set_state(oldest, CLIENT_NONE);
+	return oldest;
+}
+
+static void
+client_start(struct control *control, struct client *client, int fd)
+{
+	struct ucred peer = {.uid = (uid_t)-1};
+	socklen_t length = sizeof(peer);
+
+	*client = (struct client){.control = control, .state = CLIENT_NONE};
+	(void)getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &length);
+	client->uid = peer.uid;
+	client->stream = bufferevent_socket_new(control->setup.base, fd, BEV_OPT_CLOSE_ON_FREE);
+	if (client->stream == NULL) {
+		(void)close(fd);
+		return;
+	}
+	client->deadline = evtimer_new(control->setup.base, on_deadline, client);
+	bufferevent_setcb(client->stream, on_read, on_written, on_end, client);
+	/* What is not taken stays with the sender. */
+	bufferevent_setwatermark(client->stream, EV_READ, 0, 2 * CONTROL_LINE_MAX);
+	if (client->deadline == NULL || bufferevent_enable(client->stream, EV_READ | EV_WRITE) != 0)
+		client_free(client);
+	else
+		client_set_state(client, CLIENT_READY);
+}
+
+static void
+on_listen(evutil_socket_t listener, short what, void *context)
+{
+	const struct timeval pause = {.tv_usec = ACCEPT_PAUSE_MS * 1000};
+	struct control *control = context;
+	struct client *client = place(control);
+	int fd;
+
+	(void)what;
+	if (client == NULL) { /* until one leaves */
+		(void)event_del(control->on_listen);
+		return;
+	}
+	fd = accept4((int)listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+	if (fd >= 0) {
+		client_start(control, client, fd);
+	} else if (errno != EAGAIN && errno != ECONNABORTED && errno != EINTR) {
+		(void)event_del(control->on_listen);
+		(void)evtimer_add(control->on_pause, &pause);
+	}
+}
+
+static void
+on_pause(evutil_socket_t fd, short what, void *context)
+{
+	struct control *control = context;
+
+	(void)fd;
+	(void)what;
+	(void)event_add(control->on_listen, NULL);
+}
+
+/* --- life ------------------------------------------------------------------------------------ */
+
+struct control *
+control_new(const struct control_setup *setup)
+{
+	struct control *control = calloc(1, sizeof(*control));
+
+	if (control == NULL)
+		return NULL;
+	control->setup = *setup;
+	control->on_listen =
+	    event_new(setup->base, setup->listen_fd, EV_READ | EV_PERSIST, on_listen, control);
+	control->on_pause = evtimer_new(setup->base, on_pause, control);
+	if (control->on_listen != NULL && control->on_pause != NULL &&
+	    event_add(control->on_listen, NULL) == 0)
+		return control;
+	control_free(control);
+	return NULL;
+}
+
+void
+control_free(struct control *control)
+{
+	if (control == NULL)
+		return;
+	for (size_t i = 0; i < CONTROL_CLIENTS; i++)
+		client_free(&control->client[i]);
+	if (control->on_listen != NULL)
+		event_free(control->on_listen);
+	if (control->on_pause != NULL)
+		event_free(control->on_pause);
+	free(control);
+}

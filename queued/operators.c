@@ -1,0 +1,725 @@
+/*
+ * operators: see operators.h. In: requests that control.c has checked. Out: objects for the caller,
+ * orders to watch, collector and helper, notes `hold/DOMAIN` in the spool, rows of what was done.
+ */
+#include "queued/operators.h"
+
+#include "queued/operators_tell.h"
+
+#include "core/log.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define NOTE_PREFIX "hold/"
+#define NOTE_MAX 1024
+#define DROP_SLICE 20 /* messages taken out in one turn of the loop */
+
+struct asked { /* of the helper, for a client that waits */
+	struct operators *operators;
+	bool used;
+	uint64_t ticket;
+};
+
+struct drop { /* messages that are being taken out */
+	struct drop *next;
+	size_t count, done;
+	char by[64];
+	char (*ids)[JOURNAL_ID_SIZE];
+};
+
+struct operators {
+	struct operators_setup setup;
+	struct control *control;
+	struct event *on_drop;
+	struct drop *drops;
+	struct asked asked[HELPER_CLIENT_AT_ONCE];
+};
+
+typedef enum control_end handler(struct operators *operators, const struct control_request *request,
+    uint64_t ticket, struct control_reply *reply, char error[256]);
+
+static enum control_end
+fail(char error[256], const char *text)
+{
+	(void)snprintf(error, 256, "%s", text);
+	return CONTROL_ERROR;
+}
+
+static void
+record(struct operators *operators, const char *act, const struct control_request *request,
+    const char *text)
+{
+	const struct alerts_act what = {.act = act,
+	    .domain = request->domain,
+	    .queue_id = request->id,
+	    .by = request->by,
+	    .text = text,
+	    .until = request->until};
+
+	alerts_act(operators->setup.alerts, &what);
+}
+
+static struct queued_time
+enter(struct operators *operators)
+{
+	return operators->setup.enter(operators->setup.context);
+}
+
+static void
+leave(struct operators *operators)
+{
+	operators->setup.leave(operators->setup.context);
+}
+
+/* --- looking -------------------------------------------------------------------------------- */
+
+struct walk {
+	struct operators *operators;
+	struct control_reply *reply;
+	struct queued_time now;
+	bool primaries;
+	size_t left; /* rows that may still be shown */
+};
+
+static void
+tell_domain(const char *domain, void *context)
+{
+	const struct walk *walk = context;
+	struct watch_view view;
+
+	if (watch_look(walk->operators->setup.watch, domain, &view))
+		(void)control_say(walk->reply,
+		    walk->primaries ? tell_primary(&view, walk->now) : tell_view(&view, walk->now));
+}
+
+static enum control_end
+do_list(struct operators *operators, const struct control_request *request, uint64_t ticket,
+    struct control_reply *reply, char error[256])
+{
+	struct walk walk = {.operators = operators, .reply = reply, .now = enter(operators)};
+
+	(void)ticket;
+	(void)error;
+	walk.primaries = request->what == CONTROL_PRIMARIES;
+	if (request->domain[0] != '\0')
+		tell_domain(request->domain, &walk);
+	else
+		watch_each(operators->setup.watch, tell_domain, &walk);
+	leave(operators);
+	return CONTROL_DONE;
+}
+
+static bool
+tell_row(const struct journal_row *row, void *context)
+{
+	struct walk *walk = context;
+
+	if (walk->left == 0) {
+		(void)control_say(walk->reply, json_pack("{s:b}", "more", 1));
+		return false;
+	}
+	walk->left--;
+	return control_say_text(walk->reply, journal_row_print(row, false));
+}
+
+/* By whom the domain is held, from the note. */
+static void
+tell_note(struct operators *operators, const char *domain, int64_t now, struct control_reply *reply)
+{
+	char name[SPOOL_KEY_MAX], text[NOTE_MAX];
+	size_t length;
+	json_t *note;
+
+	(void)snprintf(name, sizeof(name), NOTE_PREFIX "%s", domain);
+	if (spool_get_note(operators->setup.spool, name, text, sizeof(text), &length) != SPOOL_OK ||
+	    length > sizeof(text) || (note = json_loadb(text, length, 0, NULL)) == NULL)
+		return;
+	if (json_integer_value(json_object_get(note, "until")) > now)
+		(void)control_say(reply, json_pack("{s:O}", "held", note));
+	json_decref(note);
+}
+
+static enum control_end
+do_show(struct operators *operators, const struct control_request *request, uint64_t ticket,
+    struct control_reply *reply, char error[256])
+{
+	struct walk walk = {.operators = operators, .reply = reply, .left = request->limit};
+	const bool one = request->id[0] != '\0';
+	struct watch_view view;
+
+	(void)ticket;
+	if (!one) {
+		walk.now = enter(operators);
+		const bool known = watch_look(operators->setup.watch, request->domain, &view);
+		if (known) {
+			(void)control_say(reply, tell_view(&view, walk.now));
+			(void)control_say(reply, tell_primary(&view, walk.now));
+		}
+		leave(operators);
+		if (!known)
+			return fail(error, "nothing is held for it, and nothing is known of it");
+		tell_note(operators, request->domain, walk.now.wall, reply);
+	}
+	collector_each_held(operators->setup.collector, one ? NULL : request->domain,
+	    one ? request->id : NULL, tell_row, &walk);
+	if (one && walk.left == request->limit)
+		return fail(error, "no such message is held");
+	return CONTROL_DONE;
+}
+
+static void
+tell_alert(const struct alert_standing *standing, void *context)
+{
+	(void)control_say(context,
+	    json_pack("{s:s, s:s, s:i, s:s, s:I}", "alert", alert_kind_name(standing->kind),
+		"domain", standing->domain, "level", (int)standing->level, "text", standing->text,
+		"since", (json_int_t)standing->since));
+}
+
+static enum control_end
+do_alerts(struct operators *operators, const struct control_request *request, uint64_t ticket,
+    struct control_reply *reply, char error[256])
+{
+	(void)request;
+	(void)ticket;
+	(void)error;
+	alerts_each(operators->setup.alerts, tell_alert, reply);
+	return CONTROL_DONE;
+}
+
+static enum control_end
+do_status(struct operators *operators, const struct control_request *request, uint64_t ticket,
+    struct control_reply *reply, char error[256])
+{
+	struct collector_status collector;
+
+	(void)request;
+	(void)ticket;
+	(void)error;
+	collector_status(operators->setup.collector, &collector);
+	(void)control_say(reply, tell_status(&collector, watch_count(operators->setup.watch),
+				     alerts_count(operators->setup.alerts),
+				     helper_client_under_way(operators->setup.helper)));
+	return CONTROL_DONE;
+}
+
+/* --- holds of domains ------------------------------------------------------------------------ */
+
+/* NULL text removes the note. False: *problem says why. */
+static bool
+note_hold(struct operators *operators, const char *domain, const char *text, const char **problem)
+{
+	struct spool_writer *spool = operators->setup.spool;
+	char name[SPOOL_KEY_MAX];
+
+	(void)snprintf(name, sizeof(name), NOTE_PREFIX "%s", domain);
+	if (spool_begin(spool) == SPOOL_OK) {
+		const enum spool_result result =
+		    spool_note(spool, name, text, text != NULL ? strlen(text) : 0);
+		if (result == SPOOL_OK || result == SPOOL_NOT_FOUND) {
+			if (spool_commit(spool) == SPOOL_OK)
+				return true;
+		} else {
+			spool_abort(spool);
+		}
+	}
+	*problem = spool_writer_problem(spool);
+	return false;
+}
+
+static char *
+hold_text(const struct control_request *request)
+{
+	json_t *object = json_pack("{s:I, s:s, s:b, s:s}", "until", (json_int_t)request->until,
+	    "reason", request->reason, "silent", request->silent, "by", request->by);
+	char *text = object != NULL ? json_dumps(object, JSON_COMPACT) : NULL;
+
+	json_decref(object);
+	return text;
+}
+
+/* First the note, then the hold: what is told to be held is so after a restart as well. */
+static enum control_end
+hold_domain(struct operators *operators, const struct control_request *request, char error[256])
+{
+	const struct queued_time now = enter(operators);
+	const bool unknown = operators->setup.unknown(operators->setup.context, request->domain);
+	char *text = unknown ? NULL : hold_text(request);
+	const char *problem = "out of memory";
+	bool held = false;
+
+	if (text != NULL && note_hold(operators, request->domain, text, &problem))
+		held = watch_hold(operators->setup.watch, request->domain, request->until,
+		    request->reason, request->silent, now);
+	leave(operators);
+	free(text);
+	if (held)
+		return CONTROL_DONE;
+	return fail(error, unknown ? "no row speaks for this domain" : problem);
+}
+
+static enum control_end
+release_domain(struct operators *operators, const struct control_request *request, char error[256])
+{
+	const struct queued_time now = enter(operators);
+	const char *problem = NULL;
+	struct watch_view view = {.soc_hold = false};
+
+	const bool held = watch_release(operators->setup.watch, request->domain, now);
+	if (note_hold(operators, request->domain, NULL, &problem))
+		problem = NULL;
+	(void)watch_look(operators->setup.watch, request->domain, &view);
+	leave(operators);
+	if (problem != NULL)
+		return fail(error, problem);
+	if (held)
+		return CONTROL_DONE;
+	if (view.soc_hold)
+		return fail(error, "the SOC holds it, by its row: only that row can end it");
+	if (view.state.hold == HOLD_BREAKER)
+		return fail(error,
+		    "the breaker holds it: it tries a message now and then, and ends "
+		    "by itself");
+	if (view.state.hold == HOLD_WRONG_HOST)
+		return fail(error, "it is held because the primary is not the pinned one");
+	return fail(error, "no operator holds it");
+}
+
+/* --- holds of single messages --------------------------------------------------------------- */
+
+static bool
+is_held(const struct journal_row *row, void *context)
+{
+	(void)row;
+	*(bool *)context = true;
+	return false;
+}
+
+static bool
+knows(struct operators *operators, const char *id)
+{
+	bool found = false;
+
+	collector_each_held(operators->setup.collector, NULL, id, is_held, &found);
+	return found;
+}
+
+static void
+helper_answered(void *context, const char *queue_id, enum helper_answer answer, const char *text)
+{
+	struct asked *asked = context;
+
+	(void)queue_id;
+	asked->used = false;
+	control_finish(asked->operators->control, asked->ticket,
+	    answer == HELPER_DONE   ? NULL
+	    : answer == HELPER_GONE ? "there is nothing to do: it has left, or is so already"
+				    : text);
+}
+
+static enum control_end
+ask_helper(struct operators *operators, const struct control_request *request, uint64_t ticket,
+    char error[256])
+{
+	struct helper_request what = {
+	    .verb = request->what == CONTROL_HOLD ? HELPER_HOLD : HELPER_RELEASE,
+	    .why = "operator"};
+	struct asked *asked = NULL;
+
+	if (!knows(operators, request->id))
+		return fail(error, "no such message is held");
+	for (size_t i = 0; i < HELPER_CLIENT_AT_ONCE && asked == NULL; i++)
+		if (!operators->asked[i].used)
+			asked = &operators->asked[i];
+	(void)snprintf(what.queue_id, sizeof(what.queue_id), "%s", request->id);
+	(void)snprintf(what.by, sizeof(what.by), "%s", request->by);
+	if (asked == NULL ||
+	    !helper_client_ask(operators->setup.helper, &what, helper_answered, asked))
+		return fail(error, "the helper is busy: try again");
+	*asked = (struct asked){.operators = operators, .used = true, .ticket = ticket};
+	return CONTROL_LATER;
+}
+
+static enum control_end
+do_hold(struct operators *operators, const struct control_request *request, uint64_t ticket,
+    struct control_reply *reply, char error[256])
+{
+	const bool holds = request->what == CONTROL_HOLD;
+	enum control_end end;
+
+	(void)reply;
+	if (request->id[0] != '\0')
+		end = ask_helper(operators, request, ticket, error);
+	else if (holds)
+		end = hold_domain(operators, request, error);
+	else
+		end = release_domain(operators, request, error);
+	if (end != CONTROL_ERROR)
+		record(operators, holds ? "hold" : "release", request, request->reason);
+	return end;
+}
+
+/* --- taking out ------------------------------------------------------------------------------- */
+
+struct candidate {
+	char id[JOURNAL_ID_SIZE];
+	bool shared; /* it is for recipients of another domain too */
+};
+
+struct candidates {
+	const char *domain;
+	struct candidate *all;
+	size_t count, room;
+	bool failed;
+};
+
+static int
+compare(const void *a, const void *b)
+{
+	const struct candidate *first = a, *second = b;
+
+	return strcmp(first->id, second->id);
+}
+
+static bool
+gather(const struct journal_row *row, void *context)
+{
+	struct candidates *found = context;
+
+	if (found->count == found->room) {
+		const size_t room = found->room == 0 ? 64 : found->room * 2;
+		struct candidate *more = realloc(found->all, room * sizeof(*more));
+		if (more == NULL) {
+			found->failed = true;
+			return false;
+		}
+		found->all = more;
+		found->room = room;
+	}
+	struct candidate *next = &found->all[found->count++];
+	*next = (struct candidate){.shared = false};
+	memcpy(next->id, row->queue_id, sizeof(next->id));
+	return true;
+}
+
+static bool
+mark_shared(const struct journal_row *row, void *context)
+{
+	struct candidates *found = context;
+	struct candidate key = {.shared = false}, *hit;
+
+	if (strcmp(row->domain, found->domain) == 0)
+		return true;
+	memcpy(key.id, row->queue_id, sizeof(key.id));
+	hit = bsearch(&key, found->all, found->count, sizeof(key), compare);
+	if (hit != NULL)
+		hit->shared = true;
+	return true;
+}
+
+/* One entry a message, in the order of the ids. */
+static void
+make_unique(struct candidates *found)
+{
+	size_t kept = 0;
+
+	qsort(found->all, found->count, sizeof(*found->all), compare);
+	for (size_t i = 0; i < found->count; i++)
+		if (kept == 0 || compare(&found->all[kept - 1], &found->all[i]) != 0)
+			found->all[kept++] = found->all[i];
+	found->count = kept;
+}
+
+static void
+drop_free(struct drop *drop)
+{
+	free(drop->ids);
+	free(drop);
+}
+
+/* Some in each turn of the loop: each is recorded on the disk before it is taken out. */
+static void
+on_drop(evutil_socket_t fd, short what, void *context)
+{
+	const struct timeval soon = {0, 0};
+	struct operators *operators = context;
+	struct drop *drop = operators->drops;
+
+	(void)fd;
+	(void)what;
+	if (drop == NULL)
+		return;
+	for (int i = 0; i < DROP_SLICE && drop->done < drop->count; i++, drop->done++)
+		if (!collector_drop(operators->setup.collector, drop->ids[drop->done], drop->by))
+			log_event(LOG_INFO, "drop-passed-over",
+			    kv("queue_id", drop->ids[drop->done]),
+			    kv("reason", "it has left meanwhile, or could not be recorded"));
+	if (drop->done == drop->count) {
+		operators->drops = drop->next;
+		drop_free(drop);
+	}
+	if (operators->drops != NULL)
+		(void)evtimer_add(operators->on_drop, &soon);
+}
+
+/* False: out of memory. */
+static bool
+drop_start(struct operators *operators, const struct candidates *found, const char *by)
+{
+	const struct timeval soon = {0, 0};
+	struct drop *drop = calloc(1, sizeof(*drop)), **last = &operators->drops;
+
+	if (drop == NULL || (drop->ids = calloc(found->count, sizeof(*drop->ids))) == NULL) {
+		free(drop);
+		return false;
+	}
+	for (size_t i = 0; i < found->count; i++)
+		if (!found->all[i].shared)
+			memcpy(drop->ids[drop->count++], found->all[i].id, JOURNAL_ID_SIZE);
+	(void)snprintf(drop->by, sizeof(drop->by), "%s", by);
+	while (*last != NULL)
+		last = &(*last)->next;
+	*last = drop;
+	(void)evtimer_add(operators->on_drop, &soon);
+	return true;
+}
+
+static enum control_end
+drop_domain(struct operators *operators, const struct control_request *request,
+    struct control_reply *reply, char error[256])
+{
+	struct candidates found = {.domain = request->domain};
+	size_t shared = 0;
+	bool started = false;
+
+	collector_each_held(operators->setup.collector, request->domain, NULL, gather, &found);
+	if (!found.failed && found.count > 0) {
+		make_unique(&found);
+		collector_each_held(operators->setup.collector, NULL, NULL, mark_shared, &found);
+		for (size_t i = 0; i < found.count; i++)
+			shared += found.all[i].shared;
+		started = drop_start(operators, &found, request->by);
+	}
+	free(found.all);
+	if (!started)
+		return fail(error,
+		    found.failed || found.count > 0 ? "out of memory" : "nothing is held for it");
+	(void)control_say(
+	    reply, json_pack("{s:I, s:I}", "messages", (json_int_t)(found.count - shared), "shared",
+		       (json_int_t)shared));
+	return CONTROL_DONE;
+}
+
+static enum control_end
+do_drop(struct operators *operators, const struct control_request *request, uint64_t ticket,
+    struct control_reply *reply, char error[256])
+{
+	enum control_end end = CONTROL_DONE;
+
+	(void)ticket;
+	if (request->id[0] == '\0')
+		end = drop_domain(operators, request, reply, error);
+	else if (!knows(operators, request->id))
+		end = fail(error, "no such message is held");
+	else if (!collector_drop(operators->setup.collector, request->id, request->by))
+		end = fail(error, "it could not be recorded: see the log");
+	else
+		(void)control_say(reply, json_pack("{s:i, s:i}", "messages", 1, "shared", 0));
+	if (end == CONTROL_DONE)
+		record(operators, "drop", request, request->reason);
+	return end;
+}
+
+/* --- flush, probe, mx ------------------------------------------------------------------------ */
+
+static enum control_end
+do_flush(struct operators *operators, const struct control_request *request, uint64_t ticket,
+    struct control_reply *reply, char error[256])
+{
+	const struct queued_time now = enter(operators);
+	const bool done = watch_flush(operators->setup.watch, request->domain, now);
+
+	(void)ticket;
+	(void)reply;
+	leave(operators);
+	if (!done)
+		return fail(error, "nothing is held for it, or it is on hold: release it first");
+	record(operators, "flush", request, "");
+	return CONTROL_DONE;
+}
+
+static enum control_end
+do_probe(struct operators *operators, const struct control_request *request, uint64_t ticket,
+    struct control_reply *reply, char error[256])
+{
+	const struct queued_time now = enter(operators);
+	const bool done = watch_probe(operators->setup.watch, request->domain, now);
+
+	(void)ticket;
+	(void)reply;
+	leave(operators);
+	return done ? CONTROL_DONE
+		    : fail(error, "its primary is not watched: nothing is held for it");
+}
+
+static enum control_end
+do_mx(struct operators *operators, const struct control_request *request, uint64_t ticket,
+    struct control_reply *reply, char error[256])
+{
+	bool done = false;
+
+	(void)ticket;
+	(void)reply;
+	if (operators->setup.mx != NULL) {
+		(void)enter(operators);
+		done = operators->setup.mx(operators->setup.context, request->domain);
+		leave(operators);
+	}
+	return done ? CONTROL_DONE : fail(error, "its MX records cannot be read now");
+}
+
+static handler *const handlers[CONTROL_DOS] = {
+    [CONTROL_STATUS] = do_status,
+    [CONTROL_LIST] = do_list,
+    [CONTROL_SHOW] = do_show,
+    [CONTROL_HOLD] = do_hold,
+    [CONTROL_RELEASE] = do_hold,
+    [CONTROL_FLUSH] = do_flush,
+    [CONTROL_DROP] = do_drop,
+    [CONTROL_PRIMARIES] = do_list,
+    [CONTROL_PROBE] = do_probe,
+    [CONTROL_MX] = do_mx,
+    [CONTROL_ALERTS] = do_alerts,
+};
+
+static enum control_end
+port_run(void *context, const struct control_request *request, uint64_t ticket,
+    struct control_reply *reply, char error[256])
+{
+	if (handlers[request->what] == NULL)
+		return fail(error, "that is not to be done here");
+	return handlers[request->what](context, request, ticket, reply, error);
+}
+
+static void
+port_view(void *context, const char *domain, struct control_reply *reply)
+{
+	struct operators *operators = context;
+	const struct queued_time now = enter(operators);
+	struct watch_view view;
+
+	if (watch_look(operators->setup.watch, domain, &view))
+		(void)control_say(reply, tell_view(&view, now));
+	else
+		(void)control_say(reply, json_pack("{s:s, s:b}", "domain", domain, "gone", 1));
+	leave(operators);
+}
+
+/* --- life ------------------------------------------------------------------------------------ */
+
+#define OVER_MOST 64
+
+struct restoring {
+	struct operators *operators;
+	struct queued_time now;
+	char over[OVER_MOST][DOMAIN_SIZE]; /* those that have ended meanwhile */
+	size_t over_count;
+};
+
+static void
+restore_one(struct restoring *restoring, const char *domain, const json_t *note)
+{
+	const json_int_t until = json_integer_value(json_object_get(note, "until"));
+	const char *reason = json_string_value(json_object_get(note, "reason"));
+	const bool silent = json_is_true(json_object_get(note, "silent"));
+
+	if (until <= restoring->now.wall) {
+		if (restoring->over_count < OVER_MOST)
+			memcpy(restoring->over[restoring->over_count++], domain, DOMAIN_SIZE);
+		return;
+	}
+	if (!watch_hold(restoring->operators->setup.watch, domain, until,
+		reason != NULL ? reason : "", silent, restoring->now))
+		log_event(LOG_ERR, "hold-not-restored", kv("domain", domain));
+}
+
+static bool
+restore(const struct spool_entry *note, void *context)
+{
+	json_t *object = json_loadb(note->text, note->length, 0, NULL);
+	const size_t prefix = strlen(NOTE_PREFIX);
+	char domain[DOMAIN_SIZE];
+
+	if (domain_normalise(note->key + prefix, note->key_length - prefix, domain))
+		restore_one(context, domain, object);
+	json_decref(object);
+	return true;
+}
+
+static bool
+restore_holds(struct operators *operators)
+{
+	struct restoring restoring = {.operators = operators, .now = enter(operators)};
+	const enum spool_result result =
+	    spool_each_note(operators->setup.spool, NOTE_PREFIX, restore, &restoring);
+	const char *problem;
+
+	leave(operators);
+	for (size_t i = 0; i < restoring.over_count; i++)
+		if (!note_hold(operators, restoring.over[i], NULL, &problem))
+			break;
+	return result != SPOOL_UNUSABLE;
+}
+
+struct operators *
+operators_new(const struct operators_setup *setup, const char **problem)
+{
+	struct operators *operators = calloc(1, sizeof(*operators));
+	const struct control_setup control = {.base = setup->base,
+	    .listen_fd = setup->listen_fd,
+	    .readers = setup->readers,
+	    .reader_count = setup->reader_count,
+	    .ports = {.run = port_run, .view = port_view, .context = operators}};
+
+	*problem = "out of memory";
+	if (operators == NULL)
+		return NULL;
+	operators->setup = *setup;
+	operators->on_drop = evtimer_new(setup->base, on_drop, operators);
+	if (operators->on_drop != NULL)
+		operators->control = control_new(&control);
+	if (operators->control == NULL) {
+		operators_free(operators);
+		return NULL;
+	}
+	if (restore_holds(operators))
+		return operators;
+	*problem = "operators' holds cannot be read from the spool";
+	operators_free(operators);
+	return NULL;
+}
+
+void
+operators_free(struct operators *operators)
+{
+	struct drop *drop;
+
+	if (operators == NULL)
+		return;
+	control_free(operators->control);
+	if (operators->on_drop != NULL)
+		event_free(operators->on_drop);
+	while ((drop = operators->drops) != NULL) {
+		operators->drops = drop->next;
+		drop_free(drop);
+	}
+	free(operators);
+}
+
+void
+operators_changed(struct operators *operators, const char *domain)
+{
+	control_changed(operators->control, domain);
+}
