@@ -65,6 +65,8 @@ int ctl_wrong(const struct ctl_usage *usage, const char *format, ...)
 /* The verbs. argv[0] is the verb itself; they return a ctl_exit. */
 int ctl_verb_domain(struct ctl *ctl, int argc, char **argv);
 int ctl_verb_mx(struct ctl *ctl, int argc, char **argv);
+int ctl_verb_queue(struct ctl *ctl, int argc, char **argv);
+int ctl_verb_primary(struct ctl *ctl, int argc, char **argv);
 int ctl_verb_sync(struct ctl *ctl, int argc, char **argv);
 int ctl_verb_postfix(struct ctl *ctl, int argc, char **argv);
 int ctl_verb_db(struct ctl *ctl, int argc, char **argv);

@@ -16,6 +16,8 @@ static const struct {
 } verbs[] = {
     {"domain", "authorise domains, look at them, ask what this relay answers", ctl_verb_domain},
     {"mx", "a domain's MX records: as they should be?", ctl_verb_mx},
+    {"queue", "what is held on this relay; hold, release, drop", ctl_verb_queue},
+    {"primary", "how the customers' own servers are", ctl_verb_primary},
     {"sync", "mxhold-sync of this relay; confirm what the brake holds", ctl_verb_sync},
     {"postfix", "put the overlay into a Postfix instance, or take it back", ctl_verb_postfix},
     {"db", "the authority's schema", ctl_verb_db},

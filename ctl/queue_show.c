@@ -1,0 +1,232 @@
+/*
+ * queue_show: see queue_show.h. Replies, addresses and reasons are other people's text: what a
+ * terminal would obey is shown as '?'.
+ */
+#include "ctl/queue_show.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#define MICRO 1000000
+
+const char *
+show_bytes(uint64_t bytes, char out[SHOW_SIZE])
+{
+	static const char units[] = " KMGTP";
+	double value = (double)bytes;
+	size_t unit = 0;
+
+	for (; value >= 1024 && unit < sizeof(units) - 2; unit++)
+		value /= 1024;
+	if (unit == 0)
+		(void)snprintf(out, SHOW_SIZE, "%" PRIu64, bytes);
+	else
+		(void)snprintf(
+		    out, SHOW_SIZE, value < 10 ? "%.1f%c" : "%.0f%c", value, units[unit]);
+	return out;
+}
+
+const char *
+show_age(int64_t seconds, char out[SHOW_SIZE])
+{
+	const long long s = seconds > 0 ? seconds : 0;
+
+	if (s < 60)
+		(void)snprintf(out, SHOW_SIZE, "%llds", s);
+	else if (s < 3600)
+		(void)snprintf(out, SHOW_SIZE, "%lldm%02llds", s / 60, s % 60);
+	else if (s < 86400)
+		(void)snprintf(out, SHOW_SIZE, "%lldh%02lldm", s / 3600, s / 60 % 60);
+	else
+		(void)snprintf(out, SHOW_SIZE, "%lldd%02lldh", s / 86400, s / 3600 % 24);
+	return out;
+}
+
+const char *
+show_time(int64_t when, char out[SHOW_SIZE])
+{
+	const time_t at = (time_t)when;
+	struct tm parts;
+
+	if (when <= 0 || localtime_r(&at, &parts) == NULL ||
+	    strftime(out, SHOW_SIZE, "%Y-%m-%d %H:%M", &parts) == 0)
+		(void)snprintf(out, SHOW_SIZE, "-");
+	return out;
+}
+
+const char *
+show_text(const json_t *object, const char *name)
+{
+	const char *text = json_string_value(json_object_get(object, name));
+
+	return text != NULL ? text : "";
+}
+
+int64_t
+show_number(const json_t *object, const char *name)
+{
+	return json_integer_value(json_object_get(object, name));
+}
+
+void
+show_safe(const char *text)
+{
+	for (; *text != '\0'; text++)
+		putchar((unsigned char)*text < ' ' || *text == 0x7f ? '?' : *text);
+}
+
+/* --- domains ---------------------------------------------------------------------------------- */
+
+static const char *
+hold_of(const json_t *domain, char *out, size_t size)
+{
+	const json_t *until = json_object_get(domain, "hold_until");
+	const char *hold = show_text(domain, "hold");
+	char when[SHOW_SIZE];
+
+	if (*hold == '\0' || strcmp(hold, "none") == 0)
+		return "-";
+	if (strcmp(hold, "breaker") == 0 || strcmp(hold, "wrong-host") == 0)
+		(void)snprintf(out, size, "%s", hold);
+	else if (json_is_integer(until))
+		(void)snprintf(
+		    out, size, "%s till %s", hold, show_time(json_integer_value(until), when));
+	else
+		(void)snprintf(out, size, "%s, no end", hold);
+	return out;
+}
+
+static const char *
+next_when_up(const json_t *domain)
+{
+	static const struct {
+		const char *stage, *text;
+	} stages[] = {
+	    {"canary", "one message is being tried"},
+	    {"drain", "leaving"},
+	    {"pause", "a pause, then the next try"},
+	};
+	const char *release = show_text(domain, "release");
+
+	for (size_t i = 0; i < sizeof(stages) / sizeof(stages[0]); i++)
+		if (strcmp(release, stages[i].stage) == 0)
+			return stages[i].text;
+	return show_number(domain, "messages") > 0 ? "will leave" : "-";
+}
+
+const char *
+show_next(const json_t *domain, char *out, size_t size)
+{
+	const json_t *probe = json_object_get(domain, "next_probe");
+	const char *hold = show_text(domain, "hold");
+
+	if (strcmp(hold, "operator") == 0 || strcmp(hold, "soc") == 0)
+		(void)snprintf(out, size, "waits for the end of the hold");
+	else if (strcmp(hold, "breaker") == 0)
+		(void)snprintf(out, size, "a message is tried now and then");
+	else if (strcmp(hold, "wrong-host") == 0)
+		(void)snprintf(out, size, "waits for the pinned primary");
+	else if (strcmp(show_text(domain, "primary"), "up") == 0)
+		(void)snprintf(out, size, "%s", next_when_up(domain));
+	else if (json_is_integer(probe))
+		(void)snprintf(out, size, "probe in %llds", (long long)json_integer_value(probe));
+	else
+		(void)snprintf(out, size, "-");
+	return out;
+}
+
+void
+show_heading(void)
+{
+	printf("%-32s %8s %6s %7s  %-18s %-28s %s\n", "DOMAIN", "MESSAGES", "BYTES", "OLDEST",
+	    "PRIMARY", "HOLD", "NEXT");
+}
+
+void
+show_domain(const json_t *domain, int64_t now)
+{
+	const int64_t oldest = show_number(domain, "oldest"), since = show_number(domain, "since");
+	char bytes[SHOW_SIZE], age[SHOW_SIZE] = "-", primary[64], hold[64], next[64];
+
+	if (oldest > 0)
+		(void)show_age(now - oldest, age);
+	(void)snprintf(primary, sizeof(primary), "%s", show_text(domain, "primary"));
+	if (since > 0) {
+		char text[SHOW_SIZE];
+		(void)snprintf(primary, sizeof(primary), "%.20s %s", show_text(domain, "primary"),
+		    show_age(now - since, text));
+	}
+	printf("%-32s %8" PRId64 " %6s %7s  %-18s %-28s %s\n", show_text(domain, "domain"),
+	    show_number(domain, "messages"),
+	    show_bytes((uint64_t)show_number(domain, "bytes"), bytes), age, primary,
+	    hold_of(domain, hold, sizeof(hold)), show_next(domain, next, sizeof(next)));
+}
+
+/* --- messages --------------------------------------------------------------------------------- */
+
+void
+show_recipient(const json_t *row, int64_t now)
+{
+	const int64_t arrived = show_number(row, "accepted_at") / MICRO;
+	const int64_t tried = show_number(row, "last_attempt") / MICRO;
+	char size[SHOW_SIZE], when[SHOW_SIZE], age[SHOW_SIZE];
+
+	printf("%s  %s  %6s  <", show_text(row, "queue_id"), show_time(arrived, when),
+	    show_bytes((uint64_t)show_number(row, "size"), size));
+	show_safe(show_text(row, "sender"));
+	fputs("> -> <", stdout);
+	show_safe(show_text(row, "recipient"));
+	fputs(">\n", stdout);
+	if (show_number(row, "attempts") == 0)
+		return;
+	printf("    %" PRId64 " attempt%s, the last %s ago", show_number(row, "attempts"),
+	    show_number(row, "attempts") == 1 ? "" : "s", show_age(now - tried, age));
+	if (*show_text(row, "primary") != '\0') {
+		fputs(" at ", stdout);
+		show_safe(show_text(row, "primary"));
+	}
+	fputs(": ", stdout);
+	show_safe(show_text(row, "reply"));
+	putchar('\n');
+}
+
+/* --- primaries -------------------------------------------------------------------------------- */
+
+static void
+show_state(const json_t *object, const char *member, int64_t now)
+{
+	const json_t *probe = json_object_get(object, "next_probe");
+	const int64_t since = show_number(object, "since");
+	char age[SHOW_SIZE];
+
+	fputs(show_text(object, member), stdout);
+	if (since > 0)
+		printf(" for %s", show_age(now - since, age));
+	if (*show_text(object, "reason") != '\0') {
+		fputs(": ", stdout);
+		show_safe(show_text(object, "reason"));
+	}
+	if (json_is_integer(probe))
+		printf("; next probe in %llds", (long long)json_integer_value(probe));
+	putchar('\n');
+}
+
+void
+show_primary(const json_t *primary, int64_t now)
+{
+	const json_t *endpoint;
+	size_t i;
+
+	printf("%s: ", show_text(primary, "domain"));
+	show_state(primary, "primary", now);
+	json_array_foreach(json_object_get(primary, "endpoints"), i, endpoint)
+	{
+		fputs("    ", stdout);
+		show_safe(show_text(endpoint, "name"));
+		printf("[%s]:%" PRId64 " ", show_text(endpoint, "address"),
+		    show_number(endpoint, "port"));
+		show_state(endpoint, "state", now);
+	}
+}
