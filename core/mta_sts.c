@@ -4,6 +4,7 @@
  */
 #include "core/mta_sts.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #define MAX_AGE_MOST 31557600u
@@ -151,8 +152,7 @@ take_mx(struct parse *parse, struct word value)
 		return;
 	}
 	char *pattern = out->mx[out->mx_count++];
-	memcpy(pattern, "*.", 2);
-	memcpy(pattern + (wild ? 2 : 0), name, strlen(name) + 1);
+	(void)snprintf(pattern, sizeof(out->mx[0]), "%s%s", wild ? "*." : "", name);
 }
 
 static const struct {

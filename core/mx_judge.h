@@ -16,7 +16,7 @@
 #define MX_HOSTS_MOST 64
 #define MX_ADDRESSES_MOST 16
 #define MX_FINDINGS_MOST 48
-#define MX_ROWS_MOST (2 * MX_HOSTS_MOST)
+#define MX_ROWS_MOST 128
 #define MX_TEXT_SIZE 400
 #define MX_ANSWER_MOST 512 /* bytes of a DNS answer over UDP without EDNS (RFC 1035, 2.3.4) */
 

@@ -46,7 +46,8 @@ static const struct field fields[] = {
     {FIELD_TIME, AT(mx_at)},
 };
 #define FIELDS (sizeof(fields) / sizeof(fields[0]))
-_Static_assert(HEAD_SIZE + FIELDS * 8 + 2 * (2 + STATE_TEXT_SIZE) <= STATE_VALUE_MAX, "it fits");
+_Static_assert(
+    HEAD_SIZE + FIELDS * 8 + 2 * (size_t)(2 + STATE_TEXT_SIZE) <= STATE_VALUE_MAX, "it fits");
 _Static_assert(sizeof(enum primary_state) == sizeof(unsigned) &&
 		   sizeof(enum hold_kind) == sizeof(unsigned) &&
 		   sizeof(enum mx_state) == sizeof(unsigned),

@@ -150,7 +150,7 @@ begin(struct mxwatch *watch, const char *row, bool fresh)
 		return true;
 	if (reading == NULL || strlen(row) >= DOMAIN_SIZE)
 		return false;
-	strcpy(reading->row, row);
+	memcpy(reading->row, row, strlen(row) + 1);
 	reading->second = false;
 	return start(watch, reading, fresh);
 }
@@ -207,12 +207,14 @@ visit_row(const char *row, void *context)
 {
 	struct mxwatch *watch = context;
 
+	if (strlen(row) >= sizeof(watch->after))
+		return true; /* no domain has such a name */
 	if (is_due(watch, row) && !failed_lately(watch, row) && !begin(watch, row, false)) {
 		watch->full = true; /* this row comes first in the next slice */
 		return false;
 	}
 	watch->rows++;
-	strcpy(watch->after, row);
+	memcpy(watch->after, row, strlen(row) + 1);
 	return true;
 }
 
