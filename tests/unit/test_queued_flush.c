@@ -49,12 +49,8 @@ tear_down(void)
 static void
 finish(void)
 {
-	struct flush_counts counts;
-
-	do {
+	while (flush_count(flush).running + flush_count(flush).waiting > 0)
 		ck_assert_int_ge(event_base_loop(base, EVLOOP_ONCE), 0);
-		counts = flush_count(flush);
-	} while (counts.running + counts.waiting > 0);
 }
 
 /* What was called, one line a call. */
@@ -125,6 +121,7 @@ START_TEST(test_failure_is_survived)
 	ck_assert_uint_eq(flush_count(flush).failed, 1);
 	ck_assert_int_eq(unlink(script), 0);
 	flush_domain(flush, "b.example", 1);
+	finish(); /* at once, but not under valgrind */
 	ck_assert_uint_eq(flush_count(flush).failed, 2);
 	ck_assert_uint_eq(flush_count(flush).running, 0);
 }
