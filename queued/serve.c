@@ -649,6 +649,14 @@ operators_unknown(void *context, const char *domain)
 	return port_row(context, domain, &row) == WATCH_ROW_NONE;
 }
 
+static bool
+operators_mx(void *context, const char *domain)
+{
+	const struct serve *serve = context;
+
+	return serve->mxwatch != NULL && mxwatch_io_demand(serve->mxwatch, domain);
+}
+
 /* False: alerts are as needed as the rest. */
 static bool
 start_alerts(struct serve *serve)
@@ -680,6 +688,7 @@ start_operators(struct serve *serve)
 	    .enter = operators_enter,
 	    .leave = operators_leave,
 	    .unknown = operators_unknown,
+	    .mx = operators_mx,
 	    .context = serve};
 	const char *problem;
 
