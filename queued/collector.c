@@ -405,10 +405,32 @@ position_moved(const struct collector *collector)
 }
 
 static void
+prune(struct collector *collector, int64_t now_ms)
+{
+	const int64_t now = wall_us();
+	const int64_t kept = collector->conf->journal.retention_days * 86400 * 1000000;
+	struct spool_pruned pruned;
+
+	const int64_t before = clock_is_steady(collector, now_ms) ? now - kept : 0;
+	const enum spool_result result =
+	    spool_prune(collector->spool, PRUNE_MOST, now, before, &pruned);
+	collector->prune_ms = result == SPOOL_OK && pruned.removed == PRUNE_MOST
+				  ? now_ms - PRUNE_MS + COMMIT_MS
+				  : now_ms;
+	if (pruned.dropped > 0)
+		log_event(LOG_WARNING, "journal-dropped",
+		    kv_number("rows", (long long)pruned.dropped),
+		    kv("reason", "nobody shipped them for [journal] retention_days"));
+	spool_watch(collector);
+}
+
+static void
 log_read(struct collector *collector, int64_t now_ms)
 {
 	if (collector->full && now_ms - collector->full_ms < FULL_MS)
 		return;
+	if (collector->full)
+		prune(collector, now_ms);
 	if (!collector->full && collector->lines < LINES_MOST)
 		collector->log = tail_read(collector->tail, wall_us() / 1000000,
 		    LINES_MOST - collector->lines, take_event, collector);
@@ -504,26 +526,6 @@ collector_census_soon(struct collector *collector)
 
 /* --- the turn
  * ------------------------------------------------------------------------------------- */
-
-static void
-prune(struct collector *collector, int64_t now_ms)
-{
-	const int64_t now = wall_us();
-	const int64_t kept = collector->conf->journal.retention_days * 86400 * 1000000;
-	struct spool_pruned pruned;
-
-	const int64_t before = clock_is_steady(collector, now_ms) ? now - kept : 0;
-	const enum spool_result result =
-	    spool_prune(collector->spool, PRUNE_MOST, now, before, &pruned);
-	collector->prune_ms = result == SPOOL_OK && pruned.removed == PRUNE_MOST
-				  ? now_ms - PRUNE_MS + COMMIT_MS
-				  : now_ms;
-	if (pruned.dropped > 0)
-		log_event(LOG_WARNING, "journal-dropped",
-		    kv_number("rows", (long long)pruned.dropped),
-		    kv("reason", "nobody shipped them for [journal] retention_days"));
-	spool_watch(collector);
-}
 
 static void
 tick(struct collector *collector)

@@ -2,9 +2,9 @@
  * collect: runs the collector alone, for tests/queued/collector.sh: all domains that end in
  * .example are ours, and what is to be taken out is taken out by postsuper at once.
  *
- *   collect CONFIG SECONDS   collects, printing events, until SIGTERM or for so long
- *   collect CONFIG rows      prints the spool's rows: queue id, recipient, outcome, attempts, by,
- * ...
+ *   collect CONFIG SECONDS  collects, printing events, until SIGTERM or for so long
+ *   collect CONFIG rows     prints the spool's rows: queue id, recipient, outcome, attempts, ...
+ *   collect CONFIG ship     the same for those not yet shipped, which then are
  */
 #include "core/log.h"
 #include "queued/collector.h"
@@ -81,7 +81,7 @@ print_row(const struct spool_entry *entry, void *context)
 {
 	struct journal_row row;
 
-	(void)context;
+	*(uint64_t *)context = entry->seq;
 	if (journal_row_parse(entry->text, entry->length, &row))
 		printf(
 		    "%s %s %s attempts=%u refusals=%u by=%s size=%llu sender=%s client=%s code=%s "
@@ -93,14 +93,21 @@ print_row(const struct spool_entry *entry, void *context)
 }
 
 static int
-print_rows(void)
+print_rows(bool ship)
 {
 	struct spool_reader *reader = spool_reader_new(conf->paths.state_dir);
-	const enum spool_result result =
-	    reader != NULL ? spool_read(reader, 0, print_row, NULL) : SPOOL_UNUSABLE;
+	char identity[40];
+	uint64_t last = 0;
 
+	if (reader == NULL || spool_identity(reader, identity) != SPOOL_OK)
+		return 1;
+	if (ship)
+		last = spool_shipped(conf->paths.state_dir, identity);
+	const enum spool_result result = spool_read(reader, last, print_row, &last);
 	spool_reader_free(reader);
-	return result == SPOOL_OK || result == SPOOL_NOT_FOUND ? 0 : 1;
+	if (result != SPOOL_OK)
+		return 1;
+	return !ship || spool_set_shipped(conf->paths.state_dir, identity, last) ? 0 : 1;
 }
 
 static int
@@ -113,8 +120,8 @@ collect(long seconds)
 	const struct timeval end = {seconds, 0};
 	const char *problem = "";
 	struct event_base *base = event_base_new();
-	struct spool_writer *spool =
-	    spool_writer_open(conf->paths.state_dir, (gid_t)-1, 64 << 20, &problem);
+	struct spool_writer *spool = spool_writer_open(
+	    conf->paths.state_dir, (gid_t)-1, (size_t)conf->queue.spool_size, &problem);
 
 	if (base != NULL && spool != NULL)
 		collector = collector_new(base, conf, spool, &ports, &problem);
@@ -142,14 +149,16 @@ collect(long seconds)
 int
 main(int argc, char **argv)
 {
-	if (argc != 3)
+	if (argc != 3 ||
+	    (atol(argv[2]) <= 0 && strcmp(argv[2], "rows") != 0 && strcmp(argv[2], "ship") != 0))
 		return 64;
 	setlinebuf(stdout);
 	log_open("collect", true);
 	conf = conf_load(argv[1], stderr);
 	if (conf == NULL)
 		return 78;
-	const int status = strcmp(argv[2], "rows") == 0 ? print_rows() : collect(atol(argv[2]));
+	const bool rows = strcmp(argv[2], "rows") == 0, ship = strcmp(argv[2], "ship") == 0;
+	const int status = rows || ship ? print_rows(ship) : collect(atol(argv[2]));
 	conf_free(conf);
 	return status;
 }
