@@ -90,6 +90,41 @@ add_snapshot(json_t *object, const struct status *status)
 		       number(meta->confirmation), "loaded_at", moment(meta->loaded_at))) == 0;
 }
 
+/* In words: is the journal getting what it should? */
+static const char *
+journal_state(const struct status *status, const struct shipper_status *ship)
+{
+	if (!shipper_is_alive(status->shipper))
+		return "starting";
+	if (ship->spool_error[0] != '\0')
+		return "spool-not-readable";
+	if (!status->has_journal)
+		return "off";
+	if (ship->journal_error[0] != '\0')
+		return "failing";
+	return ship->behind > 0 ? "behind" : "current";
+}
+
+static bool
+add_shipper(json_t *object, const struct status *status)
+{
+	const struct shipper_status *ship;
+
+	if (status->shipper == NULL)
+		return true;
+	ship = shipper_status(status->shipper);
+	return json_object_set_new(object, "journal",
+		   json_pack("{s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "state",
+		       journal_state(status, ship), "behind", number(ship->behind), "shipped",
+		       number(ship->shipped), "refused", number(ship->refused), "shipped_at",
+		       moment(ship->shipped_at), "last_error", text(ship->journal_error),
+		       "spool_error", text(ship->spool_error), "restarts",
+		       number(shipper_restarts(status->shipper)))) == 0 &&
+	       json_object_set_new(object, "figures",
+		   json_pack("{s:o, s:o, s:o}", "domains", number(ship->domains), "told_at",
+		       moment(ship->told_at), "last_error", text(ship->figures_error))) == 0;
+}
+
 char *
 status_json(const struct status *status, int64_t boot_ms)
 {
@@ -105,7 +140,7 @@ status_json(const struct status *status, int64_t boot_ms)
 	    moment(status->error_at), "report_error", text(status->report_error), "loading_rows",
 	    number(status->loading), "unusable_rows", number(status->unusable), "last_load",
 	    load(status), "verification", verification(status));
-	if (object != NULL && add_snapshot(object, status))
+	if (object != NULL && add_snapshot(object, status) && add_shipper(object, status))
 		line = json_dumps(object, JSON_COMPACT);
 	json_decref(object);
 	return line;

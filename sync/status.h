@@ -6,6 +6,7 @@
 #define MXHOLD_SYNC_STATUS_H
 
 #include "core/snapshot.h"
+#include "sync/shipper.h"
 
 enum status_state {
 	STATUS_STARTING,
@@ -31,8 +32,10 @@ struct status {
 	char error[512]; /* the last one */
 	int64_t error_at;
 	const char *report_error;
-	uint64_t loading;  /* rows so far */
-	uint64_t unusable; /* rows that the authority tells and this relay cannot use */
+	uint64_t loading;              /* rows so far */
+	uint64_t unusable;             /* rows that the authority tells and this relay cannot use */
+	bool has_journal;              /* [journal] conninfo is set */
+	const struct shipper *shipper; /* NULL: none */
 	struct {
 		int64_t at; /* 0: never */
 		const char *reason;

@@ -33,6 +33,7 @@ struct sync {
 	struct status status;
 	struct store store;
 	struct control *control;
+	struct shipper *shipper;
 	struct round round;
 	int64_t verify_at, daily_at, crashes_forgotten_at; /* CLOCK_BOOTTIME, ms */
 };
@@ -69,6 +70,8 @@ sync_check_conf(const struct conf *conf, const char *config, FILE *errors)
 		good = false;
 	}
 	good = check_conninfo(config, "authority", authority, errors) && good;
+	if (conf->journal.conninfo != NULL && conf->journal.conninfo[0] != '\0')
+		good = check_conninfo(config, "journal", conf->journal.conninfo, errors) && good;
 	return check_conninfo(config, "report", round_report_conninfo(conf), errors) && good;
 }
 
@@ -100,7 +103,10 @@ use_conf(struct sync *sync, struct conf *conf)
 	sync->round.conf = conf;
 	sync->status.relay = conf->relay.name;
 	sync->status.region = conf->relay.region;
+	sync->status.has_journal =
+	    conf->journal.conninfo != NULL && conf->journal.conninfo[0] != '\0';
 	sync->store.state_dir = conf->paths.state_dir;
+	shipper_use(sync->shipper, conf);
 	if (old != conf)
 		conf_free(old);
 	return true;
@@ -297,14 +303,18 @@ make_parts(struct sync *sync)
 	round->feed = feed_new(&sync->pump);
 	round->report = report_new();
 	sync->control = control_new(&sync->pump, &sync->status);
+	sync->shipper = shipper_new();
+	sync->status.shipper = sync->shipper;
 	if (round->feed == NULL || round->report == NULL || sync->control == NULL ||
-	    !use_conf(sync, sync->conf))
+	    sync->shipper == NULL || !use_conf(sync, sync->conf))
 		return false;
 	task = control_task(sync->control);
 	pump_add(&sync->pump, &task);
 	task = report_task(round->report);
 	pump_add(&sync->pump, &task);
 	pump_add(&sync->pump, &handle_task);
+	task = shipper_task(sync->shipper);
+	pump_add(&sync->pump, &task);
 	return control_open(sync->control, sync->conf->paths.state_dir, sync->store.group);
 }
 
@@ -363,6 +373,7 @@ sync_run(struct conf *conf, const char *config, gid_t group)
 		code = EX_OK;
 	}
 	control_free(sync.control);
+	shipper_free(sync.shipper);
 	report_free(sync.round.report);
 	feed_free(sync.round.feed);
 	unusable_clear(&sync.round.unusable);
