@@ -110,6 +110,22 @@ query_unlink(struct resolver_query *query)
 	query->resolver->count[query->stage]--;
 }
 
+/* Takes the first of a list that is not empty. */
+static struct resolver_query *
+query_pop(struct resolver *resolver, enum stage stage)
+{
+	struct list *list = &resolver->list[stage];
+	struct resolver_query *query = list->first;
+
+	list->first = query->next;
+	if (query->next != NULL)
+		query->next->previous = NULL;
+	else
+		list->last = NULL;
+	resolver->count[stage]--;
+	return query;
+}
+
 /* By deadline, from the end: deadlines mostly grow. */
 static void
 query_link(struct resolver_query *query, enum stage stage)
@@ -302,16 +318,12 @@ query_free(struct resolver_query *query)
 void
 resolver_free(struct resolver *resolver)
 {
-	struct resolver_query *query;
-
 	if (resolver == NULL)
 		return;
 	contexts_delete(resolver);
 	for (size_t i = 0; i < STAGES; i++) {
-		while ((query = resolver->list[i].first) != NULL) {
-			query_unlink(query);
-			query_free(query);
-		}
+		while (resolver->list[i].first != NULL)
+			query_free(query_pop(resolver, (enum stage)i));
 	}
 	if (resolver->epoll_fd >= 0)
 		close(resolver->epoll_fd);
@@ -629,7 +641,7 @@ answer_read(
 	}
 }
 
-/* The query is gone when `done` is called: nobody can cancel it any more. */
+/* The query is in no list any more: nobody can cancel it. */
 static void
 query_tell(struct resolver_query *query)
 {
@@ -640,7 +652,6 @@ query_tell(struct resolver_query *query)
 	    .records = resolver->records,
 	    .problem = ""};
 
-	query_unlink(query);
 	if (query->result != NULL)
 		answer_read(resolver, query->result, &answer);
 	else if (query->late)
@@ -704,7 +715,7 @@ resolver_process(struct resolver *resolver, int64_t now_ms)
 	/* Those that join the list meanwhile wait for the next call. */
 	for (done = resolver->count[STAGE_DONE]; done > 0 && resolver->count[STAGE_DONE] > 0;
 	     done--)
-		query_tell(resolver->list[STAGE_DONE].first);
+		query_tell(query_pop(resolver, STAGE_DONE));
 	send_waiting(resolver);
 }
 

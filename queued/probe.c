@@ -123,7 +123,7 @@ certificate_digest(X509 *certificate, char out[2 * EVP_MAX_MD_SIZE + 1])
 	    length > 0 && EVP_Digest(spki, (size_t)length, digest, &size, EVP_sha256(), NULL) == 1;
 
 	for (unsigned i = 0; good && i < size; i++)
-		(void)snprintf(out + 2 * i, 3, "%02x", digest[i]);
+		(void)snprintf(out + (size_t)2 * i, 3, "%02x", digest[i]);
 	OPENSSL_free(spki);
 	return good;
 }
