@@ -6,9 +6,9 @@ set -eu
 cd "$(dirname "$0")/.."
 . tests/lib/tap.sh
 
-sources=$(find core sync policyd milter ctl tests bench -name '*.c' | sort)
-headers=$(find core sync policyd milter ctl tests bench -name '*.h' | sort)
-programs=$(find core sync policyd milter ctl -name '*.c' | sort)
+sources=$(find core sync policyd milter queued helper ctl tests bench -name '*.c' | sort)
+headers=$(find core sync policyd milter queued helper ctl tests bench -name '*.h' | sort)
+programs=$(find core sync policyd milter queued helper ctl -name '*.c' | sort)
 scripts=$(find make tests demo bench .ci -name '*.sh' -o -path './.ci/run' | sort)
 
 # tidy_each FILE...: one call a file. In one call for all, clang-tidy 14 carries what its analyzer knows of a va_list from

@@ -64,7 +64,8 @@ heap_set(struct heap *heap, struct heap_node *node, int64_t key)
 	if (node->place == 0) {
 		if (heap->count + 2 > heap->room) {
 			size_t room = heap->room != 0 ? 2 * heap->room : 16;
-			struct heap_node **more = realloc(heap->nodes, room * sizeof(*more));
+			struct heap_node **more =
+			    realloc(heap->nodes, room * sizeof(struct heap_node *));
 			if (more == NULL)
 				return false;
 			heap->nodes = more;

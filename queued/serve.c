@@ -342,6 +342,19 @@ probe_answered(const struct probe_finding *finding, void *context)
 	serve_leave(serve);
 }
 
+static void
+cancel_probes(struct serve *serve)
+{
+	struct serve_probe *probe, *next;
+
+	for (probe = serve->probes; probe != NULL; probe = next) {
+		next = probe->next;
+		probe_cancel(probe->probe);
+		free(probe);
+	}
+	serve->probes = NULL;
+}
+
 static bool
 port_probe(void *context, uint64_t id, const struct probe_target *target)
 {
@@ -930,10 +943,7 @@ serve_end(struct serve *serve)
 	serve->operators = NULL;
 	if (serve->collector != NULL)
 		collector_free(serve->collector);
-	while (serve->probes != NULL) {
-		probe_cancel(serve->probes->probe);
-		probe_forget(serve->probes);
-	}
+	cancel_probes(serve);
 	flush_free(serve->flush);
 	free_event(serve->on_ask);
 	mxwatch_io_free(serve->mxwatch);
