@@ -157,7 +157,7 @@ list_state(const struct ctl *ctl, struct list *list)
 		state_end(state);
 	}
 	state_free(state);
-	if (result == STATE_UNUSABLE && list->counted == 0) {
+	if (result != STATE_OK) {
 		ctl_say("mxhold-queued does not run, and there is no state to be read in %s",
 		    ctl->conf->paths.state_dir);
 		return CTL_UNAVAILABLE;

@@ -1,0 +1,324 @@
+#!/bin/sh
+# ctl-queue: mxholdctl queue and primary with a real mxhold-queued, mxhold-helper, mxhold-policyd and Postfix: what is shown,
+# holds of domains and messages that outlive a restart, dropping, who may, what hostile clients of the control socket do, and
+# alerts with their command. In: BUILD. As root, in namespaces of its own, so that postqueue(1) may be told where the private
+# Postfix is (alternate_config_directories) without a word in the system's /etc/postfix.
+set -eu
+cd "$(dirname "$0")/../.."
+
+if [ "$(id -u)" -ne 0 ]; then
+	echo '1..0 # SKIP namespaces and users of the test are for root to make'
+	exit 0
+fi
+if [ "${QUEUE_INSIDE:-}" != yes ]; then
+	exec env QUEUE_INSIDE=yes unshare --mount --propagation private --net --pid --fork --kill-child --mount-proc -- sh "$0" "$@"
+fi
+. tests/lib/tap.sh
+. tests/lib/postfix.sh
+
+BUILD=${BUILD:-build}
+work=$(mktemp -d /tmp/mxcq.XXXXXX)
+pf=$work/pf
+cleanup() {
+	status=$?
+	if [ "$status" -ne 0 ] || [ "$tap_failed" -gt 0 ]; then
+		for file in queued helper policyd; do
+			tail -15 "$work/$file.log" 2>/dev/null | sed "s/^/# $file: /"
+		done
+		tail -15 "$pf/log/mail.log" 2>/dev/null | sed 's/^/# mail.log: /'
+	fi
+	pf_stop "$pf" || true
+	rm -rf "$work"
+}
+trap cleanup EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+chmod 711 "$work"
+
+has_ended() {
+	! kill -0 "$1" 2>/dev/null || grep -q '^State:.Z' "/proc/$1/status"
+}
+
+mxholdctl() {
+	timeout 60 "$BUILD/bin/mxholdctl" -c "$work/mxhold.conf" "$@"
+}
+
+# as UID COMMAND...: in the group of the daemons.
+as() {
+	as_uid=$1
+	shift
+	setpriv --reuid "$as_uid" --regid 64100 --clear-groups "$@"
+}
+
+# code COMMAND...: prints its exit status; what it says is in $work/said.
+code() {
+	code_status=0
+	"$@" >"$work/said" 2>&1 </dev/null || code_status=$?
+	echo "$code_status"
+}
+
+# field DOMAIN NAME: of `queue list --json`.
+field() {
+	mxholdctl queue list --json | python3 -c '
+import json, sys
+for line in sys.stdin:
+    o = json.loads(line)
+    if o["domain"] == sys.argv[1]:
+        print(o[sys.argv[2]])' "$1" "$2"
+}
+
+field_is() {
+	[ "$(field "$1" "$2")" = "$3" ]
+}
+
+# --- the scene
+ip link set lo up
+ip addr add 203.0.113.25/32 dev lo
+mkdir "$work/state" "$work/sock" "$work/etc" "$work/store"
+cp -a /etc/postfix/. "$work/etc/"
+printf 'compatibility_level = 3.6\nalternate_config_directories = %s\n' "$pf/etc" >"$work/etc/main.cf"
+mount --bind "$work/etc" /etc/postfix
+PF_CHROOT=n pf_create "$pf" eu.mx.example 127.0.0.1:10825
+printf 'mxhold unix - - n - - smtp\n' >>"$pf/etc/master.cf"
+pf_set "$pf" enable_long_queue_ids=yes inet_interfaces=127.0.0.1 inet_protocols=ipv4 mydestination= \
+	"relay_domains=customer.example other.example" "transport_maps=socketmap:unix:$work/sock/map:transport" \
+	fast_flush_domains=static:all minimal_backoff_time=600s smtp_dns_support_level=enabled
+cat >"$work/rows" <<'ROWS'
+relay eu1 eu names=eu.mx.backup.example addresses=192.0.2.11
+customer acme regions=eu
+domain customer.example acme hops=[203.0.113.25]
+domain other.example acme hops=[203.0.113.25]
+ROWS
+"$BUILD/tests/tools/mksnapshot" -r eu1 -g 64100 "$work/state" "$work/rows"
+chown -R 64101:64100 "$work/state"
+chmod 750 "$work/state"
+cat >"$work/alert" <<ALERT
+#!/bin/sh
+cat >>$work/alerts
+echo >>$work/alerts
+ALERT
+chmod 755 "$work/alert"
+: >"$work/alerts"
+chown 64104 "$work/alerts"
+cat >"$work/mxhold.conf" <<CONF
+[relay]
+name = eu1
+region = eu
+[authority]
+stale_after = 1d
+[paths]
+state_dir = $work/state
+socket_dir = $work/sock
+postfix_config_dir = $pf/etc
+maillog = $pf/log/mail.log
+[queue]
+probe_interval = 1s
+[alert]
+command = $work/alert
+[users]
+group = 64100
+socket_group = postfix
+sync = 64101
+policyd = 64102
+milter = 64103
+queued = 64104
+CONF
+
+start() {
+	"$BUILD/bin/mxhold-$1" -f -c "$work/mxhold.conf" 2>>"$work/$1.log" &
+	eval "$1_pid=$!"
+}
+
+answers() {
+	mxholdctl primary status
+}
+
+queued_pid=
+stop_queued() {
+	kill -TERM "$queued_pid"
+	wait_for 20 has_ended "$queued_pid"
+}
+
+submit() { # SUBJECT RECIPIENT...
+	subject=$1
+	shift
+	printf 'Subject: %s\nX-Ledger-Id: %s\n\ntext\n' "$subject" "$subject" |
+		pf_run "$pf" sendmail -C "$pf/etc" -f sender@example.org "$@"
+}
+
+is "$(code mxholdctl queue list)" 69 'without mxhold-queued and without a state there is nothing to list'
+is "$(code mxholdctl queue hold customer.example --forever)" 69 'and nobody to hold anything'
+for words in 'queue --help' 'queue list --help' 'queue show --help' 'queue hold --help' 'queue release --help' \
+	'queue flush --help' 'queue drop --help' 'primary --help' 'primary status --help' 'primary probe --help' \
+	'primary watch --help'; do
+	# shellcheck disable=SC2086
+	is "$(code mxholdctl $words)" 0 "$words"
+done
+start policyd
+start helper
+pf_start "$pf"
+start queued
+ok "$(wait_for 15 answers && echo 0 || echo 1)" 'mxhold-queued answers'
+wait_for 10 test -S "$work/sock/map"
+is "$(stat -c '%U %g %a' "$work/sock/queue-control")" 'root 64100 660' 'its socket is root'\''s, for the group'
+
+# --- looking
+submit one anna@customer.example
+submit two bert@customer.example
+submit both carl@customer.example dora@other.example
+submit three emil@other.example
+ok "$(wait_for 15 field_is customer.example messages 3 && echo 0 || echo 1)" 'list counts the messages of a domain'
+is "$(field other.example messages)" 2 'and those of another'
+ok "$(wait_for 15 field_is customer.example primary down && echo 0 || echo 1)" 'its primary is down'
+list=$(mxholdctl queue list)
+like "$list" '^DOMAIN +MESSAGES +BYTES +OLDEST +PRIMARY +HOLD +NEXT' 'list has a heading'
+like "$list" '^customer.example +3 +[0-9.K]+ +[0-9hms]+ +down [0-9hms]+ +- +probe in [0-9]+s' 'and says it all in a line'
+ok "$(wait_for 10 grep -q '"alert":"outage"' "$work/alerts" && echo 0 || echo 1)" 'the command was told of the outage'
+like "$(grep customer "$work/alerts")" \
+	'"alert":"outage","domain":"customer.example","relay":"eu1","region":"eu",.*"ended":false,"duration":null' 'as JSON'
+shown=$(mxholdctl queue show customer.example)
+like "$shown" '<sender@example.org> -> <anna@customer.example>' 'show has the recipients'
+like "$shown" 'attempt.* at .*203.0.113.25.*Connection refused|attempt.*: .*Connection refused' 'and what became of the attempts'
+like "$shown" '\[203.0.113.25\]:25 down' 'and the primary'
+id=$(printf '%s\n' "$shown" | sed -n 's/^\([0-9A-Za-z]*\)  .*<anna@.*/\1/p')
+both=$(printf '%s\n' "$shown" | sed -n 's/^\([0-9A-Za-z]*\)  .*<carl@.*/\1/p')
+is "$(mxholdctl queue show "$both" --json | grep -c '"queue_id"')" 2 'show ID has each recipient of a message'
+is "$(code mxholdctl queue show --limit 1 customer.example)" 0 'show can be bounded'
+like "$(cat "$work/said")" 'and more' 'and says that there is more'
+is "$(code mxholdctl queue show nothing.example)" 65 'show of what is not there'
+is "$(code mxholdctl queue show ABCDEFGH)" 65 'of a message that is not there'
+is "$(code mxholdctl queue show '../x')" 65 'of what is neither'
+is "$(code mxholdctl primary status customer.example)" 75 'primary status: it is down'
+is "$(code mxholdctl primary probe customer.example)" 75 'primary probe: it is down'
+like "$(cat "$work/said")" 'customer.example: down' 'and it says so'
+is "$(code mxholdctl primary probe nothing.example)" 65 'what is not watched is not probed'
+
+# --- holding a domain
+is "$(code mxholdctl queue hold customer.example)" 64 'a hold needs an end, or a word that there is none'
+is "$(code mxholdctl queue hold customer.example --for 2)" 64 'a time needs its unit'
+is "$(code mxholdctl queue hold customer.example --until '2001-01-01 00:00')" 64 'an end in the past'
+is "$(code mxholdctl queue hold nobody.example --for 1h)" 65 'a domain without a row'
+is "$(code mxholdctl queue hold customer.example --for 2h --reason 'new server' --silent)" 0 'a domain is held'
+is "$(field customer.example hold)" operator 'list has it'
+like "$(mxholdctl queue list)" 'customer.example .*operator till 20.*waits for the end of the hold' 'for people too'
+like "$(mxholdctl queue show customer.example)" 'held by [^ ]+\(uid=0\) till 20.*, silent: new server' 'show says who, until when and why'
+like "$(python3 - "$work/sock/map" <<'PY'
+import socket, sys
+s = socket.socket(socket.AF_UNIX); s.settimeout(5); s.connect(sys.argv[1])
+q = b"transport anna@customer.example"
+s.send(b"%d:%s," % (len(q), q)); print(s.recv(1000).decode())
+PY
+)" 'OK retry:4' 'Postfix is told to keep it'
+stop_queued
+like "$(mxholdctl queue list 2>&1)" 'does not run; what it knew [0-9]+[sm].* ago' 'without mxhold-queued list tells from the state'
+like "$(mxholdctl queue list 2>/dev/null)" 'customer.example +3 .*operator till' 'with the hold'
+start queued
+wait_for 15 answers
+is "$(field customer.example hold)" operator 'the hold outlives a restart'
+kill -KILL "$(ps -o pid= --ppid "$queued_pid" | tr -d ' ')"
+sleep 0.3
+wait_for 15 answers
+is "$(field customer.example hold)" operator 'and a kill'
+is "$(code mxholdctl queue flush customer.example)" 65 'what is on hold is not flushed'
+is "$(code mxholdctl queue release customer.example)" 0 'it is released'
+is "$(field customer.example hold)" none 'and not on hold'
+is "$(code mxholdctl queue release customer.example)" 65 'what is not on hold is not released'
+is "$(code mxholdctl queue flush customer.example)" 0 'flush'
+stop_queued
+start queued
+wait_for 15 answers
+is "$(field customer.example hold)" none 'a hold that was released does not come back'
+
+# --- a single message
+is "$(code mxholdctl queue hold "$id" --reason test)" 0 'a message is held'
+like "$(pf_queue "$pf" | grep "$id")" '"queue_name": "hold"' 'Postfix has it on hold'
+is "$(code mxholdctl queue hold "$id" --for 1h)" 64 'a message has no end of its hold'
+is "$(code mxholdctl queue release "$id")" 0 'it is released'
+is "$(pf_queue "$pf" | grep "$id" | grep -c '"hold"' || true)" 0 'Postfix has it no more on hold'
+
+# --- who may
+is "$(code as 64102 "$BUILD/bin/mxholdctl" -c "$work/mxhold.conf" queue list)" 0 'another daemon may look'
+is "$(code as 64102 "$BUILD/bin/mxholdctl" -c "$work/mxhold.conf" queue hold customer.example --forever)" 65 'and not act'
+is "$(code setpriv --reuid 65534 --regid 65534 --clear-groups "$BUILD/bin/mxholdctl" -c "$work/mxhold.conf" queue list)" 69 \
+	'others may not even look'
+like "$(cat "$work/said")" 'no permission' 'and are told so'
+
+# --- hostile clients
+python3 - "$work/sock/queue-control" >"$work/hostile" <<'PY'
+import os, socket, sys
+path, crowd = sys.argv[1], []
+def dial():
+    s = socket.socket(socket.AF_UNIX); s.settimeout(4); s.connect(path); return s
+def answer(data):
+    s = dial()
+    try:
+        s.sendall(data)
+        s.shutdown(socket.SHUT_WR)
+    except OSError:
+        pass
+    got = b''
+    try:
+        while True:
+            more = s.recv(65536)
+            if not more:
+                break
+            got += more
+    except OSError:
+        pass
+    return got
+bad = [b'\n', b'null\n', b'[]\n', b'{\n', b'{"do":1}\n', b'{"do":"what"}\n', b'{"do":"list","do":"list"}\n',
+       b'{"do":"hold","domain":"customer.example"}\n', b'{"do":"hold","domain":"customer.example","until":1}\n',
+       b'{"do":"hold","domain":"customer.example","until":"x"}\n', b'{"do":"show"}\n', b'{"do":"show","id":"ALL"}\n',
+       b'{"do":"drop","id":"../../x"}\n', b'{"do":"drop","domain":"."}\n', b'{"do":"drop"}\n',
+       b'{"do":"show","domain":"a\\u0000.example"}\n', b'{"do":"list","x":1}\n', b'\xff\xfe\n', b'{"do":"list"\x00}\n',
+       b'{"do":"show","domain":"a.example","id":"ABCDEF"}\n', b'[' * 8000 + b'\n', b'{"do":"list","limit":-1}\n']
+for line in bad:
+    got = answer(line)
+    if b'"end":true,"error":"' not in got:
+        print('taken', line[:60], got[:200])
+if b'too long' not in answer(b'A' * 1000000):
+    print('a line without end')
+answer(os.urandom(100000))
+answer((b'{"do":"list"}\n') * 20000)
+if answer(b'{"do":"ping"}\n' * 100).count(b'"error":null') != 100:
+    print('a hundred requests on one connection')
+for n in range(200):
+    s = dial()
+    if n % 2:
+        s.send(b'{"do":')
+    crowd.append(s)
+for n in range(20):
+    s = dial(); s.send(b'{"do":"watch"}\n'); crowd.append(s)
+if b'"error":null' not in answer(b'{"do":"ping"}\n'):
+    print('behind a crowd')
+PY
+is "$(cat "$work/hostile")" '' 'hostile clients are refused, and nobody else is kept waiting'
+is "$(field customer.example messages)" 3 'nothing has changed'
+
+# --- dropping
+is "$(code mxholdctl queue drop customer.example)" 75 'drop asks, and without a terminal does nothing'
+like "$(cat "$work/said")" '3 messages .* would be removed' 'it says how many'
+is "$(field customer.example messages)" 3 'nothing was removed'
+is "$(code mxholdctl queue drop nothing.example --yes)" 65 'where nothing is held there is nothing to drop'
+is "$(code env SUDO_USER=alice "$BUILD/bin/mxholdctl" -c "$work/mxhold.conf" queue drop customer.example --yes --reason gone)" 0 \
+	'with --yes it drops'
+like "$(cat "$work/said")" '2 messages are being removed' 'two of them'
+like "$(cat "$work/said")" '1 more stay' 'the one that another domain shares stays'
+ok "$(wait_for 15 field_is customer.example messages 1 && echo 0 || echo 1)" 'they are gone'
+is "$(pf_queue "$pf" | grep -c .)" 2 'from Postfix too'
+like "$(grep 'event=operator do=drop' "$work/queued.log")" 'by=.?alice\(uid=0\)' 'the log says who'
+like "$(grep 'event=doing' "$work/helper.log" | tail -1)" 'why=removed by=alice\(uid=0\)' 'and the helper'\''s'
+is "$(code mxholdctl queue drop "$both" --yes)" 0 'by its id the shared one goes'
+ok "$(wait_for 15 field_is other.example messages 1 && echo 0 || echo 1)" 'for both domains'
+
+# --- the primary comes back
+mxholdctl primary watch other.example >"$work/watched" 2>&1 &
+sleep 0.3
+"$BUILD/tests/tools/primary" -c "$work/control" -d "$work/store" -l "$work/ledger" 203.0.113.25:25 >"$work/primary.log" 2>&1 &
+ok "$(wait_for 30 grep -q '"alert":"outage","domain":"other.example".*"ended":true' "$work/alerts" && echo 0 || echo 1)" \
+	'the end of the outage is told, with its duration'
+like "$(grep 'other.example.*"ended":true' "$work/alerts")" '"duration":[0-9]+' 'in seconds'
+is "$(grep -c . "$work/ledger")" 1 'the primary has the message'
+like "$(cat "$work/watched")" 'other.example: up' 'primary watch has seen it'
+is "$(code mxholdctl queue list)" 0 'list with nothing to list'
+tap_done
