@@ -13,7 +13,9 @@
  * Commands: `up`, `down` (listeners and sessions are gone; connections are refused), `reset` (every
  * stage well again), `count`, `at STAGE ACTION`, where STAGE is banner, ehlo, starttls, mail, rcpt,
  * data, end or quit, and ACTION `ok`, `stall` (never answers), `drop` (RST), `lose` (end: stores,
- * then RST instead of the 250) or `reply TEXT` ("550 5.1.1 no such user").
+ * then RST instead of the 250), `reply TEXT` ("550 5.1.1 no such user"), `slow MS` (answers well,
+ * so much later), or at rcpt alone: `grey SECONDS` (450 until so long after a recipient's first
+ * try) and `unknown PREFIX` (550 5.1.1 to users whose names begin so, all others are known).
  */
 #include <event2/buffer.h>
 #include <event2/bufferevent.h>
@@ -27,6 +29,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <netdb.h>
+#include <search.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -71,7 +74,17 @@ static const char *const stage_names[STAGE_COUNT] = {
     [STAGE_QUIT] = "quit",
 };
 
-enum action { ACTION_OK, ACTION_STALL, ACTION_DROP, ACTION_LOSE, ACTION_REPLY, ACTION_COUNT };
+enum action {
+	ACTION_OK,
+	ACTION_STALL,
+	ACTION_DROP,
+	ACTION_LOSE,
+	ACTION_REPLY,
+	ACTION_SLOW,
+	ACTION_GREY,
+	ACTION_UNKNOWN,
+	ACTION_COUNT,
+};
 
 static const char *const action_names[ACTION_COUNT] = {
     [ACTION_OK] = "ok",
@@ -79,11 +92,20 @@ static const char *const action_names[ACTION_COUNT] = {
     [ACTION_DROP] = "drop",
     [ACTION_LOSE] = "lose",
     [ACTION_REPLY] = "reply",
+    [ACTION_SLOW] = "slow",
+    [ACTION_GREY] = "grey",
+    [ACTION_UNKNOWN] = "unknown",
 };
 
 struct behaviour {
 	enum action action;
-	char text[TEXT_SIZE]; /* ACTION_REPLY */
+	char text[TEXT_SIZE]; /* from ACTION_REPLY on: the word behind it */
+};
+
+/* A recipient on the grey list, since when; in a tree of <search.h>. */
+struct grey {
+	time_t since;
+	char recipient[];
 };
 
 struct session;
@@ -99,6 +121,7 @@ struct primary {
 	const char *store;
 	int ledger;
 	size_t size_limit;
+	void *grey; /* tree of struct grey */
 	uint64_t connections, messages, recipients;
 };
 
@@ -109,6 +132,9 @@ struct session {
 	struct bufferevent *bev;
 	struct session *next, **link;
 	enum mode mode;
+	enum mode mode_after; /* ACTION_SLOW: when it has answered */
+	struct event *late;   /* the timer of that; NULL: never needed so far */
+	char late_reply[TEXT_SIZE];
 	char client[64];
 	char helo[TEXT_SIZE];
 	bool has_sender;
@@ -148,6 +174,8 @@ session_free(struct session *session, bool reset)
 	if (session->next != NULL)
 		session->next->link = session->link;
 	primary->session_count--;
+	if (session->late != NULL)
+		event_free(session->late);
 	bufferevent_free(session->bev);
 	evbuffer_free(session->content);
 	free(session);
@@ -157,6 +185,38 @@ static void
 session_say(struct session *session, const char *text)
 {
 	evbuffer_add_printf(bufferevent_get_output(session->bev), "%s\r\n", text);
+}
+
+static void session_read(struct bufferevent *bev, void *context);
+
+static void
+session_late(evutil_socket_t fd, short what, void *context)
+{
+	struct session *session = context;
+
+	(void)fd;
+	(void)what;
+	session->mode = session->mode_after;
+	session_say(session, session->late_reply);
+	bufferevent_enable(session->bev, EV_READ);
+	session_read(session->bev, session);
+}
+
+/* Says `reply` after `ms`; nothing is read meanwhile. */
+static void
+session_say_later(struct session *session, const char *reply, unsigned long ms)
+{
+	const struct timeval wait = {
+	    .tv_sec = (time_t)(ms / 1000), .tv_usec = (suseconds_t)(ms % 1000 * 1000)};
+
+	if (session->late == NULL)
+		session->late = evtimer_new(session->primary->base, session_late, session);
+	if (session->late == NULL || evtimer_add(session->late, &wait) != 0)
+		errx(EX_OSERR, "out of memory");
+	snprintf(session->late_reply, sizeof session->late_reply, "%s", reply);
+	session->mode_after = session->mode;
+	session->mode = MODE_STALLED;
+	bufferevent_disable(session->bev, EV_READ);
 }
 
 /* What the stage's behaviour makes of `usual`. False: the session is gone. */
@@ -173,6 +233,9 @@ session_answer(struct session *session, enum stage stage, const char *usual)
 	case ACTION_DROP:
 	case ACTION_LOSE: session_free(session, true); return false;
 	case ACTION_REPLY: session_say(session, behaviour->text); return true;
+	case ACTION_SLOW:
+		session_say_later(session, usual, strtoul(behaviour->text, NULL, 10));
+		return true;
 	default: session_say(session, usual); return true;
 	}
 }
@@ -180,7 +243,9 @@ session_answer(struct session *session, enum stage stage, const char *usual)
 static bool
 stage_well(const struct session *session, enum stage stage)
 {
-	return session->primary->at[stage].action == ACTION_OK;
+	const enum action action = session->primary->at[stage].action;
+
+	return action == ACTION_OK || action == ACTION_SLOW;
 }
 
 /* --- storing a message ----------------------------------------------------------- */
@@ -290,9 +355,9 @@ message_end(struct session *session)
 		session_clear(session);
 		return true;
 	}
-	if (action == ACTION_OK || action == ACTION_LOSE)
+	if (stage_well(session, STAGE_END) || action == ACTION_LOSE)
 		stored = message_store(session);
-	if (action == ACTION_OK && !stored) {
+	if (action != ACTION_LOSE && stage_well(session, STAGE_END) && !stored) {
 		session_say(session, "451 4.3.0 cannot store it");
 		alive = true;
 	} else
@@ -373,20 +438,79 @@ command_mail(struct session *session, const char *line)
 	return session_answer(session, STAGE_MAIL, "250 2.1.0 sender ok");
 }
 
+static int
+grey_compare(const void *a, const void *b)
+{
+	const struct grey *one = a, *other = b;
+
+	return strcmp(one->recipient, other->recipient);
+}
+
+/* Since when is the recipient on the grey list? He is put there at his first try. */
+static time_t
+grey_since(struct primary *primary, const char *recipient)
+{
+	const size_t size = strlen(recipient) + 1;
+	struct grey *grey = malloc(sizeof *grey + size);
+	struct grey **found;
+
+	if (grey == NULL)
+		errx(EX_OSERR, "out of memory");
+	grey->since = time(NULL);
+	memcpy(grey->recipient, recipient, size);
+	found = tsearch(grey, &primary->grey, grey_compare);
+	if (found == NULL)
+		errx(EX_OSERR, "out of memory");
+	if (*found != grey)
+		free(grey);
+	return (*found)->since;
+}
+
+/* Does rcpt look at who the recipient is? */
+static bool
+stage_judges(const struct primary *primary)
+{
+	const enum action action = primary->at[STAGE_RCPT].action;
+
+	return action == ACTION_GREY || action == ACTION_UNKNOWN;
+}
+
+/* False: *refusal is what is said to him. */
+static bool
+recipient_known(struct primary *primary, const char *recipient, const char **refusal)
+{
+	const struct behaviour *behaviour = &primary->at[STAGE_RCPT];
+
+	switch (behaviour->action) {
+	case ACTION_GREY:
+		*refusal = "450 4.2.0 grey: come back later";
+		return time(NULL) - grey_since(primary, recipient) >= atoi(behaviour->text);
+	case ACTION_UNKNOWN:
+		*refusal = "550 5.1.1 Recipient address rejected: User unknown";
+		return strncmp(recipient, behaviour->text, strlen(behaviour->text)) != 0;
+	default: return true;
+	}
+}
+
 static bool
 command_rcpt(struct session *session, const char *line)
 {
 	char path[TEXT_SIZE];
+	const char *refusal;
 
 	if (!session->has_sender || !command_path(line, "TO:", path, sizeof path)) {
 		session_say(session, "503 5.5.1 RCPT TO:<address>, after MAIL");
+		return true;
+	}
+	if (!recipient_known(session->primary, path, &refusal)) {
+		session_say(session, refusal);
 		return true;
 	}
 	if (session->recipient_count == RECIPIENTS_MAX) {
 		session_say(session, "452 4.5.3 too many recipients");
 		return true;
 	}
-	if (stage_well(session, STAGE_RCPT)) {
+	if (stage_well(session, STAGE_RCPT) || stage_judges(session->primary)) {
 		char *copy = strdup(path);
 
 		if (copy == NULL)
@@ -682,8 +806,9 @@ control_at(struct primary *primary, const char *words)
 	action = name_find(action_names, ACTION_COUNT, words, length);
 	words += length;
 	words += strspn(words, " ");
-	if (stage < 0 || action < 0 || (action == ACTION_REPLY) != (*words != '\0') ||
-	    (action == ACTION_LOSE && stage != STAGE_END))
+	if (stage < 0 || action < 0 || (action >= ACTION_REPLY) != (*words != '\0') ||
+	    (action == ACTION_LOSE && stage != STAGE_END) ||
+	    (action >= ACTION_GREY && stage != STAGE_RCPT))
 		return false;
 	primary->at[stage].action = (enum action)action;
 	snprintf(primary->at[stage].text, TEXT_SIZE, "%s", words);
