@@ -5,24 +5,13 @@
  * Every callback begins with serve_enter() (time) and ends with serve_leave() (no transaction of
  * the snapshot is kept, the state is committed, the watch's next wake-up is set).
  */
-#include "queued/serve.h"
+#include "queued/serve_inner.h"
 
-#include "core/decide.h"
 #include "core/log.h"
-#include "core/resolver.h"
-#include "core/snapshot.h"
-#include "core/spool.h"
 #include "core/supervise.h"
-#include "queued/collector.h"
-#include "queued/flush.h"
-#include "queued/mxwatch_io.h"
-#include "queued/operators.h"
-#include "queued/postfix.h"
-#include "queued/watch.h"
 
 #include <event2/buffer.h>
 #include <event2/bufferevent.h>
-#include <event2/event.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -34,407 +23,8 @@
 
 #define RETRY_MS 200       /* how often stores that are not ours yet are tried */
 #define TELL_MS 10000      /* how often that is said */
-#define HEARTBEAT_MS 1000  /* the snapshot is looked at so often */
-#define RESOLVE_MS 10000   /* deadline of a question to the DNS */
 #define ALIVE_TIMEOUT_S 10 /* who asks whether we live says so within this */
 #define SPOOL_DEFAULT 4294967296u
-
-struct serve_probe {
-	struct serve *serve;
-	struct serve_probe *next, **place;
-	struct probe *probe;
-	uint64_t id;
-};
-
-struct serve {
-	const struct serve_setup *setup;
-	const struct conf *conf;
-	struct event_base *base;
-	struct event *on_term, *on_alive, *on_tick, *on_retry, *on_heartbeat, *on_resolver, *on_ask;
-	struct queued_time now;
-	unsigned depth; /* of serve_enter: callbacks within callbacks */
-	/* stores */
-	struct snapshot *snapshot;
-	bool snapshot_open, snapshot_bad;
-	uint64_t serial;
-	struct state_writer *state;
-	bool state_open, state_lost;
-	uint64_t state_renewed; /* what was written before is gone */
-	struct spool_writer *spool;
-	int64_t tell_ms;
-	/* parts */
-	struct postfix_settings postfix;
-	struct resolver *resolver;
-	struct prober *prober;
-	struct serve_probe *probes;
-	struct flush *flush;
-	struct watch *watch;
-	struct event_sink watch_sink;
-	struct collector *collector;
-	struct mxwatch_io *mxwatch;
-	struct alerts *alerts;
-	struct helper_client *helper;
-	struct operators *operators;
-};
-
-static struct queued_time
-clock_now(void)
-{
-	struct timespec boot, wall;
-
-	clock_gettime(CLOCK_BOOTTIME, &boot);
-	clock_gettime(CLOCK_REALTIME, &wall);
-	return (struct queued_time){
-	    .ms = (int64_t)boot.tv_sec * 1000 + boot.tv_nsec / 1000000, .wall = wall.tv_sec};
-}
-
-static void
-set_timer(struct event *timer, int64_t ms)
-{
-	struct timeval wait = {.tv_sec = ms / 1000, .tv_usec = ms % 1000 * 1000};
-
-	(void)evtimer_add(timer, &wait);
-}
-
-/* --- the frame of every callback
- * --------------------------------------------------------------------- */
-
-static void
-serve_enter(struct serve *serve)
-{
-	if (serve->depth++ > 0)
-		return;
-	serve->now = clock_now();
-	if (serve->watch != NULL)
-		watch_set_time(serve->watch, serve->now);
-}
-
-static void
-state_fail(struct serve *serve)
-{
-	log_event(LOG_ERR, "state-unusable", kv("state_dir", serve->conf->paths.state_dir),
-	    kv("cure", "it is opened anew; see that there is room on the disk"));
-	if (serve->state_open)
-		state_write_abort(serve->state);
-	state_writer_close(serve->state);
-	serve->state = NULL;
-	serve->state_open = false;
-	serve->state_lost = true;
-}
-
-static void
-wait_for_resolver(struct serve *serve)
-{
-	int64_t wait = resolver_wait_ms(serve->resolver, serve->now.ms);
-	struct timeval limit = {.tv_sec = wait / 1000, .tv_usec = wait % 1000 * 1000};
-
-	(void)event_add(serve->on_resolver, wait >= 0 ? &limit : NULL);
-}
-
-static void
-serve_leave(struct serve *serve)
-{
-	int64_t next, wait;
-
-	if (serve->depth > 1) {
-		serve->depth--;
-		return;
-	}
-	if (serve->watch != NULL) {
-		next = watch_tick(serve->watch, serve->now);
-		wait = next > serve->now.ms ? next - serve->now.ms : 0;
-		set_timer(serve->on_tick, wait < HEARTBEAT_MS ? wait : HEARTBEAT_MS);
-		wait_for_resolver(serve);
-	}
-	if (serve->state_open && state_write_commit(serve->state) != STATE_OK) {
-		serve->state_open = false;
-		state_fail(serve);
-	}
-	serve->state_open = false;
-	if (serve->snapshot_open)
-		snapshot_end(serve->snapshot);
-	serve->snapshot_open = false;
-	serve->snapshot_bad = false;
-	serve->depth--;
-}
-
-/* --- the snapshot
- * ------------------------------------------------------------------------------------ */
-
-static bool
-need_snapshot(struct serve *serve)
-{
-	if (!serve->snapshot_open && !serve->snapshot_bad) {
-		serve->snapshot_open =
-		    snapshot_begin(serve->snapshot, serve->now.ms) == SNAPSHOT_OK;
-		serve->snapshot_bad = !serve->snapshot_open;
-	}
-	return serve->snapshot_open;
-}
-
-static void
-fill_row(const struct serve *serve, const struct domain_record *record,
-    const struct customer_record *customer, struct watch_row *out)
-{
-	struct limits limits = decide_limits(record, customer);
-	const struct conf *conf = serve->conf;
-	int64_t most = conf->relay.queue_lifetime;
-	int64_t preset = conf->queue.retention > 0 ? conf->queue.retention : most;
-
-	(void)snprintf(out->next_hops, sizeof(out->next_hops), "%s", record->next_hops);
-	out->tls_required = record->tls_required;
-	out->hold_until = record->hold_until;
-	(void)snprintf(out->hold_reason, sizeof(out->hold_reason), "%s", record->hold_reason);
-	(void)snprintf(
-	    out->pin_certificate, sizeof(out->pin_certificate), "%s", record->pin_certificate);
-	(void)snprintf(out->pin_banner, sizeof(out->pin_banner), "%s", record->pin_banner);
-	out->quota_messages = limits.quota_messages != 0 ? limits.quota_messages
-							 : (uint64_t)conf->queue.quota_messages;
-	out->quota_bytes =
-	    limits.quota_bytes != 0 ? limits.quota_bytes : (uint64_t)conf->queue.quota_bytes;
-	out->retention = limits.retention != 0 ? (int64_t)limits.retention : preset;
-	if (out->retention > most)
-		out->retention = most;
-	out->wants_state = limits.when_primary_up == PRIMARY_UP_DEFER;
-}
-
-static enum watch_row_result
-port_row(void *context, const char *domain, struct watch_row *out)
-{
-	struct serve *serve = context;
-	struct domain_record record;
-	struct customer_record customer;
-	enum snapshot_result result;
-	const char *owner;
-
-	if (!need_snapshot(serve))
-		return WATCH_ROW_CANNOT_TELL;
-	result = snapshot_domain_for(serve->snapshot, domain, &record, &owner);
-	if (result == SNAPSHOT_NOT_FOUND)
-		return WATCH_ROW_NONE;
-	if (result != SNAPSHOT_OK)
-		return WATCH_ROW_CANNOT_TELL;
-	result = snapshot_customer(serve->snapshot, record.customer, &customer);
-	if (result == SNAPSHOT_NOT_FOUND)
-		memset(&customer, 0, sizeof(customer));
-	else if (result != SNAPSHOT_OK)
-		return WATCH_ROW_CANNOT_TELL;
-	(void)snprintf(out->owner, sizeof(out->owner), "%s", owner);
-	fill_row(serve, &record, &customer, out);
-	return WATCH_ROW_FOUND;
-}
-
-static const struct fleet *
-port_fleet(void *context)
-{
-	struct serve *serve = context;
-
-	return need_snapshot(serve) ? snapshot_fleet(serve->snapshot) : NULL;
-}
-
-/* --- the state
- * --------------------------------------------------------------------------------------- */
-
-static bool
-need_state(struct serve *serve)
-{
-	if (serve->state == NULL)
-		return false;
-	if (!serve->state_open && state_write_begin(serve->state) != STATE_OK) {
-		state_fail(serve);
-		return false;
-	}
-	serve->state_open = true;
-	return true;
-}
-
-static bool
-is_empty(const struct state_domain *record)
-{
-	return record->counted_at == 0 && record->primary_at == 0 && record->hold == HOLD_NONE &&
-	       record->mx == MX_STATE_UNKNOWN;
-}
-
-/* The MX fact in a record is not the watch's: it stays. */
-static void
-port_put_state(void *context, const char *name, const struct state_domain *record)
-{
-	struct serve *serve = context;
-	struct state_domain before, after = *record;
-	enum state_result result;
-
-	if (!need_state(serve))
-		return;
-	result = state_write_get(serve->state, name, &before);
-	if (result == STATE_OK) {
-		after.mx = before.mx;
-		after.mx_at = before.mx_at;
-	}
-	if (!is_empty(&after))
-		result = state_write_put(serve->state, name, &after);
-	else if (result == STATE_OK)
-		result = state_write_delete(serve->state, name);
-	if (result == STATE_UNUSABLE)
-		state_fail(serve);
-}
-
-/* --- DNS
- * --------------------------------------------------------------------------------------------- */
-
-static void
-resolver_answered(const struct resolver_answer *answer, void *context)
-{
-	struct serve *serve = context;
-	struct dns_record records[RESOLVER_RECORDS_MAX];
-	const struct route_answer told = {.outcome = answer->outcome,
-	    .ttl = answer->ttl,
-	    .records = records,
-	    .count = answer->count};
-
-	for (size_t i = 0; i < answer->count; i++)
-		records[i] = answer->records[i].dns;
-	watch_resolved(serve->watch, answer->name, answer->type, &told, serve->now);
-}
-
-static bool
-port_resolve(void *context, const char *name, enum resolver_type type)
-{
-	struct serve *serve = context;
-
-	return resolver_ask(serve->resolver, name, type, false, serve->now.ms + RESOLVE_MS,
-		   resolver_answered, serve) != NULL;
-}
-
-static void
-on_resolver(evutil_socket_t fd, short what, void *context)
-{
-	struct serve *serve = context;
-
-	(void)fd;
-	(void)what;
-	serve_enter(serve);
-	resolver_process(serve->resolver, serve->now.ms);
-	serve_leave(serve);
-}
-
-/* --- probes
- * ------------------------------------------------------------------------------------------ */
-
-static void
-probe_forget(struct serve_probe *probe)
-{
-	*probe->place = probe->next;
-	if (probe->next != NULL)
-		probe->next->place = probe->place;
-	free(probe);
-}
-
-static void
-probe_answered(const struct probe_finding *finding, void *context)
-{
-	struct serve_probe *probe = context;
-	struct serve *serve = probe->serve;
-	uint64_t id = probe->id;
-
-	probe_forget(probe);
-	serve_enter(serve);
-	watch_probed(serve->watch, id, finding, serve->now);
-	serve_leave(serve);
-}
-
-static void
-cancel_probes(struct serve *serve)
-{
-	struct serve_probe *probe, *next;
-
-	for (probe = serve->probes; probe != NULL; probe = next) {
-		next = probe->next;
-		probe_cancel(probe->probe);
-		free(probe);
-	}
-	serve->probes = NULL;
-}
-
-static bool
-port_probe(void *context, uint64_t id, const struct probe_target *target)
-{
-	struct serve *serve = context;
-	struct serve_probe *probe = calloc(1, sizeof(*probe));
-
-	if (probe == NULL)
-		return false;
-	probe->serve = serve;
-	probe->id = id;
-	probe->next = serve->probes;
-	probe->place = &serve->probes;
-	probe->probe = probe_start(serve->prober, target, probe_answered, probe);
-	if (probe->probe == NULL) {
-		free(probe);
-		return false;
-	}
-	if (probe->next != NULL)
-		probe->next->place = &probe->next;
-	serve->probes = probe;
-	return true;
-}
-
-/* --- postqueue, alerts, the rest
- * --------------------------------------------------------------------- */
-
-static void
-port_flush_domain(void *context, const char *domain, uint64_t messages)
-{
-	struct serve *serve = context;
-
-	log_event(
-	    LOG_INFO, "flush", kv("domain", domain), kv_number("messages", (long long)messages));
-	flush_domain(serve->flush, domain, messages);
-}
-
-static void
-port_flush_id(void *context, const char *queue_id)
-{
-	struct serve *serve = context;
-
-	flush_id(serve->flush, queue_id);
-}
-
-static void
-port_raise(void *context, const struct alert *alert)
-{
-	struct serve *serve = context;
-
-	alerts_raise(serve->alerts, alert);
-}
-
-static void
-port_end(void *context, enum alert_kind kind, const char *domain)
-{
-	struct serve *serve = context;
-
-	alerts_end(serve->alerts, kind, domain);
-}
-
-static void
-port_changed(void *context, const char *domain)
-{
-	struct serve *serve = context;
-	struct watch_view view;
-
-	if (watch_look(serve->watch, domain, &view))
-		log_event(LOG_INFO, "primary", kv("domain", domain),
-		    kv("state", primary_state_name(view.state.primary)),
-		    kv("reason", view.state.primary_reason));
-	if (serve->operators != NULL)
-		operators_changed(serve->operators, domain);
-}
-
-static double
-port_random(void *context)
-{
-	(void)context;
-	return (double)random() / ((double)RAND_MAX + 1);
-}
 
 /* --- the collector
  * ----------------------------------------------------------------------------------- */
@@ -495,9 +85,9 @@ static void
 collector_alert(void *context, const struct alert *alert, bool raised)
 {
 	if (raised)
-		port_raise(context, alert);
+		serve_raise(context, alert);
 	else
-		port_end(context, alert->kind, alert->domain);
+		serve_end_alert(context, alert->kind, alert->domain);
 }
 
 static void
@@ -592,7 +182,7 @@ open_snapshot(struct serve *serve)
 static bool
 mx_need_snapshot(void *context)
 {
-	return need_snapshot(context);
+	return serve_need_snapshot(context);
 }
 
 static struct state_writer *
@@ -600,7 +190,7 @@ mx_need_state(void *context)
 {
 	struct serve *serve = context;
 
-	return need_state(serve) ? serve->state : NULL;
+	return serve_need_state(serve) ? serve->state : NULL;
 }
 
 static void
@@ -622,8 +212,8 @@ start_mxwatch(struct serve *serve)
 	    .need_snapshot = mx_need_snapshot,
 	    .need_state = mx_need_state,
 	    .ask_fd = serve->setup->ask_fd,
-	    .raise = port_raise,
-	    .end = port_end,
+	    .raise = serve_raise,
+	    .end = serve_end_alert,
 	    .context = serve};
 
 	serve->mxwatch = mxwatch_io_new(&settings);
@@ -659,7 +249,7 @@ operators_unknown(void *context, const char *domain)
 {
 	struct watch_row row = {.hold_until = 0};
 
-	return port_row(context, domain, &row) == WATCH_ROW_NONE;
+	return serve_row(context, domain, &row) == WATCH_ROW_NONE;
 }
 
 static bool
@@ -723,18 +313,7 @@ watch_settings(struct serve *serve)
 	    .use6 = serve->postfix.use6,
 	    .port = 25,
 	    .allow = {conf->fence.allow, conf->fence.allow_count},
-	    .ports = {.row = port_row,
-		.fleet = port_fleet,
-		.resolve = port_resolve,
-		.probe = port_probe,
-		.flush_domain = port_flush_domain,
-		.flush_id = port_flush_id,
-		.put_state = port_put_state,
-		.raise = port_raise,
-		.end = port_end,
-		.changed = port_changed,
-		.random = port_random,
-		.context = serve}};
+	    .ports = serve_ports(serve)};
 }
 
 static bool
@@ -767,7 +346,7 @@ start_parts(struct serve *serve)
 	    flush_new(serve->base, serve->postfix.postqueue, conf->paths.postfix_config_dir);
 	if (serve->resolver != NULL)
 		serve->on_resolver = event_new(
-		    serve->base, resolver_fd(serve->resolver), EV_READ, on_resolver, serve);
+		    serve->base, resolver_fd(serve->resolver), EV_READ, serve_resolver, serve);
 	if (start_alerts(serve) && open_snapshot(serve) && serve->prober != NULL &&
 	    serve->flush != NULL && serve->on_resolver != NULL && start_watch(serve) &&
 	    start_mxwatch(serve))
@@ -800,14 +379,14 @@ on_heartbeat(evutil_socket_t fd, short what, void *context)
 	(void)fd;
 	(void)what;
 	serve_enter(serve);
-	if (need_snapshot(serve) && snapshot_meta(serve->snapshot)->serial != serve->serial) {
+	if (serve_need_snapshot(serve) && snapshot_meta(serve->snapshot)->serial != serve->serial) {
 		serve->serial = snapshot_meta(serve->snapshot)->serial;
 		watch_rows_changed(serve->watch, serve->now);
 	}
 	if (serve->state == NULL)
 		serve->state =
 		    state_writer_open(serve->conf->paths.state_dir, serve->setup->group, &problem);
-	if (need_state(serve) && state_writer_renewed(serve->state) != serve->state_renewed) {
+	if (serve_need_state(serve) && state_writer_renewed(serve->state) != serve->state_renewed) {
 		serve->state_renewed = state_writer_renewed(serve->state);
 		serve->state_lost = true;
 	}
@@ -817,7 +396,7 @@ on_heartbeat(evutil_socket_t fd, short what, void *context)
 	}
 	mxwatch_io_tick(serve->mxwatch, serve->now);
 	serve_leave(serve);
-	set_timer(serve->on_heartbeat, HEARTBEAT_MS);
+	serve_set_timer(serve->on_heartbeat, SERVE_HEARTBEAT_MS);
 }
 
 static void
@@ -831,7 +410,7 @@ on_retry(evutil_socket_t fd, short what, void *context)
 	bool opened = open_stores(serve), started = opened && start_parts(serve);
 	serve_leave(serve);
 	if (!opened)
-		set_timer(serve->on_retry, RETRY_MS);
+		serve_set_timer(serve->on_retry, RETRY_MS);
 	else if (!started)
 		(void)event_base_loopbreak(serve->base);
 	if (!started)
@@ -839,7 +418,7 @@ on_retry(evutil_socket_t fd, short what, void *context)
 	/* Not within our frame: it reads rows in transactions of its own. */
 	if (start_collector(serve))
 		start_operators(serve);
-	set_timer(serve->on_heartbeat, HEARTBEAT_MS);
+	serve_set_timer(serve->on_heartbeat, SERVE_HEARTBEAT_MS);
 	log_event(LOG_NOTICE, "serving", kv("helo", serve->postfix.sender.helo),
 	    kv("postqueue", serve->postfix.postqueue));
 }
@@ -924,7 +503,7 @@ make_events(struct serve *serve)
 	if (serve->on_term == NULL || serve->on_alive == NULL || serve->on_tick == NULL ||
 	    serve->on_retry == NULL || serve->on_heartbeat == NULL)
 		return false;
-	set_timer(serve->on_retry, 0);
+	serve_set_timer(serve->on_retry, 0);
 	return event_add(serve->on_term, NULL) == 0 && event_add(serve->on_alive, NULL) == 0;
 }
 
@@ -943,7 +522,7 @@ serve_end(struct serve *serve)
 	serve->operators = NULL;
 	if (serve->collector != NULL)
 		collector_free(serve->collector);
-	cancel_probes(serve);
+	serve_cancel_probes(serve);
 	flush_free(serve->flush);
 	free_event(serve->on_ask);
 	mxwatch_io_free(serve->mxwatch);
@@ -973,7 +552,7 @@ serve_run(const struct serve_setup *setup)
 	struct serve serve = {.setup = setup, .conf = setup->conf};
 	int code = EX_OSERR;
 
-	srandom((unsigned)getpid() ^ (unsigned)clock_now().ms);
+	srandom((unsigned)getpid() ^ (unsigned)time(NULL));
 	if (make_events(&serve)) {
 		supervise_ready();
 		code = event_base_dispatch(serve.base) < 0 ? EX_OSERR : EX_OK;

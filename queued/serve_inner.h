@@ -1,0 +1,80 @@
+/*
+ * serve_inner: what the files of the child process share. Private to serve.c (life, start, events)
+ * and serve_ports.c (the frame of every callback, and what the watch asks of the world).
+ */
+#ifndef MXHOLD_QUEUED_SERVE_INNER_H
+#define MXHOLD_QUEUED_SERVE_INNER_H
+
+#include "queued/serve.h"
+
+#include "core/decide.h"
+#include "core/log.h"
+#include "core/resolver.h"
+#include "core/snapshot.h"
+#include "core/spool.h"
+#include "core/supervise.h"
+#include "queued/collector.h"
+#include "queued/flush.h"
+#include "queued/mxwatch_io.h"
+#include "queued/operators.h"
+#include "queued/postfix.h"
+#include "queued/watch.h"
+
+#include <event2/event.h>
+
+#define SERVE_HEARTBEAT_MS 1000 /* the snapshot is looked at so often */
+
+struct serve_probe {
+	struct serve *serve;
+	struct serve_probe *next, **place;
+	struct probe *probe;
+	uint64_t id;
+};
+
+struct serve {
+	const struct serve_setup *setup;
+	const struct conf *conf;
+	struct event_base *base;
+	struct event *on_term, *on_alive, *on_tick, *on_retry, *on_heartbeat, *on_resolver, *on_ask;
+	struct queued_time now;
+	unsigned depth; /* of serve_enter: callbacks within callbacks */
+	/* stores */
+	struct snapshot *snapshot;
+	bool snapshot_open, snapshot_bad;
+	uint64_t serial;
+	struct state_writer *state;
+	bool state_open, state_lost;
+	uint64_t state_renewed; /* what was written before is gone */
+	struct spool_writer *spool;
+	int64_t tell_ms;
+	/* parts */
+	struct postfix_settings postfix;
+	struct resolver *resolver;
+	struct prober *prober;
+	struct serve_probe *probes;
+	struct flush *flush;
+	struct watch *watch;
+	struct event_sink watch_sink;
+	struct collector *collector;
+	struct mxwatch_io *mxwatch;
+	struct alerts *alerts;
+	struct helper_client *helper;
+	struct operators *operators;
+};
+
+void serve_set_timer(struct event *timer, int64_t ms);
+/* Every callback begins and ends with these; they nest. */
+void serve_enter(struct serve *serve);
+void serve_leave(struct serve *serve);
+/* Within them: a transaction that lasts until the outermost serve_leave(). False: not to be had. */
+bool serve_need_snapshot(struct serve *serve);
+bool serve_need_state(struct serve *serve);
+struct watch_ports serve_ports(struct serve *serve);
+enum watch_row_result serve_row(void *context, const char *domain, struct watch_row *out);
+void serve_raise(void *context, const struct alert *alert);
+void serve_end_alert(void *context, enum alert_kind kind, const char *domain);
+void serve_cancel_probes(struct serve *serve);
+/* libevent's: the resolver has something, or its deadline has come. */
+void serve_resolver(evutil_socket_t fd, short what, void *context);
+
+#endif
