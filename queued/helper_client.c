@@ -26,6 +26,7 @@ struct asking { /* a request under way */
 struct helper_client {
 	struct event_base *base;
 	const char *socket_dir;
+	struct timeval deadline;
 	size_t under_way;
 	struct asking asking[HELPER_CLIENT_AT_ONCE];
 };
@@ -39,7 +40,14 @@ helper_client_new(struct event_base *base, const char *socket_dir)
 		return NULL;
 	client->base = base;
 	client->socket_dir = socket_dir;
+	client->deadline.tv_sec = HELPER_CLIENT_S;
 	return client;
+}
+
+void
+helper_client_set_deadline(struct helper_client *client, int milliseconds)
+{
+	client->deadline = (struct timeval){milliseconds / 1000, milliseconds % 1000 * 1000};
 }
 
 static void
@@ -120,10 +128,8 @@ on_event(struct bufferevent *stream, short what, void *context)
 
 	if ((what & BEV_EVENT_CONNECTED) != 0)
 		return;
-	if (evbuffer_get_length(bufferevent_get_input(stream)) > 0)
-		on_read(stream, asking);
-	else
-		finish(asking, HELPER_FAILED, "the helper hung up");
+	(void)stream; /* what had an end was read before */
+	finish(asking, HELPER_FAILED, "the helper hung up");
 }
 
 static struct asking *
@@ -166,7 +172,7 @@ bool
 helper_client_ask(struct helper_client *client, const struct helper_request *request,
     helper_done *done, void *context)
 {
-	const struct timeval deadline = {.tv_sec = HELPER_CLIENT_S}, now = {0, 0};
+	const struct timeval now = {0, 0};
 	char line[HELPER_LINE_MAX + 1];
 	struct asking *asking = place(client);
 	const char *problem;
@@ -189,6 +195,6 @@ helper_client_ask(struct helper_client *client, const struct helper_request *req
 	if (problem != NULL)
 		(void)snprintf(asking->problem, sizeof(asking->problem), "the helper at %s/%s: %s",
 		    client->socket_dir, HELPER_SOCKET, problem);
-	(void)evtimer_add(asking->later, problem != NULL ? &now : &deadline);
+	(void)evtimer_add(asking->later, problem != NULL ? &now : &client->deadline);
 	return true;
 }

@@ -19,6 +19,9 @@ struct helper_client *helper_client_new(struct event_base *base, const char *soc
 /* Ends what is under way: `done` is called no more. */
 void helper_client_free(struct helper_client *client);
 
+/* Another deadline, in milliseconds (tests). */
+void helper_client_set_deadline(struct helper_client *client, int milliseconds);
+
 /* `text`: why it failed, else "". Both strings are valid during the call only. */
 typedef void helper_done(
     void *context, const char *queue_id, enum helper_answer answer, const char *text);

@@ -1,0 +1,435 @@
+/*
+ * test_queued_alert: which alerts are told, by assignment of time; what reaches spool and command;
+ * and what is remembered over a restart.
+ */
+#include "queued/alert.h"
+#include "queued/alert_command.h"
+
+#include <check.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+/* --- the book --------------------------------------------------------------------------------- */
+
+struct told {
+	char lines[64][128];
+	size_t count;
+};
+
+static void
+tell(void *context, enum alert_word word, const struct alert_standing *standing)
+{
+	static const char *const words[] = {"raised", "rose", "ended"};
+	struct told *told = context;
+
+	ck_assert_uint_lt(told->count, 64);
+	(void)snprintf(told->lines[told->count++], sizeof(told->lines[0]), "%s %s %.40s %u",
+	    words[word], alert_kind_name(standing->kind), standing->domain, standing->level);
+}
+
+static struct queued_time
+at(int64_t seconds)
+{
+	return (struct queued_time){.ms = seconds * 1000, .wall = 1700000000 + seconds};
+}
+
+static void
+raise_at(struct alert_book *book, enum alert_kind kind, unsigned level, int64_t seconds)
+{
+	const struct alert alert = {
+	    .kind = kind, .domain = "a.example", .level = level, .text = "text\n\xff"};
+
+	alert_book_raise(book, &alert, at(seconds));
+}
+
+static void
+expect(struct told *told, const char *line)
+{
+	if (line == NULL) {
+		ck_assert_uint_eq(told->count, 0);
+		return;
+	}
+	ck_assert_uint_eq(told->count, 1);
+	ck_assert_str_eq(told->lines[0], line);
+	told->count = 0;
+}
+
+START_TEST(test_told_once)
+{
+	struct told told = {.count = 0};
+	struct alert_book book = {.tell = tell, .context = &told};
+
+	raise_at(&book, ALERT_OUTAGE, 0, 0);
+	expect(&told, "raised outage a.example 0");
+	for (int i = 1; i < 100; i++)
+		raise_at(&book, ALERT_OUTAGE, 0, i);
+	expect(&told, NULL);
+	ck_assert_uint_eq(book.standing, 1);
+	alert_book_end(&book, ALERT_BREAKER, "a.example", at(100));
+	alert_book_end(&book, ALERT_OUTAGE, "b.example", at(100));
+	expect(&told, NULL);
+	alert_book_end(&book, ALERT_OUTAGE, "a.example", at(100));
+	expect(&told, "ended outage a.example 0");
+	alert_book_end(&book, ALERT_OUTAGE, "a.example", at(101));
+	expect(&told, NULL);
+	ck_assert_uint_eq(book.standing, 0);
+	alert_book_free(&book);
+}
+END_TEST
+
+START_TEST(test_levels)
+{
+	struct told told = {.count = 0};
+	struct alert_book book = {.tell = tell, .context = &told};
+
+	raise_at(&book, ALERT_RETENTION, 50, 0);
+	expect(&told, "raised retention a.example 50");
+	raise_at(&book, ALERT_RETENTION, 80, 10);
+	expect(&told, "rose retention a.example 80");
+	raise_at(&book, ALERT_RETENTION, 50, 20);
+	raise_at(&book, ALERT_RETENTION, 80, 30);
+	expect(&told, NULL);
+	raise_at(&book, ALERT_RETENTION, 95, 40);
+	expect(&told, "rose retention a.example 95");
+	alert_book_end(&book, ALERT_RETENTION, "a.example", at(50));
+	expect(&told, "ended retention a.example 95");
+	alert_book_free(&book);
+}
+END_TEST
+
+START_TEST(test_flapping)
+{
+	struct told told = {.count = 0};
+	struct alert_book book = {.tell = tell, .context = &told};
+	int64_t now = 0;
+
+	raise_at(&book, ALERT_OUTAGE, 0, now);
+	alert_book_end(&book, ALERT_OUTAGE, "a.example", at(now + 5));
+	told.count = 0;
+	for (int i = 0; i < 1000; i++) { /* up and down every 10 s: nobody hears of it again */
+		now += 10;
+		raise_at(&book, ALERT_OUTAGE, 0, now);
+		(void)alert_book_tick(&book, at(now + 4));
+		alert_book_end(&book, ALERT_OUTAGE, "a.example", at(now + 5));
+	}
+	expect(&told, NULL);
+	raise_at(&book, ALERT_OUTAGE, 0, now += 10); /* what stays is told, later */
+	ck_assert_int_eq(alert_book_tick(&book, at(now)), (now + 960) * 1000);
+	(void)alert_book_tick(&book, at(now + 959));
+	expect(&told, NULL);
+	(void)alert_book_tick(&book, at(now + 960));
+	expect(&told, "raised outage a.example 0");
+	alert_book_end(&book, ALERT_OUTAGE, "a.example", at(now += 1000));
+	expect(&told, "ended outage a.example 0");
+	ck_assert_int_eq(alert_book_tick(&book, at(now + 900)), NEVER_MS); /* forgotten */
+	raise_at(&book, ALERT_OUTAGE, 0, now + 901);
+	expect(&told, "raised outage a.example 0");
+	alert_book_free(&book);
+}
+END_TEST
+
+START_TEST(test_second_flap_waits_a_minute)
+{
+	struct told told = {.count = 0};
+	struct alert_book book = {.tell = tell, .context = &told};
+
+	raise_at(&book, ALERT_QUOTA, 0, 0);
+	alert_book_end(&book, ALERT_QUOTA, "a.example", at(1));
+	told.count = 0;
+	raise_at(&book, ALERT_QUOTA, 0, 2);
+	(void)alert_book_tick(&book, at(61));
+	expect(&told, NULL);
+	(void)alert_book_tick(&book, at(62));
+	expect(&told, "raised quota a.example 0");
+	alert_book_free(&book);
+}
+END_TEST
+
+static void
+count_one(const struct alert_standing *standing, void *context)
+{
+	ck_assert_str_eq(standing->domain, "a.example");
+	++*(int *)context;
+}
+
+START_TEST(test_restored)
+{
+	const struct alert_standing one = {
+	    .kind = ALERT_OUTAGE, .domain = "a.example", .since = 1699990000};
+	const struct alert_standing two = {
+	    .kind = ALERT_MX, .domain = "a.example", .since = 1699990000};
+	const struct alert_standing three = {
+	    .kind = ALERT_RETENTION, .domain = "a.example", .level = 50, .since = 1699990000};
+	struct told told = {.count = 0};
+	struct alert_book book = {.tell = tell, .context = &told};
+	int count = 0;
+
+	alert_book_restore(&book, &one, at(0));
+	alert_book_restore(&book, &two, at(0));
+	alert_book_restore(&book, &three, at(0));
+	alert_book_each(&book, count_one, &count);
+	ck_assert_int_eq(count, 3);
+	raise_at(&book, ALERT_OUTAGE, 0, 5); /* known: not told again */
+	expect(&told, NULL);
+	raise_at(&book, ALERT_RETENTION, 80, 5);
+	expect(&told, "rose retention a.example 80");
+	(void)alert_book_tick(&book, at(86400));
+	expect(&told, NULL);
+	(void)alert_book_tick(&book, at(172800)); /* nobody raised it in two days */
+	expect(&told, "ended mx a.example 0");
+	ck_assert_uint_eq(book.standing, 2);
+	alert_book_free(&book);
+}
+END_TEST
+
+START_TEST(test_restored_and_over)
+{
+	const struct alert_standing one = {.kind = ALERT_OUTAGE, .domain = "a.example"};
+	struct told told = {.count = 0};
+	struct alert_book book = {.tell = tell, .context = &told};
+
+	alert_book_restore(&book, &one, at(0));
+	(void)alert_book_tick(&book, at(899));
+	expect(&told, NULL);
+	(void)alert_book_tick(&book, at(900));
+	expect(&told, "ended outage a.example 0");
+	alert_book_free(&book);
+}
+END_TEST
+
+/* --- spool and command ------------------------------------------------------------------------ */
+
+static char directory[] = "/tmp/mxalert.XXXXXX";
+static char state[64], out[64], script[64];
+
+static void
+write_script(const char *text)
+{
+	FILE *file = fopen(script, "w");
+
+	ck_assert_ptr_nonnull(file);
+	(void)fprintf(file, "#!/bin/sh\n%s\n", text);
+	ck_assert_int_eq(fclose(file), 0);
+	ck_assert_int_eq(chmod(script, 0755), 0);
+}
+
+static void
+set_up(void)
+{
+	char text[256];
+
+	strcpy(directory, "/tmp/mxalert.XXXXXX");
+	ck_assert_ptr_nonnull(mkdtemp(directory));
+	(void)snprintf(state, sizeof(state), "%s/state", directory);
+	(void)snprintf(out, sizeof(out), "%s/out", directory);
+	(void)snprintf(script, sizeof(script), "%s/script", directory);
+	ck_assert_int_eq(mkdir(state, 0755), 0);
+	(void)snprintf(text, sizeof(text), "cat >>%s; echo >>%s", out, out);
+	write_script(text);
+}
+
+static void
+tear_down(void)
+{
+	char command[128];
+
+	(void)snprintf(command, sizeof(command), "rm -rf %s", directory);
+	ck_assert_int_eq(system(command), 0);
+}
+
+static void
+turn(struct event_base *base, int milliseconds)
+{
+	const struct timeval wait = {
+	    .tv_sec = milliseconds / 1000, .tv_usec = milliseconds % 1000 * 1000};
+
+	(void)event_base_loopexit(base, &wait);
+	(void)event_base_dispatch(base);
+}
+
+static void
+read_out(char *text, size_t size)
+{
+	FILE *file = fopen(out, "r");
+	const size_t got = file != NULL ? fread(text, 1, size - 1, file) : 0;
+
+	text[got] = '\0';
+	if (file != NULL)
+		(void)fclose(file);
+}
+
+static bool
+collect(const struct spool_entry *entry, void *context)
+{
+	char *text = context;
+
+	ck_assert(entry->final);
+	ck_assert_int_eq(memcmp(entry->key, "!event/", 7), 0);
+	(void)snprintf(
+	    text + strlen(text), 8192 - strlen(text), "%.*s\n", (int)entry->length, entry->text);
+	return true;
+}
+
+static bool
+count_notes(const struct spool_entry *entry, void *context)
+{
+	(void)entry;
+	++*(int *)context;
+	return true;
+}
+
+static int
+notes(struct spool_writer *spool)
+{
+	int count = 0;
+
+	ck_assert_int_ne(spool_each_note(spool, "alert/", count_notes, &count), SPOOL_UNUSABLE);
+	return count;
+}
+
+START_TEST(test_rows_notes_and_command)
+{
+	const struct alert outage = {
+	    .kind = ALERT_OUTAGE, .domain = "a.example", .text = "it is \"down\"\xff"};
+	const struct alerts_act act = {.act = "hold",
+	    .domain = "a.example",
+	    .queue_id = "",
+	    .by = "alice(uid=0)",
+	    .text = "",
+	    .until = HOLD_FOREVER};
+	struct event_base *base = event_base_new();
+	const char *problem;
+	struct spool_writer *spool = spool_writer_open(state, (gid_t)-1, 64u << 20, &problem);
+	struct alerts_setup setup = {
+	    .base = base, .spool = spool, .relay = "eu1", .region = "eu", .command = script};
+	struct alerts *alerts = alerts_new(&setup);
+	char text[8192] = "";
+
+	ck_assert_ptr_nonnull(spool);
+	alerts_raise(alerts, &outage);
+	alerts_act(alerts, &act);
+	turn(base, 700);
+	read_out(text, sizeof(text));
+	ck_assert_ptr_nonnull(strstr(text, "\"alert\":\"outage\",\"domain\":\"a.example\""));
+	ck_assert_ptr_nonnull(strstr(text, "\"text\":\"it is \\\"down\\\"?\""));
+	ck_assert_ptr_nonnull(strstr(text, "\"ended\":false,\"duration\":null"));
+	ck_assert_int_eq(notes(spool), 1);
+	alerts_free(alerts);
+	/* The next process neither repeats nor forgets it. */
+	alerts = alerts_new(&setup);
+	ck_assert_uint_eq(alerts_count(alerts).standing, 1);
+	alerts_raise(alerts, &outage);
+	alerts_end(alerts, ALERT_OUTAGE, "a.example");
+	turn(base, 700);
+	read_out(text, sizeof(text));
+	ck_assert_ptr_nonnull(strstr(text, "\"ended\":true,\"duration\":"));
+	ck_assert_int_eq(notes(spool), 0);
+	ck_assert_uint_eq(alerts_count(alerts).waiting_rows, 0);
+	alerts_free(alerts);
+	spool_writer_close(spool);
+	struct spool_reader *reader = spool_reader_new(state);
+	text[0] = '\0';
+	ck_assert_int_eq(spool_read(reader, 0, collect, text), SPOOL_OK);
+	ck_assert_ptr_nonnull(strstr(text, "\"kind\":\"event\""));
+	ck_assert_ptr_nonnull(strstr(text, "\"ended\":false"));
+	ck_assert_ptr_nonnull(strstr(text, "\"ended\":true"));
+	ck_assert_ptr_nonnull(strstr(text, "\"event\":\"hold\""));
+	ck_assert_ptr_nonnull(strstr(text, "\"by\":\"alice(uid=0)\""));
+	spool_reader_free(reader);
+	event_base_free(base);
+}
+END_TEST
+
+START_TEST(test_spool_away)
+{
+	const struct alert outage = {.kind = ALERT_OUTAGE, .domain = "a.example", .text = ""};
+	struct event_base *base = event_base_new();
+	const struct alerts_setup setup = {.base = base, .relay = "eu1", .region = "eu"};
+	struct alerts *alerts = alerts_new(&setup);
+
+	for (int i = 0; i < 20000; i++) {
+		alerts_raise(alerts, &outage);
+		alerts_end(alerts, ALERT_OUTAGE, "a.example");
+	}
+	ck_assert_uint_eq(alerts_count(alerts).waiting_rows, 0);
+	alerts_free(alerts);
+	event_base_free(base);
+}
+END_TEST
+
+START_TEST(test_command_bounds)
+{
+	struct event_base *base = event_base_new();
+	struct alert_command *command = alert_command_new(base, script);
+	struct alert_command_counts counts;
+
+	write_script("exec sleep 3");
+	alert_command_set_deadline(command, 300);
+	for (int i = 0; i < 5000; i++)
+		alert_command_run(command, strdup("{}"));
+	counts = alert_command_count(command);
+	ck_assert_uint_eq(counts.running, ALERT_COMMANDS);
+	ck_assert_uint_eq(counts.waiting, ALERT_WAITING);
+	ck_assert_uint_eq(counts.lost, 5000 - ALERT_COMMANDS - ALERT_WAITING);
+	turn(base, 500); /* those that hang are killed, others follow */
+	counts = alert_command_count(command);
+	ck_assert_uint_ge(counts.failed, ALERT_COMMANDS);
+	ck_assert_uint_eq(counts.running, ALERT_COMMANDS);
+	alert_command_set_deadline(command, 50);
+	turn(base, 400);
+	alert_command_free(command);
+	event_base_free(base);
+}
+END_TEST
+
+START_TEST(test_command_missing)
+{
+	struct event_base *base = event_base_new();
+	struct alert_command *command = alert_command_new(base, "/nonexistent/command");
+
+	alert_command_run(command, strdup("{}"));
+	ck_assert_uint_eq(alert_command_count(command).failed, 1);
+	ck_assert_uint_eq(alert_command_count(command).running, 0);
+	write_script("exit 3");
+	alert_command_free(command);
+	command = alert_command_new(base, script);
+	alert_command_run(command, strdup("{}"));
+	turn(base, 300);
+	ck_assert_uint_eq(alert_command_count(command).failed, 1);
+	ck_assert_uint_eq(alert_command_count(command).running, 0);
+	alert_command_free(command);
+	event_base_free(base);
+}
+END_TEST
+
+int
+main(void)
+{
+	Suite *suite = suite_create("queued_alert");
+	TCase *book = tcase_create("book"), *rest = tcase_create("rest");
+
+	tcase_add_test(book, test_told_once);
+	tcase_add_test(book, test_levels);
+	tcase_add_test(book, test_flapping);
+	tcase_add_test(book, test_second_flap_waits_a_minute);
+	tcase_add_test(book, test_restored);
+	tcase_add_test(book, test_restored_and_over);
+	suite_add_tcase(suite, book);
+	tcase_add_checked_fixture(rest, set_up, tear_down);
+	tcase_set_timeout(rest, 30);
+	tcase_add_test(rest, test_rows_notes_and_command);
+	tcase_add_test(rest, test_spool_away);
+	tcase_add_test(rest, test_command_bounds);
+	tcase_add_test(rest, test_command_missing);
+	suite_add_tcase(suite, rest);
+	SRunner *runner = srunner_create(suite);
+	srunner_run_all(runner, CK_ENV);
+	const int failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}

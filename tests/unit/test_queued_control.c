@@ -1,0 +1,471 @@
+/*
+ * test_queued_control: requests as they come over the control socket, the socket itself with a
+ * client that asks, and the client of the helper with helpers that are none.
+ */
+#include "queued/control.h"
+#include "queued/helper_client.h"
+
+#include "core/state.h"
+
+#include <check.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#define NOW 1700000000
+
+/* --- requests -----------------------------------------------------------------------------------
+ */
+
+static const char *
+parse(const char *line, struct control_request *out)
+{
+	const char *error;
+
+	return control_parse(line, strlen(line), NOW, out, &error) ? NULL : error;
+}
+
+START_TEST(test_good_requests)
+{
+	static const struct {
+		const char *line;
+		enum control_do what;
+	} cases[] = {
+	    {"{\"do\":\"ping\"}", CONTROL_PING},
+	    {"{\"do\":\"status\"}", CONTROL_STATUS},
+	    {"{\"do\":\"list\",\"by\":\"x\"}", CONTROL_LIST},
+	    {"{\"do\":\"show\",\"domain\":\"A.Example.\"}", CONTROL_SHOW},
+	    {"{\"do\":\"show\",\"id\":\"4jX72F1Cpnz1c7tm\",\"limit\":5}", CONTROL_SHOW},
+	    {"{\"do\":\"hold\",\"domain\":\"a.example\",\"until\":null}", CONTROL_HOLD},
+	    {"{\"do\":\"hold\",\"id\":\"ABCDEF\"}", CONTROL_HOLD},
+	    {"{\"do\":\"release\",\"domain\":\"a.example\"}", CONTROL_RELEASE},
+	    {"{\"do\":\"flush\",\"domain\":\"a.example\"}", CONTROL_FLUSH},
+	    {"{\"do\":\"drop\",\"id\":\"ABCDEF\",\"reason\":\"x\"}", CONTROL_DROP},
+	    {"{\"do\":\"primaries\"}", CONTROL_PRIMARIES},
+	    {"{\"do\":\"probe\",\"domain\":\"a.example\"}", CONTROL_PROBE},
+	    {"{\"do\":\"mx\",\"domain\":\"a.example\"}", CONTROL_MX},
+	    {"{\"do\":\"watch\"}", CONTROL_WATCH},
+	    {"{\"do\":\"alerts\"}", CONTROL_ALERTS},
+	};
+	struct control_request request;
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		ck_assert_msg(parse(cases[i].line, &request) == NULL, "%s", cases[i].line);
+		ck_assert_int_eq(request.what, cases[i].what);
+	}
+	ck_assert_ptr_null(parse("{\"do\":\"hold\",\"domain\":\"A.Example.\",\"until\":1700000001,"
+				 "\"silent\":true,\"reason\":\"new server\",\"by\":\"al ice\\n\"}",
+	    &request));
+	ck_assert_str_eq(request.domain, "a.example");
+	ck_assert_int_eq(request.until, NOW + 1);
+	ck_assert(request.silent);
+	ck_assert_str_eq(request.reason, "new server");
+	ck_assert_str_eq(request.by, "al_ice_");
+	ck_assert_uint_eq(request.limit, CONTROL_SHOWN);
+	ck_assert_ptr_null(
+	    parse("{\"do\":\"hold\",\"domain\":\"a.example\",\"until\":null}", &request));
+	ck_assert(request.until == HOLD_FOREVER);
+	ck_assert_str_eq(request.by, "-");
+}
+END_TEST
+
+START_TEST(test_bad_requests)
+{
+	static const char *const lines[] = {"", "x", "null", "[]", "{}", "{\"do\":null}",
+	    "{\"do\":\"erase\"}", "{\"do\":\"list\",\"do\":\"list\"}", "{\"do\":\"list\",\"x\":1}",
+	    "{\"do\":\"list\",\"domain\":\"a.example\"}", "{\"do\":\"show\"}",
+	    "{\"do\":\"show\",\"domain\":\"a\"}", "{\"do\":\"show\",\"domain\":7}",
+	    "{\"do\":\"show\",\"domain\":\"a..example\"}", "{\"do\":\"show\",\"id\":\"ALL\"}",
+	    "{\"do\":\"show\",\"id\":\"../../etc\"}",
+	    "{\"do\":\"show\",\"id\":\"ABCDEF\",\"domain\":\"a.example\"}",
+	    "{\"do\":\"show\",\"domain\":\"a.example\",\"limit\":0}",
+	    "{\"do\":\"show\",\"domain\":\"a.example\",\"limit\":10001}",
+	    "{\"do\":\"show\",\"domain\":\"a.example\",\"limit\":\"5\"}",
+	    "{\"do\":\"hold\",\"domain\":\"a.example\"}",
+	    "{\"do\":\"hold\",\"domain\":\"a.example\",\"until\":1700000000}",
+	    "{\"do\":\"hold\",\"domain\":\"a.example\",\"until\":-1}",
+	    "{\"do\":\"hold\",\"domain\":\"a.example\",\"until\":1e30}",
+	    "{\"do\":\"hold\",\"domain\":\"a.example\",\"until\":null,\"silent\":1}",
+	    "{\"do\":\"hold\",\"domain\":\"a.example\",\"until\":null,\"reason\":1}",
+	    "{\"do\":\"flush\",\"id\":\"ABCDEF\"}", "{\"do\":\"probe\"}",
+	    "{\"do\":\"drop\",\"by\":1,\"id\":\"ABCDEF\"}", "{\"do\":\"ping\"} x",
+	    "{\"do\":\"ping\""};
+	struct control_request request;
+	char reason[600] = "{\"do\":\"drop\",\"id\":\"ABCDEF\",\"reason\":\"";
+
+	for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++)
+		ck_assert_msg(parse(lines[i], &request) != NULL, "%s", lines[i]);
+	memset(reason + strlen(reason), 'r', 256);
+	strcat(reason, "\"}");
+	ck_assert_ptr_nonnull(parse(reason, &request));
+}
+END_TEST
+
+/* --- the socket ---------------------------------------------------------------------------------
+ */
+
+static struct event_base *base;
+static char directory[32];
+static struct control *control;
+static uint64_t put_off;
+
+static void
+turn(int milliseconds)
+{
+	const struct timeval wait = {
+	    .tv_sec = milliseconds / 1000, .tv_usec = milliseconds % 1000 * 1000};
+
+	(void)event_base_loopexit(base, &wait);
+	(void)event_base_dispatch(base);
+}
+
+static struct sockaddr_un
+address_of(const char *name)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+
+	(void)snprintf(address.sun_path, sizeof(address.sun_path), "%s/%s", directory, name);
+	return address;
+}
+
+static int
+listen_at(const char *name)
+{
+	const struct sockaddr_un address = address_of(name);
+	const int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0);
+
+	ck_assert_int_eq(bind(fd, (const struct sockaddr *)&address, sizeof(address)), 0);
+	ck_assert_int_eq(listen(fd, 64), 0);
+	return fd;
+}
+
+static int
+dial(const char *name)
+{
+	const struct sockaddr_un address = address_of(name);
+	const int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0);
+
+	ck_assert_int_eq(connect(fd, (const struct sockaddr *)&address, sizeof(address)), 0);
+	return fd;
+}
+
+static void
+say(int fd, const char *text)
+{
+	ck_assert_int_eq(send(fd, text, strlen(text), MSG_NOSIGNAL), (ssize_t)strlen(text));
+}
+
+/* What came; "EOF" where the other side is gone. */
+static const char *
+hear(int fd)
+{
+	static char text[65536];
+	const ssize_t got = recv(fd, text, sizeof(text) - 1, MSG_DONTWAIT);
+
+	if (got == 0)
+		return "EOF";
+	text[got > 0 ? got : 0] = '\0';
+	return text;
+}
+
+static enum control_end
+run(void *context, const struct control_request *request, uint64_t ticket,
+    struct control_reply *reply, char error[256])
+{
+	(void)context;
+	switch (request->what) {
+	case CONTROL_LIST:
+		ck_assert(control_say(reply, json_pack("{s:s}", "domain", "a.example")));
+		return CONTROL_DONE;
+	case CONTROL_RELEASE: put_off = ticket; return CONTROL_LATER;
+	case CONTROL_ALERTS: (void)control_say(reply, NULL); return CONTROL_DONE;
+	case CONTROL_SHOW:
+		for (int i = 0; i < 20000; i++)
+			(void)control_say(reply, json_pack("{s:s}", "text", "0123456789"));
+		return CONTROL_DONE;
+	default: (void)snprintf(error, 256, "no\n\xff"); return CONTROL_ERROR;
+	}
+}
+
+static void
+view(void *context, const char *domain, struct control_reply *reply)
+{
+	(void)context;
+	(void)control_say(reply, json_pack("{s:s}", "changed", domain));
+}
+
+static void
+set_up(void)
+{
+	static uid_t readers[1];
+	const struct control_setup setup = {.listen_fd = -1,
+	    .readers = readers,
+	    .reader_count = 1,
+	    .ports = {.run = run, .view = view}};
+	struct control_setup made = setup;
+
+	strcpy(directory, "/tmp/mxctl.XXXXXX");
+	ck_assert_ptr_nonnull(mkdtemp(directory));
+	readers[0] = (uid_t)-1;
+	base = event_base_new();
+	made.base = base;
+	made.listen_fd = listen_at("c");
+	control = control_new(&made);
+	ck_assert_ptr_nonnull(control);
+}
+
+static void
+tear_down(void)
+{
+	char command[64];
+
+	control_free(control);
+	event_base_free(base);
+	(void)snprintf(command, sizeof(command), "rm -rf %s", directory);
+	ck_assert_int_eq(system(command), 0);
+}
+
+START_TEST(test_asked_and_answered)
+{
+	const int fd = dial("c");
+
+	say(fd, "{\"do\":\"list\"}\r\n{\"do\":\"pi");
+	turn(50);
+	ck_assert_str_eq(hear(fd), "{\"domain\":\"a.example\"}\n{\"end\":true,\"error\":null}\n");
+	say(fd, "ng\"}\n");
+	turn(50);
+	ck_assert_str_eq(hear(fd), "{\"end\":true,\"error\":null}\n");
+	say(fd, "{\"do\":\"flush\",\"domain\":\"a.example\"}\n");
+	turn(50);
+	ck_assert_str_eq(hear(fd), "{\"end\":true,\"error\":\"no??\"}\n");
+	say(fd, "{\"do\":\"alerts\"}\n");
+	turn(50);
+	ck_assert_ptr_nonnull(strstr(hear(fd), "more than can be told"));
+	close(fd);
+	turn(20);
+}
+END_TEST
+
+START_TEST(test_later)
+{
+	const int fd = dial("c"), gone = dial("c");
+
+	say(fd, "{\"do\":\"release\",\"domain\":\"a.example\"}\n{\"do\":\"ping\"}\n");
+	turn(50);
+	ck_assert_str_eq(hear(fd), ""); /* and what is behind it waits too */
+	control_finish(control, put_off + 1, "another one's");
+	control_finish(control, put_off, "the helper\n is away");
+	control_finish(control, put_off, NULL);
+	turn(50);
+	ck_assert_str_eq(hear(fd), "{\"end\":true,\"error\":\"the helper? is away\"}\n"
+				   "{\"end\":true,\"error\":null}\n");
+	say(gone, "{\"do\":\"release\",\"domain\":\"a.example\"}\n");
+	turn(50);
+	close(gone);
+	turn(50);
+	control_finish(control, put_off, NULL);
+	say(fd, "{\"do\":\"release\",\"domain\":\"a.example\"}\n");
+	turn(50);
+	ck_assert_int_eq(shutdown(fd, SHUT_WR), 0); /* he still reads */
+	turn(50);
+	control_finish(control, put_off, NULL);
+	turn(50);
+	ck_assert_str_eq(hear(fd), "{\"end\":true,\"error\":null}\n");
+	ck_assert_str_eq(hear(fd), "EOF");
+	close(fd);
+}
+END_TEST
+
+START_TEST(test_watching)
+{
+	const int all = dial("c"), one = dial("c");
+
+	say(all, "{\"do\":\"watch\"}\n");
+	say(one, "{\"do\":\"watch\",\"domain\":\"a.example\"}\n");
+	turn(50);
+	control_changed(control, "a.example");
+	control_changed(control, "b.example");
+	turn(50);
+	ck_assert_str_eq(hear(all), "{\"changed\":\"a.example\"}\n{\"changed\":\"b.example\"}\n");
+	ck_assert_str_eq(hear(one), "{\"changed\":\"a.example\"}\n");
+	for (int i = 0; i < 200000; i++) /* nobody reads: he is given up */
+		control_changed(control, "a.example");
+	turn(50);
+	while (*hear(one) == '{')
+		;
+	ck_assert_str_eq(hear(one), "EOF");
+	close(all);
+	close(one);
+}
+END_TEST
+
+START_TEST(test_unread_answers_put_off_the_next)
+{
+	const int fd = dial("c");
+	size_t heard = 0;
+
+	for (int i = 0; i < 20; i++)
+		say(fd, "{\"do\":\"show\",\"domain\":\"a.example\"}\n");
+	for (int i = 0; i < 3000; i++) {
+		const char *text = hear(fd);
+		for (; (text = strstr(text, "\"end\"")) != NULL; text++)
+			heard++;
+		turn(1);
+		if (heard == 20)
+			break;
+	}
+	ck_assert_uint_eq(heard, 20);
+	close(fd);
+}
+END_TEST
+
+START_TEST(test_crowd)
+{
+	int crowd[3 * CONTROL_CLIENTS];
+
+	for (size_t i = 0; i < 3 * CONTROL_CLIENTS; i++) {
+		crowd[i] = dial("c");
+		turn(5);
+	}
+	const int fd = dial("c");
+	say(fd, "{\"do\":\"ping\"}\n");
+	turn(50);
+	ck_assert_str_eq(hear(fd), "{\"end\":true,\"error\":null}\n");
+	ck_assert_str_eq(hear(crowd[0]), "EOF");
+	close(fd);
+	for (size_t i = 0; i < 3 * CONTROL_CLIENTS; i++)
+		close(crowd[i]);
+	turn(20);
+}
+END_TEST
+
+/* --- the helper's client ------------------------------------------------------------------------
+ */
+
+struct answered {
+	int count;
+	enum helper_answer answer;
+	char text[HELPER_ANSWER_MAX];
+};
+
+static void
+done(void *context, const char *queue_id, enum helper_answer answer, const char *text)
+{
+	struct answered *answered = context;
+
+	ck_assert_str_eq(queue_id, "ABCDEF");
+	answered->count++;
+	answered->answer = answer;
+	(void)snprintf(answered->text, sizeof(answered->text), "%s", text);
+}
+
+static const struct helper_request delete_one = {
+    .verb = HELPER_DELETE, .queue_id = "ABCDEF", .why = "expired", .by = ""};
+
+/* Asks, and has `reply` said; NULL: the helper hangs up. */
+static struct answered
+ask(struct helper_client *client, int listener, const char *reply)
+{
+	struct answered answered = {.count = 0};
+
+	ck_assert(helper_client_ask(client, &delete_one, done, &answered));
+	turn(30);
+	const int fd = accept(listener, NULL, NULL);
+	ck_assert_int_ge(fd, 0);
+	ck_assert_str_eq(hear(fd), "delete ABCDEF expired -\n");
+	if (reply != NULL)
+		say(fd, reply);
+	close(fd);
+	turn(30);
+	ck_assert_int_eq(answered.count, 1);
+	ck_assert_uint_eq(helper_client_under_way(client), 0);
+	return answered;
+}
+
+START_TEST(test_helper_client)
+{
+	struct helper_client *client = helper_client_new(base, directory);
+	struct answered answered = {.count = 0};
+	const struct helper_request bad = {.verb = HELPER_DELETE, .queue_id = "ALL"};
+	char huge[4096];
+
+	ck_assert(!helper_client_ask(client, &bad, done, &answered));
+	ck_assert(helper_client_ask(client, &delete_one, done, &answered));
+	ck_assert_int_eq(answered.count, 0); /* later, from the loop */
+	turn(30);
+	ck_assert_int_eq(answered.count, 1);
+	ck_assert_int_eq(answered.answer, HELPER_FAILED);
+	ck_assert_ptr_nonnull(strstr(answered.text, "No such file"));
+	const int listener = listen_at("helper");
+	ck_assert_int_eq(ask(client, listener, "ok\n").answer, HELPER_DONE);
+	ck_assert_int_eq(ask(client, listener, "gone\n").answer, HELPER_GONE);
+	answered = ask(client, listener, "failed it is late\n");
+	ck_assert_int_eq(answered.answer, HELPER_FAILED);
+	ck_assert_str_eq(answered.text, "it is late");
+	ck_assert_str_eq(ask(client, listener, NULL).text, "the helper hung up");
+	ck_assert_str_eq(ask(client, listener, "okay\n").text, "what answers there is no helper");
+	memset(huge, 'x', sizeof(huge) - 1);
+	huge[sizeof(huge) - 1] = '\0';
+	ck_assert_int_eq(ask(client, listener, huge).answer, HELPER_FAILED);
+	ck_assert_int_eq(ask(client, listener, "ok").answer, HELPER_FAILED); /* half a line */
+	helper_client_free(client);
+	close(listener);
+}
+END_TEST
+
+START_TEST(test_helper_client_bounds)
+{
+	struct helper_client *client = helper_client_new(base, directory);
+	struct answered answered = {.count = 0};
+	const int listener = listen_at("helper");
+
+	for (int i = 0; i < HELPER_CLIENT_AT_ONCE; i++)
+		ck_assert(helper_client_ask(client, &delete_one, done, &answered));
+	ck_assert(!helper_client_ask(client, &delete_one, done, &answered));
+	turn(30);
+	ck_assert_int_eq(answered.count, 0);
+	helper_client_free(client); /* with all of them under way: nobody is called */
+	turn(30);
+	ck_assert_int_eq(answered.count, 0);
+	client = helper_client_new(base, directory);
+	helper_client_set_deadline(client, 100);
+	ck_assert(helper_client_ask(client, &delete_one, done, &answered));
+	turn(200);
+	ck_assert_int_eq(answered.count, 1);
+	ck_assert_str_eq(answered.text, "the helper did not answer in time");
+	helper_client_free(client);
+	close(listener);
+}
+END_TEST
+
+int
+main(void)
+{
+	Suite *suite = suite_create("queued_control");
+	TCase *pure = tcase_create("requests"), *sockets = tcase_create("sockets");
+
+	tcase_add_test(pure, test_good_requests);
+	tcase_add_test(pure, test_bad_requests);
+	suite_add_tcase(suite, pure);
+	tcase_add_checked_fixture(sockets, set_up, tear_down);
+	tcase_set_timeout(sockets, 30);
+	tcase_add_test(sockets, test_asked_and_answered);
+	tcase_add_test(sockets, test_later);
+	tcase_add_test(sockets, test_watching);
+	tcase_add_test(sockets, test_unread_answers_put_off_the_next);
+	tcase_add_test(sockets, test_crowd);
+	tcase_add_test(sockets, test_helper_client);
+	tcase_add_test(sockets, test_helper_client_bounds);
+	suite_add_tcase(suite, sockets);
+	(void)signal(SIGPIPE, SIG_IGN); /* as core/supervise has it */
+	SRunner *runner = srunner_create(suite);
+	srunner_run_all(runner, CK_ENV);
+	const int failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
