@@ -79,9 +79,11 @@ tell(struct ship *ship)
 {
 	struct shipper_status *status = &ship->status;
 
-	if (ship->journal != NULL)
+	if (ship->journal != NULL) {
+		ship_journal_count(ship->journal, pump_now());
 		snprintf(status->journal_error, sizeof status->journal_error, "%s",
 		    ship_journal_problem(ship->journal));
+	}
 	snprintf(status->figures_error, sizeof status->figures_error, "%s",
 	    ship_figures_problem(ship->figures));
 	return send(SHIP_FD, status, sizeof *status, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0 ||

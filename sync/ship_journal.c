@@ -59,22 +59,6 @@ count_row(const struct spool_entry *entry, void *context)
 	return true;
 }
 
-/* How much is left costs a look at all of it: a small part of the time goes into that. */
-static void
-count_if_due(struct ship_journal *journal, int64_t now)
-{
-	uint64_t count = 0;
-	int64_t took;
-
-	if (now < journal->count_at)
-		return;
-	(void)!spool_read(journal->reader, journal->shipped, count_row, &count);
-	journal->status->behind = count;
-	took = pump_now() - now;
-	journal->count_at =
-	    now + (took * COUNT_SHARE > COUNT_LEAST_MS ? took * COUNT_SHARE : COUNT_LEAST_MS);
-}
-
 static void
 set_spool_problem(struct ship_journal *journal, const char *why)
 {
@@ -142,8 +126,6 @@ wants(void *context, int64_t now, int64_t *when)
 		journal->look_at = now + LOOK_MS;
 		look(journal);
 	}
-	if (journal->ready)
-		count_if_due(journal, now);
 	*when = journal->look_at < journal->maintain_at ? journal->look_at : journal->maintain_at;
 	return journal->ready || now >= journal->maintain_at;
 }
@@ -293,6 +275,22 @@ lost(void *context)
 
 	journal->asked = false;
 	journal->phase = PHASE_NONE;
+}
+
+/* To know costs a look at all of it: a small part of the time goes into that. */
+void
+ship_journal_count(struct ship_journal *journal, int64_t now)
+{
+	uint64_t count = 0;
+	int64_t took;
+
+	if (now < journal->count_at || journal->identity[0] == '\0')
+		return;
+	(void)!spool_read(journal->reader, journal->shipped, count_row, &count);
+	journal->status->behind = count;
+	took = pump_now() - now;
+	journal->count_at =
+	    now + (took * COUNT_SHARE > COUNT_LEAST_MS ? took * COUNT_SHARE : COUNT_LEAST_MS);
 }
 
 /* --- as a whole ----------------------------------------------------------------------------- */

@@ -23,6 +23,9 @@ void ship_journal_free(struct ship_journal *journal);
 struct pump_task ship_journal_task(struct ship_journal *journal);
 /* Why it fails at present; "" where it does not. */
 const char *ship_journal_problem(const struct ship_journal *journal);
+/* Counts what is left, where that is due, also while an answer is waited for: to be called now and
+   then. */
+void ship_journal_count(struct ship_journal *journal, int64_t now);
 /* How many days the journal is asked to keep: not fewer than a message may be held. */
 int64_t ship_journal_days(const struct conf *conf);
 

@@ -15,13 +15,12 @@ static const char *error;
 static bool
 parse(const char *text)
 {
-	char *copy = malloc(strlen(text) + 1);
-	bool good;
+	static char *copy; /* a row's `customer` points into it */
 
-	memcpy(copy, text, strlen(text)); /* no NUL: reading past the end is for the sanitizer */
-	good = row_parse(copy, strlen(text), &row, &error);
 	free(copy);
-	return good;
+	copy = malloc(strlen(text) > 0 ? strlen(text) : 1);
+	memcpy(copy, text, strlen(text)); /* no NUL: reading past the end is for the sanitizer */
+	return row_parse(copy, strlen(text), &row, &error);
 }
 
 START_TEST(test_domain)
