@@ -157,7 +157,6 @@ away() {
 	try "$1: rows wait" wait_for 25 shipping_like behind '^[1-9]'
 	feed_is_quick "$1"
 	like "$(shipping state)" 'failing|behind' "$1: the status says that it is behind"
-	daemon_cpu=$(ps -o cputimes= -p "$daemon_pid" | xargs)
 	$5
 	have=$((have + many))
 	if wait_for 60 messages_are "$have"; then ok 0 "$1: all is caught up"; else
