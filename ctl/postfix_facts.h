@@ -76,6 +76,7 @@ struct pf_facts {
 	bool shared_said; /* --shared */
 	const char *postmaster;
 	const char *socket_dir;
+	const char *queue_user;            /* [users] queued; NULL: not looked at */
 	long long queue_lifetime;          /* seconds */
 	const struct ip *public_addresses; /* configuration's, else the snapshot's */
 	size_t public_count;

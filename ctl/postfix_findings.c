@@ -696,9 +696,27 @@ judge_milters(struct judge *j)
 		    "remove it");
 }
 
+/* May mxhold-queued list and flush the queue? Of a table in there nobody can tell. */
+static void
+judge_queue_user(struct judge *j)
+{
+	static const char *const lists[] = {"authorized_mailq_users", "authorized_flush_users"};
+	for (size_t i = 0; j->facts->queue_user != NULL && i < 2; i++) {
+		const char *value = facts_value(j->facts, lists[i]);
+		if (strpbrk(value, ":/!") != NULL || *value == '\0' ||
+		    facts_have_word(j->facts, lists[i], j->facts->queue_user))
+			continue;
+		warn(j, lists[i],
+		    mem_format("%s lacks %s: mxhold-queued could not %s the queue", lists[i],
+			j->facts->queue_user, i == 0 ? "list" : "flush"),
+		    "add the user of [users] queued, or remove the setting");
+	}
+}
+
 static void
 judge_rest(struct judge *j)
 {
+	judge_queue_user(j);
 	if (has_word(facts_value(j->facts, "defer_transports"), "mxhold"))
 		refuse(j, "defer_transports",
 		    mem_string("defer_transports has our transport: nothing would be delivered"),

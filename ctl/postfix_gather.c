@@ -37,7 +37,7 @@ static const char *const looked_at[] = {"queue_directory", "config_directory", "
     "defer_transports", "soft_bounce", "header_checks", "mime_header_checks",
     "nested_header_checks", "body_checks", "milter_header_checks", "smtpd_tls_chain_files",
     "smtpd_tls_cert_file", "smtpd_tls_eccert_file", "smtpd_tls_dcert_file",
-    "smtpd_tls_security_level"};
+    "smtpd_tls_security_level", "authorized_mailq_users", "authorized_flush_users"};
 
 char *
 gather_file(const char *path, size_t *length)
@@ -317,6 +317,7 @@ gather_facts(const struct gather *gather, const struct overlay *overlay, struct 
 	    .shared_said = gather->shared,
 	    .postmaster = conf->relay.postmaster,
 	    .socket_dir = conf->paths.socket_dir,
+	    .queue_user = conf->users.queued,
 	    .queue_lifetime = conf->relay.queue_lifetime,
 	    .public_addresses = conf->relay.public_addresses,
 	    .public_count = conf->relay.public_address_count,

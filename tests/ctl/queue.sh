@@ -1,8 +1,7 @@
 #!/bin/sh
 # ctl-queue: mxholdctl queue and primary with a real mxhold-queued, mxhold-helper, mxhold-policyd and Postfix: what is shown,
 # holds of domains and messages that outlive a restart, dropping, who may, what hostile clients of the control socket do, and
-# alerts with their command. In: BUILD. As root, in namespaces of its own, so that postqueue(1) may be told where the private
-# Postfix is (alternate_config_directories) without a word in the system's /etc/postfix.
+# alerts with their command. In: BUILD. As root, in namespaces of its own, where the primary has its address.
 set -eu
 cd "$(dirname "$0")/../.."
 
@@ -74,10 +73,7 @@ field_is() {
 # --- the scene
 ip link set lo up
 ip addr add 203.0.113.25/32 dev lo
-mkdir "$work/state" "$work/sock" "$work/etc" "$work/store"
-cp -a /etc/postfix/. "$work/etc/"
-printf 'compatibility_level = 3.6\nalternate_config_directories = %s\n' "$pf/etc" >"$work/etc/main.cf"
-mount --bind "$work/etc" /etc/postfix
+mkdir "$work/state" "$work/sock" "$work/store"
 PF_CHROOT=n pf_create "$pf" eu.mx.example 127.0.0.1:10825
 printf 'mxhold unix - - n - - smtp\n' >>"$pf/etc/master.cf"
 pf_set "$pf" enable_long_queue_ids=yes inet_interfaces=127.0.0.1 inet_protocols=ipv4 mydestination= \
