@@ -13,8 +13,10 @@
 #include "queued/mxwatch_io.h"
 #include "queued/postfix.h"
 #include "queued/serve.h"
+#include "queued/tail.h"
 
 #include <errno.h>
+#include <grp.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -75,6 +77,15 @@ join_group(struct daemon_identity *identity, gid_t group)
 	identity->also[identity->also_count++] = group;
 }
 
+/* Who may read systemd's journal; (gid_t)-1: there is no such group here. */
+static gid_t
+journal_group(void)
+{
+	const struct group *entry = getgrnam("systemd-journal");
+
+	return entry != NULL ? entry->gr_gid : (gid_t)-1;
+}
+
 /*
  * What the child needs beside its own: the group of the log, to read it, and that of Postfix's
  * setgid commands, which lends no rights to a process without new privileges.
@@ -89,7 +100,9 @@ join_groups(struct service *service)
 	if (!identity->change)
 		return;
 	identity->also_count = 0;
-	if (stat(service->conf->paths.maillog, &log) == 0 && (log.st_mode & S_IRGRP) != 0)
+	if (strcmp(service->conf->paths.maillog, TAIL_JOURNALD) == 0)
+		join_group(identity, journal_group());
+	else if (stat(service->conf->paths.maillog, &log) == 0 && (log.st_mode & S_IRGRP) != 0)
 		join_group(identity, log.st_gid);
 	(void)postfix_read(service->conf->paths.postfix_config_dir, "localhost", &postfix);
 	join_group(identity, postfix_group(postfix.postqueue));
