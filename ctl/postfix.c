@@ -75,7 +75,7 @@ make_plan(struct session *s)
 	const struct gather gather = {s->ctl->conf, s->directory, s->shared, s->ctl->verbose};
 	plan_free(s->plan);
 	s->plan = NULL;
-	facts_free(&s->facts);
+	pf_facts_free(&s->facts);
 	overlay_free(s->overlay);
 	s->overlay = overlay_load(overlay_of(s), stderr);
 	if (s->overlay == NULL)
@@ -95,7 +95,7 @@ static void
 session_end(struct session *s)
 {
 	plan_free(s->plan);
-	facts_free(&s->facts);
+	pf_facts_free(&s->facts);
 	overlay_free(s->overlay);
 	store_close(&s->store);
 	free(s->directory);

@@ -187,7 +187,7 @@ access_free(struct facts_access *access)
 }
 
 void
-facts_free(struct pf_facts *facts)
+pf_facts_free(struct pf_facts *facts)
 {
 	for (size_t i = 0; i < facts->setting_count; i++) {
 		free(facts->settings[i].name);

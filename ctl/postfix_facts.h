@@ -114,6 +114,6 @@ void facts_hits_free(struct facts_hits *hits);
 /* What is known of a table, or NULL. */
 const struct facts_access *facts_access_find(
     const struct pf_facts *facts, const char *check, const char *table);
-void facts_free(struct pf_facts *facts);
+void pf_facts_free(struct pf_facts *facts);
 
 #endif

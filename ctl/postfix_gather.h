@@ -16,7 +16,7 @@ struct gather {
 	bool verbose; /* show what is run */
 };
 
-/* False: said why on stderr. facts_free in any case. */
+/* False: said why on stderr. pf_facts_free in any case. */
 bool gather_facts(const struct gather *gather, const struct overlay *overlay, struct pf_facts *out)
     __attribute__((warn_unused_result));
 

@@ -284,8 +284,8 @@ START_TEST(plan_edits)
 	free(main);
 	plan_free(plan);
 	plan_free(second);
-	facts_free(&facts);
-	facts_free(&again);
+	pf_facts_free(&facts);
+	pf_facts_free(&again);
 }
 END_TEST
 
