@@ -1,5 +1,5 @@
 /*
- * operators: see operators.h. In: requests that control.c has checked. Out: objects for the caller,
+ * operators: see operators.h. In: requests that desk.c has checked. Out: objects for the caller,
  * orders to watch, collector and helper, notes `hold/DOMAIN` in the spool, rows of what was done.
  */
 #include "queued/operators.h"
@@ -31,24 +31,24 @@ struct drop { /* messages that are being taken out */
 
 struct operators {
 	struct operators_setup setup;
-	struct control *control;
+	struct desk *desk;
 	struct event *on_drop;
 	struct drop *drops;
 	struct asked asked[HELPER_CLIENT_AT_ONCE];
 };
 
-typedef enum control_end handler(struct operators *operators, const struct control_request *request,
-    uint64_t ticket, struct control_reply *reply, char error[256]);
+typedef enum desk_end handler(struct operators *operators, const struct desk_request *request,
+    uint64_t ticket, struct desk_reply *reply, char error[256]);
 
-static enum control_end
+static enum desk_end
 fail(char error[256], const char *text)
 {
 	(void)snprintf(error, 256, "%s", text);
-	return CONTROL_ERROR;
+	return DESK_ERROR;
 }
 
 static void
-record(struct operators *operators, const char *act, const struct control_request *request,
+record(struct operators *operators, const char *act, const struct desk_request *request,
     const char *text)
 {
 	const struct alerts_act what = {.act = act,
@@ -77,7 +77,7 @@ leave(struct operators *operators)
 
 struct walk {
 	struct operators *operators;
-	struct control_reply *reply;
+	struct desk_reply *reply;
 	struct queued_time now;
 	bool primaries;
 	size_t left; /* rows that may still be shown */
@@ -90,25 +90,25 @@ tell_domain(const char *domain, void *context)
 	struct watch_view view;
 
 	if (watch_look(walk->operators->setup.watch, domain, &view))
-		(void)control_say(walk->reply,
+		(void)desk_say(walk->reply,
 		    walk->primaries ? tell_primary(&view, walk->now) : tell_view(&view, walk->now));
 }
 
-static enum control_end
-do_list(struct operators *operators, const struct control_request *request, uint64_t ticket,
-    struct control_reply *reply, char error[256])
+static enum desk_end
+do_list(struct operators *operators, const struct desk_request *request, uint64_t ticket,
+    struct desk_reply *reply, char error[256])
 {
 	struct walk walk = {.operators = operators, .reply = reply, .now = enter(operators)};
 
 	(void)ticket;
 	(void)error;
-	walk.primaries = request->what == CONTROL_PRIMARIES;
+	walk.primaries = request->what == DESK_PRIMARIES;
 	if (request->domain[0] != '\0')
 		tell_domain(request->domain, &walk);
 	else
 		watch_each(operators->setup.watch, tell_domain, &walk);
 	leave(operators);
-	return CONTROL_DONE;
+	return DESK_DONE;
 }
 
 static bool
@@ -117,16 +117,16 @@ tell_row(const struct journal_row *row, void *context)
 	struct walk *walk = context;
 
 	if (walk->left == 0) {
-		(void)control_say(walk->reply, json_pack("{s:b}", "more", 1));
+		(void)desk_say(walk->reply, json_pack("{s:b}", "more", 1));
 		return false;
 	}
 	walk->left--;
-	return control_say_text(walk->reply, journal_row_print(row, false));
+	return desk_say_text(walk->reply, journal_row_print(row, false));
 }
 
 /* By whom the domain is held, from the note. */
 static void
-tell_note(struct operators *operators, const char *domain, int64_t now, struct control_reply *reply)
+tell_note(struct operators *operators, const char *domain, int64_t now, struct desk_reply *reply)
 {
 	char name[SPOOL_KEY_MAX], text[NOTE_MAX];
 	size_t length;
@@ -137,13 +137,13 @@ tell_note(struct operators *operators, const char *domain, int64_t now, struct c
 	    length > sizeof(text) || (note = json_loadb(text, length, 0, NULL)) == NULL)
 		return;
 	if (json_integer_value(json_object_get(note, "until")) > now)
-		(void)control_say(reply, json_pack("{s:O}", "held", note));
+		(void)desk_say(reply, json_pack("{s:O}", "held", note));
 	json_decref(note);
 }
 
-static enum control_end
-do_show(struct operators *operators, const struct control_request *request, uint64_t ticket,
-    struct control_reply *reply, char error[256])
+static enum desk_end
+do_show(struct operators *operators, const struct desk_request *request, uint64_t ticket,
+    struct desk_reply *reply, char error[256])
 {
 	struct walk walk = {.operators = operators, .reply = reply, .left = request->limit};
 	const bool one = request->id[0] != '\0';
@@ -154,8 +154,8 @@ do_show(struct operators *operators, const struct control_request *request, uint
 		walk.now = enter(operators);
 		const bool known = watch_look(operators->setup.watch, request->domain, &view);
 		if (known) {
-			(void)control_say(reply, tell_view(&view, walk.now));
-			(void)control_say(reply, tell_primary(&view, walk.now));
+			(void)desk_say(reply, tell_view(&view, walk.now));
+			(void)desk_say(reply, tell_primary(&view, walk.now));
 		}
 		leave(operators);
 		if (!known)
@@ -166,32 +166,32 @@ do_show(struct operators *operators, const struct control_request *request, uint
 	    one ? request->id : NULL, tell_row, &walk);
 	if (one && walk.left == request->limit)
 		return fail(error, "no such message is held");
-	return CONTROL_DONE;
+	return DESK_DONE;
 }
 
 static void
 tell_alert(const struct alert_standing *standing, void *context)
 {
-	(void)control_say(context,
+	(void)desk_say(context,
 	    json_pack("{s:s, s:s, s:i, s:s, s:I}", "alert", alert_kind_name(standing->kind),
 		"domain", standing->domain, "level", (int)standing->level, "text", standing->text,
 		"since", (json_int_t)standing->since));
 }
 
-static enum control_end
-do_alerts(struct operators *operators, const struct control_request *request, uint64_t ticket,
-    struct control_reply *reply, char error[256])
+static enum desk_end
+do_alerts(struct operators *operators, const struct desk_request *request, uint64_t ticket,
+    struct desk_reply *reply, char error[256])
 {
 	(void)request;
 	(void)ticket;
 	(void)error;
 	alerts_each(operators->setup.alerts, tell_alert, reply);
-	return CONTROL_DONE;
+	return DESK_DONE;
 }
 
-static enum control_end
-do_status(struct operators *operators, const struct control_request *request, uint64_t ticket,
-    struct control_reply *reply, char error[256])
+static enum desk_end
+do_status(struct operators *operators, const struct desk_request *request, uint64_t ticket,
+    struct desk_reply *reply, char error[256])
 {
 	struct collector_status collector;
 
@@ -199,10 +199,10 @@ do_status(struct operators *operators, const struct control_request *request, ui
 	(void)ticket;
 	(void)error;
 	collector_status(operators->setup.collector, &collector);
-	(void)control_say(reply, tell_status(&collector, watch_count(operators->setup.watch),
-				     alerts_count(operators->setup.alerts),
-				     helper_client_under_way(operators->setup.helper)));
-	return CONTROL_DONE;
+	(void)desk_say(reply, tell_status(&collector, watch_count(operators->setup.watch),
+				  alerts_count(operators->setup.alerts),
+				  helper_client_under_way(operators->setup.helper)));
+	return DESK_DONE;
 }
 
 /* --- holds of domains ------------------------------------------------------------------------ */
@@ -230,7 +230,7 @@ note_hold(struct operators *operators, const char *domain, const char *text, con
 }
 
 static char *
-hold_text(const struct control_request *request)
+hold_text(const struct desk_request *request)
 {
 	json_t *object = json_pack("{s:I, s:s, s:b, s:s}", "until", (json_int_t)request->until,
 	    "reason", request->reason, "silent", request->silent, "by", request->by);
@@ -241,8 +241,8 @@ hold_text(const struct control_request *request)
 }
 
 /* First the note, then the hold: what is told to be held is so after a restart as well. */
-static enum control_end
-hold_domain(struct operators *operators, const struct control_request *request, char error[256])
+static enum desk_end
+hold_domain(struct operators *operators, const struct desk_request *request, char error[256])
 {
 	const struct queued_time now = enter(operators);
 	const bool unknown = operators->setup.unknown(operators->setup.context, request->domain);
@@ -256,12 +256,12 @@ hold_domain(struct operators *operators, const struct control_request *request, 
 	leave(operators);
 	free(text);
 	if (held)
-		return CONTROL_DONE;
+		return DESK_DONE;
 	return fail(error, unknown ? "no row speaks for this domain" : problem);
 }
 
-static enum control_end
-release_domain(struct operators *operators, const struct control_request *request, char error[256])
+static enum desk_end
+release_domain(struct operators *operators, const struct desk_request *request, char error[256])
 {
 	const struct queued_time now = enter(operators);
 	const char *problem = NULL;
@@ -275,7 +275,7 @@ release_domain(struct operators *operators, const struct control_request *reques
 	if (problem != NULL)
 		return fail(error, problem);
 	if (held)
-		return CONTROL_DONE;
+		return DESK_DONE;
 	if (view.soc_hold)
 		return fail(error, "the SOC holds it, by its row: only that row can end it");
 	if (view.state.hold == HOLD_BREAKER)
@@ -313,19 +313,18 @@ helper_answered(void *context, const char *queue_id, enum helper_answer answer, 
 
 	(void)queue_id;
 	asked->used = false;
-	control_finish(asked->operators->control, asked->ticket,
+	desk_finish(asked->operators->desk, asked->ticket,
 	    answer == HELPER_DONE   ? NULL
 	    : answer == HELPER_GONE ? "there is nothing to do: it has left, or is so already"
 				    : text);
 }
 
-static enum control_end
-ask_helper(struct operators *operators, const struct control_request *request, uint64_t ticket,
+static enum desk_end
+ask_helper(struct operators *operators, const struct desk_request *request, uint64_t ticket,
     char error[256])
 {
 	struct helper_request what = {
-	    .verb = request->what == CONTROL_HOLD ? HELPER_HOLD : HELPER_RELEASE,
-	    .why = "operator"};
+	    .verb = request->what == DESK_HOLD ? HELPER_HOLD : HELPER_RELEASE, .why = "operator"};
 	struct asked *asked = NULL;
 
 	if (!knows(operators, request->id))
@@ -339,15 +338,15 @@ ask_helper(struct operators *operators, const struct control_request *request, u
 	    !helper_client_ask(operators->setup.helper, &what, helper_answered, asked))
 		return fail(error, "the helper is busy: try again");
 	*asked = (struct asked){.operators = operators, .used = true, .ticket = ticket};
-	return CONTROL_LATER;
+	return DESK_LATER;
 }
 
-static enum control_end
-do_hold(struct operators *operators, const struct control_request *request, uint64_t ticket,
-    struct control_reply *reply, char error[256])
+static enum desk_end
+do_hold(struct operators *operators, const struct desk_request *request, uint64_t ticket,
+    struct desk_reply *reply, char error[256])
 {
-	const bool holds = request->what == CONTROL_HOLD;
-	enum control_end end;
+	const bool holds = request->what == DESK_HOLD;
+	enum desk_end end;
 
 	(void)reply;
 	if (request->id[0] != '\0')
@@ -356,7 +355,7 @@ do_hold(struct operators *operators, const struct control_request *request, uint
 		end = hold_domain(operators, request, error);
 	else
 		end = release_domain(operators, request, error);
-	if (end != CONTROL_ERROR)
+	if (end != DESK_ERROR)
 		record(operators, holds ? "hold" : "release", request, request->reason);
 	return end;
 }
@@ -486,9 +485,9 @@ drop_start(struct operators *operators, const struct candidates *found, const ch
 	return true;
 }
 
-static enum control_end
-drop_domain(struct operators *operators, const struct control_request *request,
-    struct control_reply *reply, char error[256])
+static enum desk_end
+drop_domain(struct operators *operators, const struct desk_request *request,
+    struct desk_reply *reply, char error[256])
 {
 	struct candidates found = {.domain = request->domain};
 	size_t shared = 0;
@@ -506,17 +505,17 @@ drop_domain(struct operators *operators, const struct control_request *request,
 	if (!started)
 		return fail(error,
 		    found.failed || found.count > 0 ? "out of memory" : "nothing is held for it");
-	(void)control_say(
+	(void)desk_say(
 	    reply, json_pack("{s:I, s:I}", "messages", (json_int_t)(found.count - shared), "shared",
 		       (json_int_t)shared));
-	return CONTROL_DONE;
+	return DESK_DONE;
 }
 
-static enum control_end
-do_drop(struct operators *operators, const struct control_request *request, uint64_t ticket,
-    struct control_reply *reply, char error[256])
+static enum desk_end
+do_drop(struct operators *operators, const struct desk_request *request, uint64_t ticket,
+    struct desk_reply *reply, char error[256])
 {
-	enum control_end end = CONTROL_DONE;
+	enum desk_end end = DESK_DONE;
 
 	(void)ticket;
 	if (request->id[0] == '\0')
@@ -526,17 +525,17 @@ do_drop(struct operators *operators, const struct control_request *request, uint
 	else if (!collector_drop(operators->setup.collector, request->id, request->by))
 		end = fail(error, "it could not be recorded: see the log");
 	else
-		(void)control_say(reply, json_pack("{s:i, s:i}", "messages", 1, "shared", 0));
-	if (end == CONTROL_DONE)
+		(void)desk_say(reply, json_pack("{s:i, s:i}", "messages", 1, "shared", 0));
+	if (end == DESK_DONE)
 		record(operators, "drop", request, request->reason);
 	return end;
 }
 
 /* --- flush, probe, mx ------------------------------------------------------------------------ */
 
-static enum control_end
-do_flush(struct operators *operators, const struct control_request *request, uint64_t ticket,
-    struct control_reply *reply, char error[256])
+static enum desk_end
+do_flush(struct operators *operators, const struct desk_request *request, uint64_t ticket,
+    struct desk_reply *reply, char error[256])
 {
 	const struct queued_time now = enter(operators);
 	const bool done = watch_flush(operators->setup.watch, request->domain, now);
@@ -547,12 +546,12 @@ do_flush(struct operators *operators, const struct control_request *request, uin
 	if (!done)
 		return fail(error, "nothing is held for it, or it is on hold: release it first");
 	record(operators, "flush", request, "");
-	return CONTROL_DONE;
+	return DESK_DONE;
 }
 
-static enum control_end
-do_probe(struct operators *operators, const struct control_request *request, uint64_t ticket,
-    struct control_reply *reply, char error[256])
+static enum desk_end
+do_probe(struct operators *operators, const struct desk_request *request, uint64_t ticket,
+    struct desk_reply *reply, char error[256])
 {
 	const struct queued_time now = enter(operators);
 	const bool done = watch_probe(operators->setup.watch, request->domain, now);
@@ -560,13 +559,12 @@ do_probe(struct operators *operators, const struct control_request *request, uin
 	(void)ticket;
 	(void)reply;
 	leave(operators);
-	return done ? CONTROL_DONE
-		    : fail(error, "its primary is not watched: nothing is held for it");
+	return done ? DESK_DONE : fail(error, "its primary is not watched: nothing is held for it");
 }
 
-static enum control_end
-do_mx(struct operators *operators, const struct control_request *request, uint64_t ticket,
-    struct control_reply *reply, char error[256])
+static enum desk_end
+do_mx(struct operators *operators, const struct desk_request *request, uint64_t ticket,
+    struct desk_reply *reply, char error[256])
 {
 	bool done = false;
 
@@ -577,26 +575,26 @@ do_mx(struct operators *operators, const struct control_request *request, uint64
 		done = operators->setup.mx(operators->setup.context, request->domain);
 		leave(operators);
 	}
-	return done ? CONTROL_DONE : fail(error, "its MX records cannot be read now");
+	return done ? DESK_DONE : fail(error, "its MX records cannot be read now");
 }
 
-static handler *const handlers[CONTROL_DOS] = {
-    [CONTROL_STATUS] = do_status,
-    [CONTROL_LIST] = do_list,
-    [CONTROL_SHOW] = do_show,
-    [CONTROL_HOLD] = do_hold,
-    [CONTROL_RELEASE] = do_hold,
-    [CONTROL_FLUSH] = do_flush,
-    [CONTROL_DROP] = do_drop,
-    [CONTROL_PRIMARIES] = do_list,
-    [CONTROL_PROBE] = do_probe,
-    [CONTROL_MX] = do_mx,
-    [CONTROL_ALERTS] = do_alerts,
+static handler *const handlers[DESK_DOS] = {
+    [DESK_STATUS] = do_status,
+    [DESK_LIST] = do_list,
+    [DESK_SHOW] = do_show,
+    [DESK_HOLD] = do_hold,
+    [DESK_RELEASE] = do_hold,
+    [DESK_FLUSH] = do_flush,
+    [DESK_DROP] = do_drop,
+    [DESK_PRIMARIES] = do_list,
+    [DESK_PROBE] = do_probe,
+    [DESK_MX] = do_mx,
+    [DESK_ALERTS] = do_alerts,
 };
 
-static enum control_end
-port_run(void *context, const struct control_request *request, uint64_t ticket,
-    struct control_reply *reply, char error[256])
+static enum desk_end
+port_run(void *context, const struct desk_request *request, uint64_t ticket,
+    struct desk_reply *reply, char error[256])
 {
 	if (handlers[request->what] == NULL)
 		return fail(error, "that is not to be done here");
@@ -604,16 +602,16 @@ port_run(void *context, const struct control_request *request, uint64_t ticket,
 }
 
 static void
-port_view(void *context, const char *domain, struct control_reply *reply)
+port_view(void *context, const char *domain, struct desk_reply *reply)
 {
 	struct operators *operators = context;
 	const struct queued_time now = enter(operators);
 	struct watch_view view;
 
 	if (watch_look(operators->setup.watch, domain, &view))
-		(void)control_say(reply, tell_view(&view, now));
+		(void)desk_say(reply, tell_view(&view, now));
 	else
-		(void)control_say(reply, json_pack("{s:s, s:b}", "domain", domain, "gone", 1));
+		(void)desk_say(reply, json_pack("{s:s, s:b}", "domain", domain, "gone", 1));
 	leave(operators);
 }
 
@@ -677,7 +675,7 @@ struct operators *
 operators_new(const struct operators_setup *setup, const char **problem)
 {
 	struct operators *operators = calloc(1, sizeof(*operators));
-	const struct control_setup control = {.base = setup->base,
+	const struct desk_setup desk = {.base = setup->base,
 	    .listen_fd = setup->listen_fd,
 	    .readers = setup->readers,
 	    .reader_count = setup->reader_count,
@@ -689,8 +687,8 @@ operators_new(const struct operators_setup *setup, const char **problem)
 	operators->setup = *setup;
 	operators->on_drop = evtimer_new(setup->base, on_drop, operators);
 	if (operators->on_drop != NULL)
-		operators->control = control_new(&control);
-	if (operators->control == NULL) {
+		operators->desk = desk_new(&desk);
+	if (operators->desk == NULL) {
 		operators_free(operators);
 		return NULL;
 	}
@@ -708,7 +706,7 @@ operators_free(struct operators *operators)
 
 	if (operators == NULL)
 		return;
-	control_free(operators->control);
+	desk_free(operators->desk);
 	if (operators->on_drop != NULL)
 		event_free(operators->on_drop);
 	while ((drop = operators->drops) != NULL) {
@@ -721,5 +719,5 @@ operators_free(struct operators *operators)
 void
 operators_changed(struct operators *operators, const char *domain)
 {
-	control_changed(operators->control, domain);
+	desk_changed(operators->desk, domain);
 }

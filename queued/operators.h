@@ -1,5 +1,5 @@
 /*
- * operators: what operators look at and order (control.h), carried to watch, collector, alerts and
+ * operators: what operators look at and order (desk.h), carried to watch, collector, alerts and
  * helper; and their holds of domains, which the spool keeps over restarts. All of it in the event
  * loop, when no transaction of the spool is open.
  *
@@ -11,7 +11,7 @@
 
 #include "queued/alert.h"
 #include "queued/collector.h"
-#include "queued/control.h"
+#include "queued/desk.h"
 #include "queued/helper_client.h"
 #include "queued/watch.h"
 

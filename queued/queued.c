@@ -9,7 +9,7 @@
 #include "core/lmdb_files.h"
 #include "core/log.h"
 #include "core/supervise.h"
-#include "queued/control.h"
+#include "queued/desk.h"
 #include "queued/mxwatch_io.h"
 #include "queued/postfix.h"
 #include "queued/serve.h"
@@ -134,7 +134,7 @@ open_control(struct queued *queued)
 	const struct service *service = queued->service;
 	struct listener made;
 
-	if (!listener_open(&made, service->socket_dir, CONTROL_SOCKET, service->identity.gid))
+	if (!listener_open(&made, service->socket_dir, DESK_SOCKET, service->identity.gid))
 		return false;
 	listener_close(&queued->control);
 	queued->control = made;

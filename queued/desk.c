@@ -1,8 +1,8 @@
 /*
- * control: see control.h. In: a listening socket, lines. Out: calls of the ports, lines of JSON.
+ * desk: see desk.h. In: a listening socket, lines. Out: calls of the ports, lines of JSON.
  * client_set_state() is the one place where a client's state changes.
  */
-#include "queued/control.h"
+#include "queued/desk.h"
 
 #include "core/helper_request.h"
 #include "core/log.h"
@@ -28,28 +28,28 @@ enum { MAY_DOMAIN = 1, MAY_ID = 2, NEEDS_ONE = 4, NEEDS_UNTIL = 8, ACTS = 16 };
 static const struct {
 	const char *name;
 	unsigned how;
-} commands[CONTROL_DOS] = {
-    [CONTROL_PING] = {"ping", 0},
-    [CONTROL_STATUS] = {"status", 0},
-    [CONTROL_LIST] = {"list", 0},
-    [CONTROL_SHOW] = {"show", MAY_DOMAIN | MAY_ID | NEEDS_ONE},
-    [CONTROL_HOLD] = {"hold", MAY_DOMAIN | MAY_ID | NEEDS_ONE | NEEDS_UNTIL | ACTS},
-    [CONTROL_RELEASE] = {"release", MAY_DOMAIN | MAY_ID | NEEDS_ONE | ACTS},
-    [CONTROL_FLUSH] = {"flush", MAY_DOMAIN | NEEDS_ONE | ACTS},
-    [CONTROL_DROP] = {"drop", MAY_DOMAIN | MAY_ID | NEEDS_ONE | ACTS},
-    [CONTROL_PRIMARIES] = {"primaries", MAY_DOMAIN},
-    [CONTROL_PROBE] = {"probe", MAY_DOMAIN | NEEDS_ONE | ACTS},
-    [CONTROL_MX] = {"mx", MAY_DOMAIN | NEEDS_ONE | ACTS},
-    [CONTROL_WATCH] = {"watch", MAY_DOMAIN},
-    [CONTROL_ALERTS] = {"alerts", 0},
+} commands[DESK_DOS] = {
+    [DESK_PING] = {"ping", 0},
+    [DESK_STATUS] = {"status", 0},
+    [DESK_LIST] = {"list", 0},
+    [DESK_SHOW] = {"show", MAY_DOMAIN | MAY_ID | NEEDS_ONE},
+    [DESK_HOLD] = {"hold", MAY_DOMAIN | MAY_ID | NEEDS_ONE | NEEDS_UNTIL | ACTS},
+    [DESK_RELEASE] = {"release", MAY_DOMAIN | MAY_ID | NEEDS_ONE | ACTS},
+    [DESK_FLUSH] = {"flush", MAY_DOMAIN | NEEDS_ONE | ACTS},
+    [DESK_DROP] = {"drop", MAY_DOMAIN | MAY_ID | NEEDS_ONE | ACTS},
+    [DESK_PRIMARIES] = {"primaries", MAY_DOMAIN},
+    [DESK_PROBE] = {"probe", MAY_DOMAIN | NEEDS_ONE | ACTS},
+    [DESK_MX] = {"mx", MAY_DOMAIN | NEEDS_ONE | ACTS},
+    [DESK_WATCH] = {"watch", MAY_DOMAIN},
+    [DESK_ALERTS] = {"alerts", 0},
 };
 
 static bool
-take_do(const json_t *value, struct control_request *out)
+take_do(const json_t *value, struct desk_request *out)
 {
 	const char *name = json_string_value(value);
 
-	for (enum control_do what = 0; name != NULL && what < CONTROL_DOS; what++)
+	for (enum desk_do what = 0; name != NULL && what < DESK_DOS; what++)
 		if (strcmp(name, commands[what].name) == 0) {
 			out->what = what;
 			return true;
@@ -58,14 +58,14 @@ take_do(const json_t *value, struct control_request *out)
 }
 
 static bool
-take_domain(const json_t *value, struct control_request *out)
+take_domain(const json_t *value, struct desk_request *out)
 {
 	return json_is_string(value) &&
 	       domain_normalise(json_string_value(value), json_string_length(value), out->domain);
 }
 
 static bool
-take_id(const json_t *value, struct control_request *out)
+take_id(const json_t *value, struct desk_request *out)
 {
 	if (!json_is_string(value) ||
 	    !helper_queue_id(json_string_value(value), json_string_length(value)))
@@ -75,7 +75,7 @@ take_id(const json_t *value, struct control_request *out)
 }
 
 static bool
-take_until(const json_t *value, struct control_request *out)
+take_until(const json_t *value, struct desk_request *out)
 {
 	if (json_is_null(value))
 		out->until = HOLD_FOREVER;
@@ -85,7 +85,7 @@ take_until(const json_t *value, struct control_request *out)
 }
 
 static bool
-take_reason(const json_t *value, struct control_request *out)
+take_reason(const json_t *value, struct desk_request *out)
 {
 	return json_is_string(value) &&
 	       strlen(json_string_value(value)) == json_string_length(value) &&
@@ -94,24 +94,24 @@ take_reason(const json_t *value, struct control_request *out)
 }
 
 static bool
-take_silent(const json_t *value, struct control_request *out)
+take_silent(const json_t *value, struct desk_request *out)
 {
 	out->silent = json_is_true(value);
 	return json_is_boolean(value);
 }
 
 static bool
-take_limit(const json_t *value, struct control_request *out)
+take_limit(const json_t *value, struct desk_request *out)
 {
 	const json_int_t limit = json_integer_value(value);
 
 	out->limit = (size_t)limit;
-	return limit > 0 && limit <= CONTROL_SHOWN;
+	return limit > 0 && limit <= DESK_SHOWN;
 }
 
 /* Who asks, by his own words: one word of printable ASCII for the helper's line and the log. */
 static bool
-take_by(const json_t *value, struct control_request *out)
+take_by(const json_t *value, struct desk_request *out)
 {
 	const char *by = json_string_value(value);
 
@@ -126,7 +126,7 @@ take_by(const json_t *value, struct control_request *out)
 
 static const struct {
 	const char *name;
-	bool (*take)(const json_t *value, struct control_request *out);
+	bool (*take)(const json_t *value, struct desk_request *out);
 	const char *error;
 } fields[] = {
     {"do", take_do, "\"do\" is none that is known"},
@@ -143,7 +143,7 @@ static const struct {
 
 /* What is wrong with it; NULL: nothing. */
 static const char *
-take_field(const char *name, const json_t *value, struct control_request *out)
+take_field(const char *name, const json_t *value, struct desk_request *out)
 {
 	for (size_t i = 0; i < FIELDS; i++)
 		if (strcmp(name, fields[i].name) == 0)
@@ -153,7 +153,7 @@ take_field(const char *name, const json_t *value, struct control_request *out)
 
 /* Is it whole? What is missing or too much; NULL: nothing. */
 static const char *
-judge_request(const struct control_request *request, int64_t now)
+judge_request(const struct desk_request *request, int64_t now)
 {
 	const unsigned how = commands[request->what].how;
 	const bool domain = request->domain[0] != '\0', id = request->id[0] != '\0';
@@ -173,20 +173,20 @@ judge_request(const struct control_request *request, int64_t now)
 }
 
 bool
-control_parse(
-    const char *line, size_t length, int64_t now, struct control_request *out, const char **error)
+desk_parse(
+    const char *line, size_t length, int64_t now, struct desk_request *out, const char **error)
 {
 	json_t *object = json_loadb(line, length, JSON_REJECT_DUPLICATES, NULL), *value;
 	const char *name;
 
 	memset(out, 0, sizeof(*out));
-	out->what = CONTROL_DOS;
-	out->limit = CONTROL_SHOWN;
+	out->what = DESK_DOS;
+	out->limit = DESK_SHOWN;
 	*error = json_is_object(object) ? NULL : "that is no JSON object";
 	if (*error == NULL)
 		json_object_foreach(object, name, value) if (*error == NULL) *error =
 		    take_field(name, value, out);
-	if (*error == NULL && out->what == CONTROL_DOS)
+	if (*error == NULL && out->what == DESK_DOS)
 		*error = "\"do\" is missing";
 	if (*error == NULL)
 		*error = judge_request(out, now);
@@ -208,7 +208,7 @@ enum client_state {
 };
 
 struct client {
-	struct control *control;
+	struct desk *desk;
 	enum client_state state;
 	struct bufferevent *stream;
 	struct event *deadline; /* of LATER */
@@ -219,22 +219,21 @@ struct client {
 	char watched[DOMAIN_SIZE]; /* "": all */
 };
 
-struct control_reply {
-	struct control *control;
+struct desk_reply {
+	struct desk *desk;
 	struct evbuffer *out;
 	bool failed; /* out of memory, or too much */
 };
 
-struct control {
-	struct control_setup setup;
+struct desk {
+	struct desk_setup setup;
 	struct event *on_listen, *on_pause;
 	uint64_t tickets, arrivals;
-	struct client client[CONTROL_CLIENTS];
+	struct client client[DESK_CLIENTS];
 };
 
-static const struct timeval idle = {.tv_sec = CONTROL_IDLE_S},
-			    writing = {.tv_sec = CONTROL_WRITE_S},
-			    later = {.tv_sec = CONTROL_LATER_S};
+static const struct timeval idle = {.tv_sec = DESK_IDLE_S}, writing = {.tv_sec = DESK_WRITE_S},
+			    later = {.tv_sec = DESK_LATER_S};
 
 static void
 client_free(struct client *client)
@@ -256,10 +255,10 @@ client_set_state(struct client *client, enum client_state state)
 	switch (state) {
 	case CLIENT_NONE:
 		client_free(client);
-		(void)event_add(client->control->on_listen, NULL);
+		(void)event_add(client->desk->on_listen, NULL);
 		break;
 	case CLIENT_READY:
-		client->arrival = ++client->control->arrivals;
+		client->arrival = ++client->desk->arrivals;
 		(void)bufferevent_set_timeouts(client->stream, &idle, &writing);
 		break;
 	case CLIENT_LATER: (void)event_add(client->deadline, &later); /* FALLTHROUGH */
@@ -276,12 +275,12 @@ unread(const struct client *client)
 }
 
 static size_t
-unread_by_all(const struct control *control)
+unread_by_all(const struct desk *desk)
 {
 	size_t total = 0;
 
-	for (size_t i = 0; i < CONTROL_CLIENTS; i++)
-		total += unread(&control->client[i]);
+	for (size_t i = 0; i < DESK_CLIENTS; i++)
+		total += unread(&desk->client[i]);
 	return total;
 }
 
@@ -289,31 +288,31 @@ unread_by_all(const struct control *control)
  */
 
 bool
-control_say_text(struct control_reply *reply, char *text)
+desk_say_text(struct desk_reply *reply, char *text)
 {
 	if (text == NULL || reply->failed || evbuffer_add_printf(reply->out, "%s\n", text) < 0 ||
-	    evbuffer_get_length(reply->out) > CONTROL_BYTES)
+	    evbuffer_get_length(reply->out) > DESK_BYTES)
 		reply->failed = true;
 	free(text);
 	return !reply->failed;
 }
 
 bool
-control_say(struct control_reply *reply, json_t *object)
+desk_say(struct desk_reply *reply, json_t *object)
 {
 	char *text = object != NULL ? json_dumps(object, JSON_COMPACT) : NULL;
 
 	json_decref(object);
-	return control_say_text(reply, text);
+	return desk_say_text(reply, text);
 }
 
 static void
 say_end(struct client *client, const char *error)
 {
-	struct control_reply reply = {
-	    .control = client->control, .out = bufferevent_get_output(client->stream)};
+	struct desk_reply reply = {
+	    .desk = client->desk, .out = bufferevent_get_output(client->stream)};
 
-	(void)control_say(&reply, json_pack("{s:b, s:s?}", "end", 1, "error", error));
+	(void)desk_say(&reply, json_pack("{s:b, s:s?}", "end", 1, "error", error));
 }
 
 static void
@@ -335,46 +334,46 @@ clean(char *text)
 /* --- carrying out --------------------------------------------------------------------------- */
 
 static bool
-may_act(const struct control *control, uid_t uid)
+may_act(const struct desk *desk, uid_t uid)
 {
-	for (size_t i = 0; i < control->setup.reader_count; i++)
-		if (control->setup.readers[i] == uid)
+	for (size_t i = 0; i < desk->setup.reader_count; i++)
+		if (desk->setup.readers[i] == uid)
 			return false;
 	return true;
 }
 
 static void
-run(struct client *client, const struct control_request *request)
+run(struct client *client, const struct desk_request *request)
 {
-	const struct control_ports *ports = &client->control->setup.ports;
-	struct control_reply reply = {
-	    .control = client->control, .out = bufferevent_get_output(client->stream)};
+	const struct desk_ports *ports = &client->desk->setup.ports;
+	struct desk_reply reply = {
+	    .desk = client->desk, .out = bufferevent_get_output(client->stream)};
 	char error[256] = "";
 
-	client->ticket = ++client->control->tickets;
+	client->ticket = ++client->desk->tickets;
 	switch (ports->run(ports->context, request, client->ticket, &reply, error)) {
-	case CONTROL_DONE:
+	case DESK_DONE:
 		finish(client, reply.failed ? "that is more than can be told" : NULL);
 		break;
-	case CONTROL_ERROR:
+	case DESK_ERROR:
 		clean(error);
 		finish(client, error);
 		break;
-	case CONTROL_LATER: client_set_state(client, CLIENT_LATER); break;
+	case DESK_LATER: client_set_state(client, CLIENT_LATER); break;
 	}
 }
 
 static void
 take_line(struct client *client, const char *line, size_t length)
 {
-	struct control *control = client->control;
-	struct control_request request;
+	struct desk *desk = client->desk;
+	struct desk_request request;
 	struct timeval now;
 	const char *error;
 	char said[sizeof(request.by)];
 
 	(void)evutil_gettimeofday(&now, NULL);
-	if (!control_parse(line, length, now.tv_sec, &request, &error)) {
+	if (!desk_parse(line, length, now.tv_sec, &request, &error)) {
 		finish(client, error);
 		return;
 	}
@@ -382,16 +381,16 @@ take_line(struct client *client, const char *line, size_t length)
 	memcpy(said, request.by, sizeof(said));
 	(void)snprintf(
 	    request.by, sizeof(request.by), "%.40s(uid=%u)", said, (unsigned)client->uid);
-	if ((commands[request.what].how & ACTS) != 0 && !may_act(control, client->uid)) {
+	if ((commands[request.what].how & ACTS) != 0 && !may_act(desk, client->uid)) {
 		log_event(LOG_WARNING, "order-refused", kv("do", commands[request.what].name),
 		    kv_number("uid", client->uid));
 		finish(client, "you may look, and not act");
-	} else if (request.what == CONTROL_PING) {
+	} else if (request.what == DESK_PING) {
 		finish(client, NULL);
-	} else if (request.what == CONTROL_WATCH) {
+	} else if (request.what == DESK_WATCH) {
 		memcpy(client->watched, request.domain, sizeof(client->watched));
 		client_set_state(client, CLIENT_WATCHING);
-	} else if (unread_by_all(control) > CONTROL_BYTES / 2) {
+	} else if (unread_by_all(desk) > DESK_BYTES / 2) {
 		finish(client, "busy: answers that nobody reads are waiting");
 	} else {
 		run(client, &request);
@@ -408,14 +407,14 @@ take_lines(struct client *client)
 
 	while (client->state == CLIENT_READY && unread(client) < UNREAD_MOST &&
 	       (line = evbuffer_readln(input, &length, EVBUFFER_EOL_CRLF)) != NULL) {
-		if (length <= CONTROL_LINE_MAX)
+		if (length <= DESK_LINE_MAX)
 			take_line(client, line, length);
 		else
 			finish(client, "the line is too long");
 		free(line);
 	}
 	if (client->state == CLIENT_READY && unread(client) < UNREAD_MOST &&
-	    evbuffer_get_length(input) > CONTROL_LINE_MAX) {
+	    evbuffer_get_length(input) > DESK_LINE_MAX) {
 		say_end(client, "the line is too long");
 		client_set_state(client, CLIENT_CLOSING);
 	}
@@ -471,7 +470,7 @@ on_deadline(evutil_socket_t fd, short what, void *context)
 }
 
 void
-control_finish(struct control *control, uint64_t ticket, const char *error)
+desk_finish(struct desk *desk, uint64_t ticket, const char *error)
 {
 	char text[256] = "";
 
@@ -479,8 +478,8 @@ control_finish(struct control *control, uint64_t ticket, const char *error)
 		(void)snprintf(text, sizeof(text), "%s", error);
 		clean(text);
 	}
-	for (size_t i = 0; i < CONTROL_CLIENTS; i++) {
-		struct client *client = &control->client[i];
+	for (size_t i = 0; i < DESK_CLIENTS; i++) {
+		struct client *client = &desk->client[i];
 		if (client->state != CLIENT_LATER || client->ticket != ticket)
 			continue;
 		finish(client, error != NULL ? text : NULL);
@@ -490,19 +489,19 @@ control_finish(struct control *control, uint64_t ticket, const char *error)
 }
 
 void
-control_changed(struct control *control, const char *domain)
+desk_changed(struct desk *desk, const char *domain)
 {
-	const struct control_ports *ports = &control->setup.ports;
+	const struct desk_ports *ports = &desk->setup.ports;
 
-	for (size_t i = 0; i < CONTROL_CLIENTS; i++) {
-		struct client *client = &control->client[i];
+	for (size_t i = 0; i < DESK_CLIENTS; i++) {
+		struct client *client = &desk->client[i];
 		if (client->state != CLIENT_WATCHING ||
 		    (client->watched[0] != '\0' && strcmp(client->watched, domain) != 0))
 			continue;
-		struct control_reply reply = {
-		    .control = control, .out = bufferevent_get_output(client->stream)};
+		struct desk_reply reply = {
+		    .desk = desk, .out = bufferevent_get_output(client->stream)};
 		ports->view(ports->context, domain, &reply);
-		if (reply.failed || unread(client) > CONTROL_STREAM_BYTES)
+		if (reply.failed || unread(client) > DESK_STREAM_BYTES)
 			client_set_state(client, CLIENT_NONE);
 	}
 }
@@ -511,12 +510,12 @@ control_changed(struct control *control, const char *domain)
  */
 
 static struct client *
-place(struct control *control)
+place(struct desk *desk)
 {
 	struct client *oldest = NULL;
 
-	for (size_t i = 0; i < CONTROL_CLIENTS; i++) {
-		struct client *client = &control->client[i];
+	for (size_t i = 0; i < DESK_CLIENTS; i++) {
+		struct client *client = &desk->client[i];
 		if (client->state == CLIENT_NONE)
 			return client;
 		if (client->state == CLIENT_READY &&
@@ -529,23 +528,23 @@ place(struct control *control)
 }
 
 static void
-client_start(struct control *control, struct client *client, int fd)
+client_start(struct desk *desk, struct client *client, int fd)
 {
 	struct ucred peer = {.uid = (uid_t)-1};
 	socklen_t length = sizeof(peer);
 
-	*client = (struct client){.control = control, .state = CLIENT_NONE};
+	*client = (struct client){.desk = desk, .state = CLIENT_NONE};
 	(void)getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &length);
 	client->uid = peer.uid;
-	client->stream = bufferevent_socket_new(control->setup.base, fd, BEV_OPT_CLOSE_ON_FREE);
+	client->stream = bufferevent_socket_new(desk->setup.base, fd, BEV_OPT_CLOSE_ON_FREE);
 	if (client->stream == NULL) {
 		(void)close(fd);
 		return;
 	}
-	client->deadline = evtimer_new(control->setup.base, on_deadline, client);
+	client->deadline = evtimer_new(desk->setup.base, on_deadline, client);
 	bufferevent_setcb(client->stream, on_read, on_written, on_end, client);
 	/* What is not taken stays with the sender. */
-	bufferevent_setwatermark(client->stream, EV_READ, 0, 2 * CONTROL_LINE_MAX);
+	bufferevent_setwatermark(client->stream, EV_READ, 0, 2 * DESK_LINE_MAX);
 	if (client->deadline == NULL || bufferevent_enable(client->stream, EV_READ | EV_WRITE) != 0)
 		client_free(client);
 	else
@@ -556,64 +555,64 @@ static void
 on_listen(evutil_socket_t listener, short what, void *context)
 {
 	const struct timeval pause = {.tv_usec = ACCEPT_PAUSE_MS * 1000};
-	struct control *control = context;
-	struct client *client = place(control);
+	struct desk *desk = context;
+	struct client *client = place(desk);
 	int fd;
 
 	(void)what;
 	if (client == NULL) { /* until one leaves */
-		(void)event_del(control->on_listen);
+		(void)event_del(desk->on_listen);
 		return;
 	}
 	fd = accept4((int)listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 	if (fd >= 0) {
-		client_start(control, client, fd);
+		client_start(desk, client, fd);
 	} else if (errno != EAGAIN && errno != ECONNABORTED && errno != EINTR) {
-		(void)event_del(control->on_listen);
-		(void)evtimer_add(control->on_pause, &pause);
+		(void)event_del(desk->on_listen);
+		(void)evtimer_add(desk->on_pause, &pause);
 	}
 }
 
 static void
 on_pause(evutil_socket_t fd, short what, void *context)
 {
-	struct control *control = context;
+	struct desk *desk = context;
 
 	(void)fd;
 	(void)what;
-	(void)event_add(control->on_listen, NULL);
+	(void)event_add(desk->on_listen, NULL);
 }
 
 /* --- life ------------------------------------------------------------------------------------ */
 
-struct control *
-control_new(const struct control_setup *setup)
+struct desk *
+desk_new(const struct desk_setup *setup)
 {
-	struct control *control = calloc(1, sizeof(*control));
+	struct desk *desk = calloc(1, sizeof(*desk));
 
-	if (control == NULL)
+	if (desk == NULL)
 		return NULL;
-	control->setup = *setup;
-	control->on_listen =
-	    event_new(setup->base, setup->listen_fd, EV_READ | EV_PERSIST, on_listen, control);
-	control->on_pause = evtimer_new(setup->base, on_pause, control);
-	if (control->on_listen != NULL && control->on_pause != NULL &&
-	    event_add(control->on_listen, NULL) == 0)
-		return control;
-	control_free(control);
+	desk->setup = *setup;
+	desk->on_listen =
+	    event_new(setup->base, setup->listen_fd, EV_READ | EV_PERSIST, on_listen, desk);
+	desk->on_pause = evtimer_new(setup->base, on_pause, desk);
+	if (desk->on_listen != NULL && desk->on_pause != NULL &&
+	    event_add(desk->on_listen, NULL) == 0)
+		return desk;
+	desk_free(desk);
 	return NULL;
 }
 
 void
-control_free(struct control *control)
+desk_free(struct desk *desk)
 {
-	if (control == NULL)
+	if (desk == NULL)
 		return;
-	for (size_t i = 0; i < CONTROL_CLIENTS; i++)
-		client_free(&control->client[i]);
-	if (control->on_listen != NULL)
-		event_free(control->on_listen);
-	if (control->on_pause != NULL)
-		event_free(control->on_pause);
-	free(control);
+	for (size_t i = 0; i < DESK_CLIENTS; i++)
+		client_free(&desk->client[i]);
+	if (desk->on_listen != NULL)
+		event_free(desk->on_listen);
+	if (desk->on_pause != NULL)
+		event_free(desk->on_pause);
+	free(desk);
 }

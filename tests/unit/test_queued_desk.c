@@ -1,8 +1,8 @@
 /*
- * test_queued_control: requests as they come over the control socket, the socket itself with a
+ * test_queued_desk: requests as they come over the control socket, the socket itself with a
  * client that asks, and the client of the helper with helpers that are none.
  */
-#include "queued/control.h"
+#include "queued/desk.h"
 #include "queued/helper_client.h"
 
 #include "core/state.h"
@@ -23,36 +23,36 @@
  */
 
 static const char *
-parse(const char *line, struct control_request *out)
+parse(const char *line, struct desk_request *out)
 {
 	const char *error;
 
-	return control_parse(line, strlen(line), NOW, out, &error) ? NULL : error;
+	return desk_parse(line, strlen(line), NOW, out, &error) ? NULL : error;
 }
 
 START_TEST(test_good_requests)
 {
 	static const struct {
 		const char *line;
-		enum control_do what;
+		enum desk_do what;
 	} cases[] = {
-	    {"{\"do\":\"ping\"}", CONTROL_PING},
-	    {"{\"do\":\"status\"}", CONTROL_STATUS},
-	    {"{\"do\":\"list\",\"by\":\"x\"}", CONTROL_LIST},
-	    {"{\"do\":\"show\",\"domain\":\"A.Example.\"}", CONTROL_SHOW},
-	    {"{\"do\":\"show\",\"id\":\"4jX72F1Cpnz1c7tm\",\"limit\":5}", CONTROL_SHOW},
-	    {"{\"do\":\"hold\",\"domain\":\"a.example\",\"until\":null}", CONTROL_HOLD},
-	    {"{\"do\":\"hold\",\"id\":\"ABCDEF\"}", CONTROL_HOLD},
-	    {"{\"do\":\"release\",\"domain\":\"a.example\"}", CONTROL_RELEASE},
-	    {"{\"do\":\"flush\",\"domain\":\"a.example\"}", CONTROL_FLUSH},
-	    {"{\"do\":\"drop\",\"id\":\"ABCDEF\",\"reason\":\"x\"}", CONTROL_DROP},
-	    {"{\"do\":\"primaries\"}", CONTROL_PRIMARIES},
-	    {"{\"do\":\"probe\",\"domain\":\"a.example\"}", CONTROL_PROBE},
-	    {"{\"do\":\"mx\",\"domain\":\"a.example\"}", CONTROL_MX},
-	    {"{\"do\":\"watch\"}", CONTROL_WATCH},
-	    {"{\"do\":\"alerts\"}", CONTROL_ALERTS},
+	    {"{\"do\":\"ping\"}", DESK_PING},
+	    {"{\"do\":\"status\"}", DESK_STATUS},
+	    {"{\"do\":\"list\",\"by\":\"x\"}", DESK_LIST},
+	    {"{\"do\":\"show\",\"domain\":\"A.Example.\"}", DESK_SHOW},
+	    {"{\"do\":\"show\",\"id\":\"4jX72F1Cpnz1c7tm\",\"limit\":5}", DESK_SHOW},
+	    {"{\"do\":\"hold\",\"domain\":\"a.example\",\"until\":null}", DESK_HOLD},
+	    {"{\"do\":\"hold\",\"id\":\"ABCDEF\"}", DESK_HOLD},
+	    {"{\"do\":\"release\",\"domain\":\"a.example\"}", DESK_RELEASE},
+	    {"{\"do\":\"flush\",\"domain\":\"a.example\"}", DESK_FLUSH},
+	    {"{\"do\":\"drop\",\"id\":\"ABCDEF\",\"reason\":\"x\"}", DESK_DROP},
+	    {"{\"do\":\"primaries\"}", DESK_PRIMARIES},
+	    {"{\"do\":\"probe\",\"domain\":\"a.example\"}", DESK_PROBE},
+	    {"{\"do\":\"mx\",\"domain\":\"a.example\"}", DESK_MX},
+	    {"{\"do\":\"watch\"}", DESK_WATCH},
+	    {"{\"do\":\"alerts\"}", DESK_ALERTS},
 	};
-	struct control_request request;
+	struct desk_request request;
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		ck_assert_msg(parse(cases[i].line, &request) == NULL, "%s", cases[i].line);
@@ -66,7 +66,7 @@ START_TEST(test_good_requests)
 	ck_assert(request.silent);
 	ck_assert_str_eq(request.reason, "new server");
 	ck_assert_str_eq(request.by, "al_ice_");
-	ck_assert_uint_eq(request.limit, CONTROL_SHOWN);
+	ck_assert_uint_eq(request.limit, DESK_SHOWN);
 	ck_assert_ptr_null(
 	    parse("{\"do\":\"hold\",\"domain\":\"a.example\",\"until\":null}", &request));
 	ck_assert(request.until == HOLD_FOREVER);
@@ -95,7 +95,7 @@ START_TEST(test_bad_requests)
 	    "{\"do\":\"flush\",\"id\":\"ABCDEF\"}", "{\"do\":\"probe\"}",
 	    "{\"do\":\"drop\",\"by\":1,\"id\":\"ABCDEF\"}", "{\"do\":\"ping\"} x",
 	    "{\"do\":\"ping\""};
-	struct control_request request;
+	struct desk_request request;
 	char reason[600] = "{\"do\":\"drop\",\"id\":\"ABCDEF\",\"reason\":\"";
 
 	for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++)
@@ -111,7 +111,7 @@ END_TEST
 
 static struct event_base *base;
 static char directory[32];
-static struct control *control;
+static struct desk *desk;
 static uint64_t put_off;
 
 static void
@@ -173,41 +173,41 @@ hear(int fd)
 	return text;
 }
 
-static enum control_end
-run(void *context, const struct control_request *request, uint64_t ticket,
-    struct control_reply *reply, char error[256])
+static enum desk_end
+run(void *context, const struct desk_request *request, uint64_t ticket, struct desk_reply *reply,
+    char error[256])
 {
 	(void)context;
 	switch (request->what) {
-	case CONTROL_LIST:
-		ck_assert(control_say(reply, json_pack("{s:s}", "domain", "a.example")));
-		return CONTROL_DONE;
-	case CONTROL_RELEASE: put_off = ticket; return CONTROL_LATER;
-	case CONTROL_ALERTS: (void)control_say(reply, NULL); return CONTROL_DONE;
-	case CONTROL_SHOW:
+	case DESK_LIST:
+		ck_assert(desk_say(reply, json_pack("{s:s}", "domain", "a.example")));
+		return DESK_DONE;
+	case DESK_RELEASE: put_off = ticket; return DESK_LATER;
+	case DESK_ALERTS: (void)desk_say(reply, NULL); return DESK_DONE;
+	case DESK_SHOW:
 		for (int i = 0; i < 20000; i++)
-			(void)control_say(reply, json_pack("{s:s}", "text", "0123456789"));
-		return CONTROL_DONE;
-	default: (void)snprintf(error, 256, "no\n\xff"); return CONTROL_ERROR;
+			(void)desk_say(reply, json_pack("{s:s}", "text", "0123456789"));
+		return DESK_DONE;
+	default: (void)snprintf(error, 256, "no\n\xff"); return DESK_ERROR;
 	}
 }
 
 static void
-view(void *context, const char *domain, struct control_reply *reply)
+view(void *context, const char *domain, struct desk_reply *reply)
 {
 	(void)context;
-	(void)control_say(reply, json_pack("{s:s}", "changed", domain));
+	(void)desk_say(reply, json_pack("{s:s}", "changed", domain));
 }
 
 static void
 set_up(void)
 {
 	static uid_t readers[1];
-	const struct control_setup setup = {.listen_fd = -1,
+	const struct desk_setup setup = {.listen_fd = -1,
 	    .readers = readers,
 	    .reader_count = 1,
 	    .ports = {.run = run, .view = view}};
-	struct control_setup made = setup;
+	struct desk_setup made = setup;
 
 	strcpy(directory, "/tmp/mxctl.XXXXXX");
 	ck_assert_ptr_nonnull(mkdtemp(directory));
@@ -215,8 +215,8 @@ set_up(void)
 	base = event_base_new();
 	made.base = base;
 	made.listen_fd = listen_at("c");
-	control = control_new(&made);
-	ck_assert_ptr_nonnull(control);
+	desk = desk_new(&made);
+	ck_assert_ptr_nonnull(desk);
 }
 
 static void
@@ -224,7 +224,7 @@ tear_down(void)
 {
 	char command[64];
 
-	control_free(control);
+	desk_free(desk);
 	event_base_free(base);
 	(void)snprintf(command, sizeof(command), "rm -rf %s", directory);
 	ck_assert_int_eq(system(command), 0);
@@ -258,9 +258,9 @@ START_TEST(test_later)
 	say(fd, "{\"do\":\"release\",\"domain\":\"a.example\"}\n{\"do\":\"ping\"}\n");
 	turn(50);
 	ck_assert_str_eq(hear(fd), ""); /* and what is behind it waits too */
-	control_finish(control, put_off + 1, "another one's");
-	control_finish(control, put_off, "the helper\n is away");
-	control_finish(control, put_off, NULL);
+	desk_finish(desk, put_off + 1, "another one's");
+	desk_finish(desk, put_off, "the helper\n is away");
+	desk_finish(desk, put_off, NULL);
 	turn(50);
 	ck_assert_str_eq(hear(fd), "{\"end\":true,\"error\":\"the helper? is away\"}\n"
 				   "{\"end\":true,\"error\":null}\n");
@@ -268,12 +268,12 @@ START_TEST(test_later)
 	turn(50);
 	close(gone);
 	turn(50);
-	control_finish(control, put_off, NULL);
+	desk_finish(desk, put_off, NULL);
 	say(fd, "{\"do\":\"release\",\"domain\":\"a.example\"}\n");
 	turn(50);
 	ck_assert_int_eq(shutdown(fd, SHUT_WR), 0); /* he still reads */
 	turn(50);
-	control_finish(control, put_off, NULL);
+	desk_finish(desk, put_off, NULL);
 	turn(50);
 	ck_assert_str_eq(hear(fd), "{\"end\":true,\"error\":null}\n");
 	ck_assert_str_eq(hear(fd), "EOF");
@@ -288,13 +288,13 @@ START_TEST(test_watching)
 	say(all, "{\"do\":\"watch\"}\n");
 	say(one, "{\"do\":\"watch\",\"domain\":\"a.example\"}\n");
 	turn(50);
-	control_changed(control, "a.example");
-	control_changed(control, "b.example");
+	desk_changed(desk, "a.example");
+	desk_changed(desk, "b.example");
 	turn(50);
 	ck_assert_str_eq(hear(all), "{\"changed\":\"a.example\"}\n{\"changed\":\"b.example\"}\n");
 	ck_assert_str_eq(hear(one), "{\"changed\":\"a.example\"}\n");
 	for (int i = 0; i < 200000; i++) /* nobody reads: he is given up */
-		control_changed(control, "a.example");
+		desk_changed(desk, "a.example");
 	turn(50);
 	while (*hear(one) == '{')
 		;
@@ -326,9 +326,9 @@ END_TEST
 
 START_TEST(test_crowd)
 {
-	int crowd[3 * CONTROL_CLIENTS];
+	int crowd[3 * DESK_CLIENTS];
 
-	for (size_t i = 0; i < 3 * CONTROL_CLIENTS; i++) {
+	for (size_t i = 0; i < 3 * DESK_CLIENTS; i++) {
 		crowd[i] = dial("c");
 		turn(5);
 	}
@@ -338,7 +338,7 @@ START_TEST(test_crowd)
 	ck_assert_str_eq(hear(fd), "{\"end\":true,\"error\":null}\n");
 	ck_assert_str_eq(hear(crowd[0]), "EOF");
 	close(fd);
-	for (size_t i = 0; i < 3 * CONTROL_CLIENTS; i++)
+	for (size_t i = 0; i < 3 * DESK_CLIENTS; i++)
 		close(crowd[i]);
 	turn(20);
 }
@@ -446,7 +446,7 @@ END_TEST
 int
 main(void)
 {
-	Suite *suite = suite_create("queued_control");
+	Suite *suite = suite_create("queued_desk");
 	TCase *pure = tcase_create("requests"), *sockets = tcase_create("sockets");
 
 	tcase_add_test(pure, test_good_requests);
