@@ -8,18 +8,23 @@
 
 #include "core/log.h"
 #include "core/spool.h"
+#include "core/trap.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sysexits.h>
 #include <time.h>
+#include <unistd.h>
 
 #define LOOK_MS 1000        /* into the spool, when there was nothing */
 #define TAKE_MS 60000       /* for the answer to a batch */
 #define ASK_MS 10000        /* ... to a question */
 #define COUNT_LEAST_MS 5000 /* between two counts of what is left */
 #define COUNT_SHARE 50      /* of the time it took */
+#define FAULT_MS 30000      /* after a fault in the spool */
+#define FAULTS_MOST 20
 #define DAILY_MS 86400000   /* upkeep */
 #define LEFT_OVER_MS 600000 /* ... when something was left */
 #define DAY_SECONDS 86400
@@ -39,6 +44,8 @@ struct ship_journal {
 	bool asked; /* the journal has said what it has of this spool, on this connection */
 	enum phase phase;
 	int64_t look_at, count_at, maintain_at;
+	int64_t trust_at; /* the spool is not read before: it faulted */
+	unsigned faults;
 };
 
 int64_t
@@ -51,20 +58,32 @@ ship_journal_days(const struct conf *conf)
 
 /* --- the spool ------------------------------------------------------------------------------ */
 
-static bool
-count_row(const struct spool_entry *entry, void *context)
-{
-	(void)entry;
-	++*(uint64_t *)context;
-	return true;
-}
-
 static void
 set_spool_problem(struct ship_journal *journal, const char *why)
 {
 	if (strcmp(journal->status->spool_error, why) != 0 && why[0] != '\0')
 		log_event(LOG_ERR, "spool-not-readable", kv("error", why));
 	snprintf(journal->status->spool_error, sizeof journal->status->spool_error, "%s", why);
+}
+
+/*
+ * All reading of the spool. A file that is broken, or cut off while it is mapped, faults: that ends
+ * the reading, not the process, which has figures to report too. What was open then stays so until
+ * the process ends, which is why it ends after a while.
+ */
+static bool
+guarded(struct ship_journal *journal, void (*work)(void *context))
+{
+	if (pump_now() < journal->trust_at)
+		return false;
+	if (trap_run(work, journal))
+		return true;
+	set_spool_problem(journal, "reading the spool faults: its file is broken");
+	journal->trust_at = pump_now() + FAULT_MS;
+	journal->ready = false;
+	if (++journal->faults == FAULTS_MOST)
+		_exit(EX_SOFTWARE);
+	return false;
 }
 
 /* False: there is none that can be read. */
@@ -98,13 +117,12 @@ is_same_spool(struct ship_journal *journal)
 	       strcmp(identity, journal->identity) == 0;
 }
 
-/* Fills the batch. */
 static void
-look(struct ship_journal *journal)
+fill_batch(void *context)
 {
+	struct ship_journal *journal = context;
 	enum spool_result result;
 
-	journal->ready = false;
 	if (!know_spool(journal))
 		return;
 	ship_batch_begin(&journal->batch, journal->limit, journal->shipped);
@@ -115,6 +133,45 @@ look(struct ship_journal *journal)
 	journal->ready = journal->batch.up_to > journal->shipped;
 	if (!journal->ready)
 		journal->status->behind = 0;
+}
+
+static void
+look(struct ship_journal *journal)
+{
+	journal->ready = false;
+	(void)guarded(journal, fill_batch);
+}
+
+static bool
+count_row(const struct spool_entry *entry, void *context)
+{
+	(void)entry;
+	++*(uint64_t *)context;
+	return true;
+}
+
+static void
+count_rows(void *context)
+{
+	struct ship_journal *journal = context;
+	uint64_t count = 0;
+
+	(void)!spool_read(journal->reader, journal->shipped, count_row, &count);
+	journal->status->behind = count;
+}
+
+/* To know costs a look at all of it: a small part of the time goes into that. */
+void
+ship_journal_count(struct ship_journal *journal, int64_t now)
+{
+	int64_t took;
+
+	if (now < journal->count_at || journal->identity[0] == '\0')
+		return;
+	(void)guarded(journal, count_rows);
+	took = pump_now() - now;
+	journal->count_at =
+	    now + (took * COUNT_SHARE > COUNT_LEAST_MS ? took * COUNT_SHARE : COUNT_LEAST_MS);
 }
 
 static bool
@@ -275,22 +332,6 @@ lost(void *context)
 
 	journal->asked = false;
 	journal->phase = PHASE_NONE;
-}
-
-/* To know costs a look at all of it: a small part of the time goes into that. */
-void
-ship_journal_count(struct ship_journal *journal, int64_t now)
-{
-	uint64_t count = 0;
-	int64_t took;
-
-	if (now < journal->count_at || journal->identity[0] == '\0')
-		return;
-	(void)!spool_read(journal->reader, journal->shipped, count_row, &count);
-	journal->status->behind = count;
-	took = pump_now() - now;
-	journal->count_at =
-	    now + (took * COUNT_SHARE > COUNT_LEAST_MS ? took * COUNT_SHARE : COUNT_LEAST_MS);
 }
 
 /* --- as a whole ----------------------------------------------------------------------------- */

@@ -40,7 +40,7 @@ install_to() {
 missing() {
 	{
 		for program in $programs; do echo "755 $2/sbin/$program"; done
-		for file in sql/[0-9]*.sql; do echo "644 $2/share/mxhold/$file"; done
+		for file in sql/[0-9]*.sql sql/journal/[0-9]*.sql; do echo "644 $2/share/mxhold/$file"; done
 		for file in docs/man/*.[1-8]; do echo "644 $2/share/man/man${file##*.}/${file##*/}"; done
 		for file in overlay.conf mxhold.conf.sample; do echo "644 $2/share/mxhold/postfix/$file"; done
 		for file in README.md LICENSE postmaster.md soc.md; do echo "644 $2/share/doc/mxhold/$file"; done
@@ -103,7 +103,7 @@ database="host=$work/pg user=postgres dbname=postgres"
 status=0
 "$own/sbin/mxholdctl" -d "$database" db status >"$work/out" 2>&1 || status=$?
 is "$status" 75 'mxholdctl db status finds the migrations: pending'
-is "$(grep -c pending "$work/out")" "$(find sql -name '[0-9]*.sql' | wc -l)" 'all of them'
+is "$(grep -c pending "$work/out")" "$(find sql -maxdepth 1 -name '[0-9]*.sql' | wc -l)" 'all of them'
 try 'mxholdctl db migrate' "$own/sbin/mxholdctl" -d "$database" db migrate
 try 'mxholdctl db status: all applied' "$own/sbin/mxholdctl" -d "$database" db status
 

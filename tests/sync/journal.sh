@@ -82,6 +82,7 @@ is "$(j -c "select relay || ' ' || region || ' ' || domain || ' ' || sender || '
 is "$(j -c "select outcome || coalesce(outcome_at::text, '-') from mxhold_journal.message where recipient = 'held@acme.example'")" held- 'one that is held has no end'
 try 'the status says so' wait_for 5 shipping_is state current
 is "$(shipping behind)" 0 'nothing is left'
+like "$("$ctl" -c "$work/mxhold.conf" sync status)" 'journal\.behind +0' 'mxholdctl shows it'
 try 'shipped is noted' wait_for 5 test "$(spool shipped)" = 1201
 is "$(j -U reader -c 'select sum(n) from (select count(*) as n from mxhold_journal.message group by tableoid) t')" 1201 'the reader reads'
 is "$(j -c "select count(*) from mxhold_journal.message_other")" 0 'each is in the partition of its day'
@@ -256,8 +257,16 @@ head -c 70000 /dev/urandom >"$work/state/spool/data.mdb"
 try 'a spool that is garbage: the status says so' wait_for 15 shipping_is state spool-not-readable
 feed_is_quick 'a spool that is garbage'
 rm -rf "$work/state/spool"
+spool rows 5000 8000000 60
+truncate -s 40960 "$work/state/spool/data.mdb"
+try 'one that was cut off: the status says so' wait_for 40 shipping_like spool_error 'broken|opened|damaged'
+feed_is_quick 'a spool that was cut off'
+spool state one.example 77 2 421 0
+told_77() { [ "$(pg_sql -c "select messages from mxhold.queue where domain = 'one.example'")" = 77 ]; }
+try 'and the figures are reported all the same' wait_for 20 told_77
+rm -rf "$work/state/spool"
 spool row 4XrT0000010 new@acme.example delivered 1 "$at"
-try 'a new spool begins anew' wait_for 20 messages_are $((have + 1))
+try 'a new spool begins anew' wait_for 45 messages_are $((have + 1))
 status=0
 daemon_stop || status=$?
 is "$status" 0 'SIGTERM ends it with 0'
