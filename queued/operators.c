@@ -4,6 +4,7 @@
  */
 #include "queued/operators.h"
 
+#include "queued/drops.h"
 #include "queued/operators_tell.h"
 
 #include "core/log.h"
@@ -14,7 +15,6 @@
 
 #define NOTE_PREFIX "hold/"
 #define NOTE_MAX 1024
-#define DROP_SLICE 20 /* messages taken out in one turn of the loop */
 
 struct asked { /* of the helper, for a client that waits */
 	struct operators *operators;
@@ -22,18 +22,10 @@ struct asked { /* of the helper, for a client that waits */
 	uint64_t ticket;
 };
 
-struct drop { /* messages that are being taken out */
-	struct drop *next;
-	size_t count, done;
-	char by[64];
-	char (*ids)[JOURNAL_ID_SIZE];
-};
-
 struct operators {
 	struct operators_setup setup;
 	struct desk *desk;
-	struct event *on_drop;
-	struct drop *drops;
+	struct drops *drops;
 	struct asked asked[HELPER_CLIENT_AT_ONCE];
 };
 
@@ -362,152 +354,19 @@ do_hold(struct operators *operators, const struct desk_request *request, uint64_
 
 /* --- taking out ------------------------------------------------------------------------------- */
 
-struct candidate {
-	char id[JOURNAL_ID_SIZE];
-	bool shared; /* it is for recipients of another domain too */
-};
-
-struct candidates {
-	const char *domain;
-	struct candidate *all;
-	size_t count, room;
-	bool failed;
-};
-
-static int
-compare(const void *a, const void *b)
-{
-	const struct candidate *first = a, *second = b;
-
-	return strcmp(first->id, second->id);
-}
-
-static bool
-gather(const struct journal_row *row, void *context)
-{
-	struct candidates *found = context;
-
-	if (found->count == found->room) {
-		const size_t room = found->room == 0 ? 64 : found->room * 2;
-		struct candidate *more = realloc(found->all, room * sizeof(*more));
-		if (more == NULL) {
-			found->failed = true;
-			return false;
-		}
-		found->all = more;
-		found->room = room;
-	}
-	struct candidate *next = &found->all[found->count++];
-	*next = (struct candidate){.shared = false};
-	memcpy(next->id, row->queue_id, sizeof(next->id));
-	return true;
-}
-
-static bool
-mark_shared(const struct journal_row *row, void *context)
-{
-	struct candidates *found = context;
-	struct candidate key = {.shared = false}, *hit;
-
-	if (strcmp(row->domain, found->domain) == 0)
-		return true;
-	memcpy(key.id, row->queue_id, sizeof(key.id));
-	hit = bsearch(&key, found->all, found->count, sizeof(key), compare);
-	if (hit != NULL)
-		hit->shared = true;
-	return true;
-}
-
-/* One entry a message, in the order of the ids. */
-static void
-make_unique(struct candidates *found)
-{
-	size_t kept = 0;
-
-	qsort(found->all, found->count, sizeof(*found->all), compare);
-	for (size_t i = 0; i < found->count; i++)
-		if (kept == 0 || compare(&found->all[kept - 1], &found->all[i]) != 0)
-			found->all[kept++] = found->all[i];
-	found->count = kept;
-}
-
-static void
-drop_free(struct drop *drop)
-{
-	free(drop->ids);
-	free(drop);
-}
-
-/* Some in each turn of the loop: each is recorded on the disk before it is taken out. */
-static void
-on_drop(evutil_socket_t fd, short what, void *context)
-{
-	const struct timeval soon = {0, 0};
-	struct operators *operators = context;
-	struct drop *drop = operators->drops;
-
-	(void)fd;
-	(void)what;
-	if (drop == NULL)
-		return;
-	for (int i = 0; i < DROP_SLICE && drop->done < drop->count; i++, drop->done++)
-		if (!collector_drop(operators->setup.collector, drop->ids[drop->done], drop->by))
-			log_event(LOG_INFO, "drop-passed-over",
-			    kv("queue_id", drop->ids[drop->done]),
-			    kv("reason", "it has left meanwhile, or could not be recorded"));
-	if (drop->done == drop->count) {
-		operators->drops = drop->next;
-		drop_free(drop);
-	}
-	if (operators->drops != NULL)
-		(void)evtimer_add(operators->on_drop, &soon);
-}
-
-/* False: out of memory. */
-static bool
-drop_start(struct operators *operators, const struct candidates *found, const char *by)
-{
-	const struct timeval soon = {0, 0};
-	struct drop *drop = calloc(1, sizeof(*drop)), **last = &operators->drops;
-
-	if (drop == NULL || (drop->ids = calloc(found->count, sizeof(*drop->ids))) == NULL) {
-		free(drop);
-		return false;
-	}
-	for (size_t i = 0; i < found->count; i++)
-		if (!found->all[i].shared)
-			memcpy(drop->ids[drop->count++], found->all[i].id, JOURNAL_ID_SIZE);
-	(void)snprintf(drop->by, sizeof(drop->by), "%s", by);
-	while (*last != NULL)
-		last = &(*last)->next;
-	*last = drop;
-	(void)evtimer_add(operators->on_drop, &soon);
-	return true;
-}
-
 static enum desk_end
 drop_domain(struct operators *operators, const struct desk_request *request,
     struct desk_reply *reply, char error[256])
 {
-	struct candidates found = {.domain = request->domain};
-	size_t shared = 0;
-	bool started = false;
+	struct drops_found found;
 
-	collector_each_held(operators->setup.collector, request->domain, NULL, gather, &found);
-	if (!found.failed && found.count > 0) {
-		make_unique(&found);
-		collector_each_held(operators->setup.collector, NULL, NULL, mark_shared, &found);
-		for (size_t i = 0; i < found.count; i++)
-			shared += found.all[i].shared;
-		started = drop_start(operators, &found, request->by);
+	switch (drops_domain(operators->drops, request->domain, request->by, &found)) {
+	case DROPS_NONE: return fail(error, "nothing is held for it");
+	case DROPS_NO_MEMORY: return fail(error, "out of memory");
+	case DROPS_BEGUN: break;
 	}
-	free(found.all);
-	if (!started)
-		return fail(error,
-		    found.failed || found.count > 0 ? "out of memory" : "nothing is held for it");
-	(void)desk_say(
-	    reply, json_pack("{s:I, s:I}", "messages", (json_int_t)(found.count - shared), "shared",
-		       (json_int_t)shared));
+	(void)desk_say(reply, json_pack("{s:I, s:I}", "messages", (json_int_t)found.messages,
+				  "shared", (json_int_t)found.shared));
 	return DESK_DONE;
 }
 
@@ -685,8 +544,8 @@ operators_new(const struct operators_setup *setup, const char **problem)
 	if (operators == NULL)
 		return NULL;
 	operators->setup = *setup;
-	operators->on_drop = evtimer_new(setup->base, on_drop, operators);
-	if (operators->on_drop != NULL)
+	operators->drops = drops_new(setup->base, setup->collector);
+	if (operators->drops != NULL)
 		operators->desk = desk_new(&desk);
 	if (operators->desk == NULL) {
 		operators_free(operators);
@@ -702,17 +561,10 @@ operators_new(const struct operators_setup *setup, const char **problem)
 void
 operators_free(struct operators *operators)
 {
-	struct drop *drop;
-
 	if (operators == NULL)
 		return;
 	desk_free(operators->desk);
-	if (operators->on_drop != NULL)
-		event_free(operators->on_drop);
-	while ((drop = operators->drops) != NULL) {
-		operators->drops = drop->next;
-		drop_free(drop);
-	}
+	drops_free(operators->drops);
 	free(operators);
 }
 

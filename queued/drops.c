@@ -1,0 +1,204 @@
+/*
+ * drops: see drops.h. In: what the collector holds. Out: collector_drop() for each message, which
+ * records it on the disk before it is taken out.
+ */
+#include "queued/drops.h"
+
+#include "core/log.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define DROP_SLICE 20 /* messages in one turn of the loop */
+
+struct drop { /* messages that are being taken out */
+	struct drop *next;
+	size_t count, done;
+	char by[64];
+	char (*ids)[JOURNAL_ID_SIZE];
+};
+
+struct drops {
+	struct collector *collector;
+	struct event *on_turn;
+	struct drop *first;
+};
+
+struct candidate {
+	char id[JOURNAL_ID_SIZE];
+	bool shared; /* it is for recipients of another domain too */
+};
+
+struct candidates {
+	const char *domain;
+	struct candidate *all;
+	size_t count, room;
+	bool failed;
+};
+
+static int
+compare(const void *a, const void *b)
+{
+	const struct candidate *first = a, *second = b;
+
+	return strcmp(first->id, second->id);
+}
+
+static bool
+gather(const struct journal_row *row, void *context)
+{
+	struct candidates *found = context;
+
+	if (found->count == found->room) {
+		const size_t room = found->room == 0 ? 64 : found->room * 2;
+		struct candidate *more = realloc(found->all, room * sizeof(*more));
+		if (more == NULL) {
+			found->failed = true;
+			return false;
+		}
+		found->all = more;
+		found->room = room;
+	}
+	struct candidate *next = &found->all[found->count++];
+	*next = (struct candidate){.shared = false};
+	memcpy(next->id, row->queue_id, sizeof(next->id));
+	return true;
+}
+
+static bool
+mark_shared(const struct journal_row *row, void *context)
+{
+	struct candidates *found = context;
+	struct candidate key = {.shared = false}, *hit;
+
+	if (strcmp(row->domain, found->domain) == 0)
+		return true;
+	memcpy(key.id, row->queue_id, sizeof(key.id));
+	hit = bsearch(&key, found->all, found->count, sizeof(key), compare);
+	if (hit != NULL)
+		hit->shared = true;
+	return true;
+}
+
+/* One entry a message, in the order of the ids. */
+static void
+make_unique(struct candidates *found)
+{
+	size_t kept = 0;
+
+	qsort(found->all, found->count, sizeof(*found->all), compare);
+	for (size_t i = 0; i < found->count; i++)
+		if (kept == 0 || compare(&found->all[kept - 1], &found->all[i]) != 0)
+			found->all[kept++] = found->all[i];
+	found->count = kept;
+}
+
+static void
+drop_free(struct drop *drop)
+{
+	free(drop->ids);
+	free(drop);
+}
+
+/* Some in each turn of the loop: each is recorded on the disk before it is taken out. */
+static void
+on_turn(evutil_socket_t fd, short what, void *context)
+{
+	const struct timeval soon = {0, 0};
+	struct drops *drops = context;
+	struct drop *drop = drops->first;
+
+	(void)fd;
+	(void)what;
+	if (drop == NULL)
+		return;
+	for (int i = 0; i < DROP_SLICE && drop->done < drop->count; i++, drop->done++)
+		if (!collector_drop(drops->collector, drop->ids[drop->done], drop->by))
+			log_event(LOG_INFO, "drop-passed-over",
+			    kv("queue_id", drop->ids[drop->done]),
+			    kv("reason", "it has left meanwhile, or could not be recorded"));
+	if (drop->done == drop->count) {
+		drops->first = drop->next;
+		drop_free(drop);
+	}
+	if (drops->first != NULL)
+		(void)evtimer_add(drops->on_turn, &soon);
+}
+
+/* False: out of memory. */
+static bool
+drop_start(struct drops *drops, const struct candidates *found, const char *by)
+{
+	const struct timeval soon = {0, 0};
+	struct drop *drop = calloc(1, sizeof(*drop)), **last = &drops->first;
+
+	if (drop == NULL || (drop->ids = calloc(found->count, sizeof(*drop->ids))) == NULL) {
+		free(drop);
+		return false;
+	}
+	for (size_t i = 0; i < found->count; i++)
+		if (!found->all[i].shared)
+			memcpy(drop->ids[drop->count++], found->all[i].id, JOURNAL_ID_SIZE);
+	(void)snprintf(drop->by, sizeof(drop->by), "%s", by);
+	while (*last != NULL)
+		last = &(*last)->next;
+	*last = drop;
+	(void)evtimer_add(drops->on_turn, &soon);
+	return true;
+}
+
+enum drops_result
+drops_domain(struct drops *drops, const char *domain, const char *by, struct drops_found *out)
+{
+	struct candidates found = {.domain = domain};
+	bool begun = false;
+
+	*out = (struct drops_found){.messages = 0};
+	collector_each_held(drops->collector, domain, NULL, gather, &found);
+	const bool any = found.failed || found.count > 0;
+	if (!found.failed && any) {
+		make_unique(&found);
+		collector_each_held(drops->collector, NULL, NULL, mark_shared, &found);
+		for (size_t i = 0; i < found.count; i++)
+			out->shared += found.all[i].shared;
+		out->messages = found.count - out->shared;
+		begun = drop_start(drops, &found, by);
+	}
+	free(found.all);
+	if (!any)
+		return DROPS_NONE;
+	return begun ? DROPS_BEGUN : DROPS_NO_MEMORY;
+}
+
+/* --- life ------------------------------------------------------------------------------------ */
+
+struct drops *
+drops_new(struct event_base *base, struct collector *collector)
+{
+	struct drops *drops = calloc(1, sizeof(*drops));
+
+	if (drops == NULL)
+		return NULL;
+	drops->collector = collector;
+	drops->on_turn = evtimer_new(base, on_turn, drops);
+	if (drops->on_turn != NULL)
+		return drops;
+	free(drops);
+	return NULL;
+}
+
+void
+drops_free(struct drops *drops)
+{
+	struct drop *drop;
+
+	if (drops == NULL)
+		return;
+	event_free(drops->on_turn);
+	while ((drop = drops->first) != NULL) {
+		drops->first = drop->next;
+		drop_free(drop);
+	}
+	free(drops);
+}
