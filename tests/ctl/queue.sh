@@ -307,6 +307,19 @@ like "$(grep 'event=doing' "$work/helper.log" | tail -1)" 'why=removed by=alice\
 is "$(code mxholdctl queue drop "$both" --yes)" 0 'by its id the shared one goes'
 ok "$(wait_for 15 field_is other.example messages 1 && echo 0 || echo 1)" 'for both domains'
 
+is "$(printf '{"do":"mx","domain":"other.example"}\n{"do":"status"}\n{"do":"alerts"}\n' |
+	python3 -c '
+import socket, sys
+s = socket.socket(socket.AF_UNIX); s.settimeout(10); s.connect(sys.argv[1])
+s.sendall(sys.stdin.buffer.read()); s.shutdown(socket.SHUT_WR)
+got = b""
+while True:
+    more = s.recv(65536)
+    if not more: break
+    got += more
+print(got.count(b"\"end\":true,\"error\":null"), b"caught_up" in got, b"\"alert\":\"outage\"" in got)' "$work/sock/queue-control")" \
+	'3 True True' 'mx, status and alerts are answered on one connection'
+
 # --- the primary comes back
 mxholdctl primary watch other.example >"$work/watched" 2>&1 &
 sleep 0.3
@@ -317,4 +330,6 @@ like "$(grep 'other.example.*"ended":true' "$work/alerts")" '"duration":[0-9]+' 
 is "$(grep -c . "$work/ledger")" 1 'the primary has the message'
 like "$(cat "$work/watched")" 'other.example: up' 'primary watch has seen it'
 is "$(code mxholdctl queue list)" 0 'list with nothing to list'
+stop_queued
+is "$(grep -l 'Sanitizer' "$work"/*.log || true)" '' 'no sanitizer has complained'
 tap_done
