@@ -305,7 +305,7 @@ take_clients(struct serve *serve, int64_t now)
 
 enum { SLOT_CLIENT, SLOT_END, SLOT_OUTPUT, SLOTS };
 
-#define WAIT_LISTEN (SERVE_CLIENTS * SLOTS) /* the last one */
+#define WAIT_LISTEN ((size_t)SERVE_CLIENTS * SLOTS) /* the last one */
 
 struct waiting {
 	struct pollfd fds[WAIT_LISTEN + 1]; /* SLOTS for each client */

@@ -8,9 +8,8 @@
 
 #include <sys/types.h>
 
-#define SERVE_CLIENTS 64    /* at once; more wait in the backlog */
-#define SERVE_LINE_MS 2000  /* for the request */
-#define SERVE_WRITE_MS 2000 /* for the answer */
+#define SERVE_CLIENTS 64   /* at once; more wait in the backlog */
+#define SERVE_LINE_MS 2000 /* for the request */
 
 struct serve_setup {
 	int listen_fd;
