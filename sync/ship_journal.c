@@ -135,13 +135,6 @@ fill_batch(void *context)
 		journal->status->behind = 0;
 }
 
-static void
-look(struct ship_journal *journal)
-{
-	journal->ready = false;
-	(void)guarded(journal, fill_batch);
-}
-
 static bool
 count_row(const struct spool_entry *entry, void *context)
 {
@@ -158,6 +151,17 @@ count_rows(void *context)
 
 	(void)!spool_read(journal->reader, journal->shipped, count_row, &count);
 	journal->status->behind = count;
+}
+
+static void
+look(struct ship_journal *journal)
+{
+	journal->ready = false;
+	if (!guarded(journal, fill_batch))
+		return;
+	if (journal->ready && !journal->status->looked)
+		(void)guarded(journal, count_rows);
+	journal->status->looked = true;
 }
 
 /* To know costs a look at all of it: a small part of the time goes into that. */

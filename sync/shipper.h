@@ -18,6 +18,7 @@
 
 /* One message from the process: how it is. Times are seconds since the epoch, 0: never. */
 struct shipper_status {
+	bool looked;      /* into the spool: `behind` is known */
 	uint64_t behind;  /* rows of the spool that the journal has not */
 	uint64_t shipped; /* since the process was started */
 	uint64_t refused; /* rows that the journal could not take */

@@ -102,6 +102,8 @@ journal_state(const struct status *status, const struct shipper_status *ship)
 		return "off";
 	if (ship->journal_error[0] != '\0')
 		return "failing";
+	if (!ship->looked)
+		return "starting";
 	return ship->behind > 0 ? "behind" : "current";
 }
 
