@@ -197,6 +197,15 @@ breaker_attempt(
 	return BREAKER_NOTHING;
 }
 
+bool
+breaker_hurry(struct breaker *breaker, struct queued_time now)
+{
+	if (breaker->stage != BREAKER_OPEN)
+		return false;
+	breaker->next_ms = now.ms;
+	return true;
+}
+
 enum breaker_act
 breaker_tick(struct breaker *breaker, struct queued_time now)
 {

@@ -59,6 +59,9 @@ enum breaker_act breaker_attempt(
     struct breaker *breaker, const struct event_attempt *attempt, struct queued_time now);
 /* Answer to BREAKER_TRY. NULL: no message is left, it closes. */
 enum breaker_act breaker_tried(struct breaker *breaker, const char *id, struct queued_time now);
+/* An operator says that the primary is mended: an open one tries a message at the next tick, due
+   now. False: it is not open. */
+bool breaker_hurry(struct breaker *breaker, struct queued_time now);
 /* To be called at next_ms. */
 enum breaker_act breaker_tick(struct breaker *breaker, struct queued_time now);
 /* Is the domain to be held now? */

@@ -292,8 +292,13 @@ watch_release(struct watch *watch, const char *name, struct queued_time now)
 	struct watch_domain *domain = domain_find(watch, name);
 
 	watch->now = now;
-	if (domain == NULL || domain->operator_until == 0)
+	if (domain == NULL)
 		return false;
+	const bool hurried = breaker_hurry(&domain->breaker, now);
+	if (hurried)
+		domain_schedule(watch, domain);
+	if (domain->operator_until == 0)
+		return hurried;
 	domain->operator_until = 0;
 	domain_dirty(watch, domain);
 	domain_judge(watch, domain);

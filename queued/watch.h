@@ -88,7 +88,7 @@ int64_t watch_tick(struct watch *watch, struct queued_time now);
    of memory. */
 bool watch_hold(struct watch *watch, const char *domain, int64_t until, const char *reason,
     bool silent, struct queued_time now) __attribute__((warn_unused_result));
-/* False: no operator held it. */
+/* Ends an operator's hold, and has the breaker try a message now. False: neither was there. */
 bool watch_release(struct watch *watch, const char *domain, struct queued_time now);
 /* Reads row and route again, and probes at once. False: not watched. */
 bool watch_probe(struct watch *watch, const char *domain, struct queued_time now);

@@ -16,6 +16,10 @@ apply(struct breaker *breaker, const struct machine_step *step, struct queued_ti
 
 	if (strcmp(step->input, "tick") == 0)
 		return breaker_tick(breaker, now);
+	if (strcmp(step->input, "hurry") == 0) {
+		ck_assert_int_eq(breaker_hurry(breaker, now), breaker->stage == BREAKER_OPEN);
+		return BREAKER_NOTHING;
+	}
 	if (strcmp(step->input, "tried") == 0)
 		return breaker_tried(breaker, strcmp(step->id, "-") == 0 ? NULL : step->id, now);
 	ck_assert_msg(machine_step_attempt(step, &attempt), "no such input: %s", step->input);
