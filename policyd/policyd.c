@@ -29,7 +29,8 @@ struct policyd {
 
 /*
  * STATE_DIR/policyd, where the child keeps its memory. As root it is given to the child's user. A
- * failure is said, and costs no more than that memory.
+ * failure is said, and costs no more than that memory. STATE_DIR too where it is missing, since
+ * nobody says that mxhold-sync starts first; to him it is given when he does.
  */
 static void
 policyd_make_directory(const struct service *service)
@@ -40,6 +41,7 @@ policyd_make_directory(const struct service *service)
 	    snprintf(path, sizeof(path), "%s/" FACTS_DIRECTORY, service->conf->paths.state_dir);
 	int directory = -1;
 
+	(void)mkdir(service->conf->paths.state_dir, 0750);
 	if (length > 0 && (size_t)length < sizeof(path) &&
 	    (mkdir(path, 0700) == 0 || errno == EEXIST))
 		directory = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
