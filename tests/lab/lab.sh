@@ -3,7 +3,8 @@
 #   lab_enter "$0" "$@"      the first words of a suite: goes on inside the lab; outside it only looks after it
 #   lab_hosts                bridge, hosts and DNS (zones: lab.zone, and what stands in $LAB/more.zone)
 #   lab_authority            PostgreSQL with the schema, regions eu and hk, the fleet, and a login for each
-#   lab_relay HOST [dedicated|shared]   Postfix, the daemons, and `mxholdctl postfix apply`
+#   lab_relay HOST [dedicated|shared]   Postfix, the daemons, and `mxholdctl postfix apply`; with LAB_QUEUED=yes
+#                            mxhold-queued and mxhold-helper too, and (after lab_journal) a regional journal
 #   lab_primary_start        the customers' server; lab_catcher_start: the sender's, where no notice may arrive
 #   lab_done                 the last words of a suite
 #
@@ -19,7 +20,7 @@
 #   sender   203.0.113.9, .10       senders, and the catcher
 #
 # each also has 2001:db8::/32 with the same last digits. In: BUILD; LAB_LOGS=yes keeps the logs of a good run too.
-# Daemons run under numeric users of their own (64101 sync, 64102 policyd, 64103 milter), kept by a small init.
+# Daemons run under numeric users of their own (64101 sync, 64102 policyd, 64103 milter, 64104 queued), kept by a small init.
 # shellcheck shell=sh
 
 lab_top=${LAB_TOP:-$(cd "$(dirname "$0")/../.." && pwd)}
@@ -341,9 +342,24 @@ lab_authority() {
 		('hk1', 'hk', 'relay_hk1', '{hongkong.mx.backup.example}', '{192.0.2.12,2001:db8::12}')"
 }
 
+# The regional journal: a database of its own on the same server, for both relays.
+lab_journal() {
+	lab_psql postgres -c 'create database journal'
+	for lab_file in "$lab_top"/sql/journal/[0-9]*.sql; do
+		lab_psql postgres -d journal -f "$lab_file" >>"$LAB/log/migrate.log" 2>&1 || die "journal: ${lab_file##*/} fails"
+	done
+	lab_psql postgres -d journal -c "grant mxhold_journal_relay to relay_eu1, relay_hk1;
+		insert into mxhold_journal.relay (name, region, login) values ('eu1', 'eu', 'relay_eu1'), ('hk1', 'hk', 'relay_hk1')"
+}
+
+# lab_rows SQL: of the journal.
+lab_rows() {
+	lab_psql postgres -d journal -c "$1"
+}
+
 # --- a relay --------------------------------------------------------------------------------------------------------------
 
-# LAB_FENCE: [fence] allow. LAB_LIFETIME: queue_lifetime. LAB_STALE: stale_after.
+# LAB_FENCE: [fence] allow. LAB_LIFETIME: queue_lifetime. LAB_STALE: stale_after. LAB_QUEUE: lines of [queue], ended by `;`.
 lab_relay_conf() {
 	case $1 in
 	eu) lab_region=eu lab_name=eu1 lab_addresses=${LAB_EU_ADDRESSES:-192.0.2.11,2001:db8::11} ;;
@@ -375,6 +391,15 @@ lab_relay_conf() {
 		sync = 64101
 		policyd = 64102
 		milter = 64103
+		queued = 64104
+	CONF
+	[ "${LAB_QUEUED-}" != yes ] || cat >>"$LAB/$1/mxhold.conf" <<-CONF
+		[journal]
+		conninfo = host=192.0.2.5 port=5432 dbname=journal user=relay_$lab_name password=$lab_region-secret
+		[queue]
+		$(printf '%s' "${LAB_QUEUE-}" | tr ';' '\n')
+		[alert]
+		command = $LAB/$1/alert
 	CONF
 	chmod 0644 "$LAB/$1/mxhold.conf"
 }
@@ -394,9 +419,33 @@ lab_postfix() {
 	PF_EXEC=
 }
 
+# What postqueue, being setgid, must find in /etc/postfix/main.cf before it looks at another directory for anybody but
+# root: in the host's mount namespace only. And the alert command: it keeps what it is told, a line each.
+lab_queued_files() {
+	mkdir -p "$LAB/$1/postfix"
+	cp -a /etc/postfix/. "$LAB/$1/postfix/"
+	printf 'compatibility_level = 3.6\nalternate_config_directories = %s\n' "$LAB/$1/etc" >"$LAB/$1/postfix/main.cf"
+	lab_in "$1" mount --bind "$LAB/$1/postfix" /etc/postfix
+	# Of several at once each must add its line by one write.
+	cat >"$LAB/$1/alert" <<-ALERT
+		#!/bin/sh
+		line=\$(cat)
+		printf '%s\n' "\$line" >>$LAB/$1/alerts
+	ALERT
+	chmod 0755 "$LAB/$1/alert"
+	: >"$LAB/$1/alerts"
+	chown 64104 "$LAB/$1/alerts"
+}
+
+# LAB_QUEUED_AS: words in front of mxhold-queued.
 lab_daemons() {
-	for lab_daemon in sync policyd milter; do
-		lab_keep "$1.$lab_daemon" "$1" "$lab_bin/mxhold-$lab_daemon" -f -c "$LAB/$1/mxhold.conf"
+	lab_which='sync policyd milter'
+	[ "${LAB_QUEUED-}" != yes ] || lab_which="$lab_which helper queued"
+	for lab_daemon in $lab_which; do
+		lab_as=
+		[ "$lab_daemon" != queued ] || lab_as=${LAB_QUEUED_AS-}
+		# shellcheck disable=SC2086
+		lab_keep "$1.$lab_daemon" "$1" $lab_as "$lab_bin/mxhold-$lab_daemon" -f -c "$LAB/$1/mxhold.conf"
 	done
 }
 
@@ -405,6 +454,10 @@ lab_has_snapshot() {
 	[ -S "$LAB/$1/spool/mxhold/policy" ] && [ -S "$LAB/$1/spool/mxhold/milter" ] && [ -S "$LAB/$1/spool/mxhold/map" ] &&
 		[ -z "$(lab_in "$1" timeout 5 postmap -c "$LAB/$1/etc" -q unknown.example \
 			"socketmap:unix:$LAB/$1/spool/mxhold/map:relay_domains" 2>&1)" ]
+}
+
+lab_queued_answers() {
+	lab_ctl "$1" queue list
 }
 
 lab_ctl() {
@@ -432,6 +485,7 @@ lab_relay() {
 	# shellcheck disable=SC2086
 	[ -z "${LAB_POSTFIX-}" ] || lab_pf "$1" pf_set $LAB_POSTFIX
 	lab_relay_conf "$1" "$lab_kind"
+	[ "${LAB_QUEUED-}" != yes ] || lab_queued_files "$1"
 	lab_pf "$1" pf_start
 	lab_daemons "$1"
 	wait_for 20 lab_has_snapshot "$1" || die "the daemons of $1 do not get ready (logs: $LAB/log)"
@@ -441,6 +495,7 @@ lab_relay() {
 		cat "$LAB/log/$1.apply.log" >&2
 		die "mxholdctl postfix apply fails on $1"
 	}
+	[ "${LAB_QUEUED-}" != yes ] || wait_for 20 lab_queued_answers "$1" || die "mxhold-queued of $1 does not answer"
 }
 
 # --- the primary, the catcher, the sender ------------------------------------------------------------------------------------
