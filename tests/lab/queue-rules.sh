@@ -1,0 +1,215 @@
+#!/bin/sh
+# lab-queue-rules: what is decided about single domains and messages, with real Postfix: the quota (452, others go on), rule 10
+# (a sender who can reach the primary is told to, and is taken when he keeps trying), the operator's hold and the SOC's, unknown
+# users taken out after two tries where the primary is well, kept where the row or the primary's health says so, a queue file
+# that somebody removed, retention by domain, and that each alert has an end.
+#
+# A row's retention is an hour at least, and none counts in the first ten minutes of mxhold-queued: on the relay hk its clock,
+# and only its, runs ten times as fast, and the relay's default, for domains whose row does not say, is two minutes.
+# shellcheck disable=SC2317
+set -eu
+# shellcheck source=tests/lab/lab.sh
+. "${LAB_TOP:-$(cd "$(dirname "$0")/../.." && pwd)}/tests/lab/lab.sh"
+lab_enter "$0" "$@"
+LAB_QUEUED=yes
+
+authorise() {
+	lab_soc "insert into mxhold.customer (name, mx_check) values ('acme', false);
+		insert into mxhold.customer_region (customer, region) values ('acme', 'eu'), ('acme', 'hk');
+		insert into mxhold.domain (name, customer, next_hops) select d || '.example', 'acme', format('[198.51.100.%s]:25', a)
+		from (values ('refuse', 25), ('keep', 25), ('held', 25), ('soc', 25), ('up', 26), ('forgetful', 27),
+			('quota', 28), ('bytes', 28), ('free', 28), ('lost', 28), ('short', 29), ('long', 29)) v (d, a);
+		update mxhold.domain set refused = 'keep' where name = 'keep.example';
+		update mxhold.domain set when_primary_up = 'defer' where name = 'up.example';
+		update mxhold.domain set quota_messages = 5 where name = 'quota.example';
+		update mxhold.domain set quota_bytes = 3000000 where name = 'bytes.example';
+		update mxhold.domain set retention = '1 day' where name = 'long.example'"
+}
+
+start_primaries() {
+	for n in 25 26 27 28 29; do lab_server "p$n" primary "198.51.100.$n:25"; done
+	for n in 26 28 29; do tell "$n" down; done
+	tell 25 at rcpt unknown ghost
+	tell 27 at rcpt reply '550 5.1.1 User unknown'
+}
+
+tell() { # PRIMARY COMMAND...
+	told=$1
+	shift
+	lab_server_do "p$told" "$@" >/dev/null
+}
+
+came() { # PRIMARY ID
+	grep -q "	$2	" "$LAB/p$1/ledger"
+}
+
+send() { # RECIPIENT ID
+	like "$(lab_send eu "$1" "$2")" '^250 ' "$1 is taken"
+}
+
+field_is() { # RELAY DOMAIN NAME VALUE
+	lab_ctl "$1" queue list --json | grep "\"domain\":\"$2\"" | grep -Eq "\"$3\":\"?$4[\",}]"
+}
+
+outcome() { # RECIPIENT
+	lab_rows "select outcome || ' ' || coalesce(code, '-') from mxhold_journal.message where recipient = '$1'"
+}
+
+outcome_is() {
+	[ "$(outcome "$1")" = "$2" ]
+}
+
+alerts_are() { # ALERT DOMAIN BEGUN ENDED
+	[ "$(lab_rows "select count(*) filter (where not (detail ->> 'ended')::boolean) || ' ' ||
+		count(*) filter (where (detail ->> 'ended')::boolean)
+		from mxhold_journal.event where alert = '$1' and domain = '$2'")" = "$3 $4" ]
+}
+
+queue_id() { # RECIPIENT
+	lab_queue eu | sed -n "s/.*\"queue_id\": \"\\([^\"]*\\)\".*\"address\": \"$1\".*/\\1/p" | head -1
+}
+
+over_quota() {
+	case $(lab_rcpt eu "$1" "${2-}") in "452 4.2.2"*) ;; *) return 1 ;; esac
+}
+
+under_quota() {
+	case $(lab_rcpt eu "$1") in "250"*) ;; *) return 1 ;; esac
+}
+
+tries() { # RECIPIENT
+	grep "to=<$1>" "$LAB/eu/log/mail.log" | grep -c ' said: 550 '
+}
+
+# --- the scene ------------------------------------------------------------------------------------------------------------
+
+lab_hosts
+lab_authority
+lab_journal
+authorise
+start_primaries
+LAB_QUEUE='unknown_user_interval = 3s;sender_retry = 3s' lab_relay eu
+cat >"$LAB/fast" <<-FAST
+	#!/bin/sh
+	export LD_PRELOAD=$(echo /usr/lib/*/faketime/libfaketime.so.1) FAKETIME='+0 x10'
+	exec "\$@"
+FAST
+chmod 0755 "$LAB/fast"
+LAB_QUEUED_AS="$LAB/fast" LAB_QUEUE='retention = 120s' lab_relay hk
+try 'the relays are in step with the authority' wait_for 20 lab_in_step
+
+# --- what takes its time begins first ------------------------------------------------------------------------------------
+
+for domain in short long; do
+	like "$(lab_send hk "user@$domain.example" "$domain")" '^250 ' "hk holds mail for $domain.example"
+done
+send one@lost.example lost1
+send two@lost.example lost2
+send ghost1@refuse.example ghost1
+send ghost2@keep.example ghost2
+for n in 1 2 3; do send "user$n@forgetful.example" "forgetful$n"; done
+send both@up.example up1
+try 'what waits is counted' wait_for 20 field_is eu lost.example messages 2
+id=$(queue_id one@lost.example)
+like "$id" '^[0-9A-Za-z]{10,}$' 'a message of two waits'
+find "$LAB/eu/spool/deferred" "$LAB/eu/spool/defer" "$LAB/eu/spool/active" -name "$id" -delete
+
+# --- quota ------------------------------------------------------------------------------------------------------------------
+
+for n in 1 2 3 4 5; do lab_send eu "u$n@quota.example" "quota$n" >/dev/null; done
+lab_talk eu 'EHLO s' 'MAIL FROM:<big@out.example>' 'RCPT TO:<u@bytes.example>' DATA '!send X-Ledger-Id: bytes1\r\n\r\n' \
+	'!fill 3100000' '!send .\r\n' '!read' QUIT >/dev/null
+try 'over its number of messages: 452 4.2.2' wait_for 10 over_quota u6@quota.example
+try 'over its bytes: 452 4.2.2' wait_for 10 over_quota u2@bytes.example
+send u1@free.example free1
+try 'an alert says so' wait_for 15 alerts_are quota quota.example 1 0
+
+# --- rule 10 ------------------------------------------------------------------------------------------------------------------
+
+tell 26 up
+try 'the held message for up.example is delivered' wait_for 20 came 26 up1
+refused_up() { case $(lab_rcpt eu "$1@up.example" '' "$2@out.example") in "450 4.3.2"*) ;; *) return 1 ;; esac; }
+taken_up() { case $(lab_rcpt eu "$1@up.example" '' "$2@out.example") in "250"*) ;; *) return 1 ;; esac; }
+try 'the primary is up: who could reach it is sent there, 450 4.3.2' wait_for 10 refused_up x first
+sleep 3
+ok "$(taken_up x first && echo 0 || echo 1)" 'who keeps trying is taken'
+ok "$(refused_up x second && echo 0 || echo 1)" 'another sender is not'
+ok "$(refused_up y first && echo 0 || echo 1)" 'nor is he, for another recipient'
+like "$(lab_send eu user@refuse.example accept1)" '^250 ' 'a domain without that setting takes mail, though its primary is up'
+
+# --- holds ---------------------------------------------------------------------------------------------------------------------
+
+lab_ctl eu queue hold held.example --forever --reason 'new disks' >/dev/null
+lab_soc_now "update mxhold.domain set hold_until = 'infinity', hold_reason = 'they move' where name = 'soc.example'"
+sleep 1
+send user@held.example held1
+send user@soc.example soc1
+try "the operator's hold holds" wait_for 10 lab_is_deferred eu user@held.example
+try "so does the SOC's" wait_for 10 lab_is_deferred eu user@soc.example
+like "$(lab_deferred eu user@held.example)" '^4\.3\.2|^mail.*4\.3\.2|held|hold' 'the queue says why'
+sleep 4
+is "$(came 25 held1 || came 25 soc1 || echo nothing)" nothing 'though the primary is up nothing is delivered'
+lab_unkeep eu.queued KILL
+lab_keep eu.queued eu "$lab_bin/mxhold-queued" -f -c "$LAB/eu/mxhold.conf"
+try 'mxhold-queued was killed, and is there again' wait_for 15 lab_queued_answers eu
+try "it knows the operator's hold" wait_for 5 field_is eu held.example hold operator
+lab_ctl eu queue release held.example >/dev/null
+lab_soc_now "update mxhold.domain set hold_until = null where name = 'soc.example'"
+released=$(date +%s)
+try 'released, the one is delivered' wait_for 45 came 25 held1
+try 'and the other' wait_for 45 came 25 soc1
+note "$(($(date +%s) - released)) s after the release (qmgr keeps a resolver's answer for 30 s)"
+
+# --- refusals ---------------------------------------------------------------------------------------------------------------------
+
+# The primary takes other mail of the domain now and then.
+ghost_is_out() {
+	lab_send eu user@refuse.example healthy >/dev/null
+	lab_send eu user@keep.example healthy >/dev/null
+	sleep 1
+	outcome_is ghost1@refuse.example 'refused 5.1.1'
+}
+try 'an unknown user of a primary that is well is taken out, as refused' wait_for 10 ghost_is_out || true
+wait_for 10 ghost_is_out || wait_for 10 ghost_is_out || wait_for 10 ghost_is_out || true
+is "$(outcome ghost1@refuse.example)" 'refused 5.1.1' 'the journal says so'
+like "$(lab_rows "select reply from mxhold_journal.message where recipient = 'ghost1@refuse.example'")" 'User unknown' \
+	"with the primary's words"
+like "$(tries ghost1@refuse.example)" '^([2-9]|[1-9][0-9]+)$' 'it was tried at least twice'
+ok "$(lab_queued eu ghost2@keep.example && echo 0 || echo 1)" 'where the row says keep it is kept'
+try 'its breaker holds the domain' field_is eu forgetful.example hold breaker
+for n in 1 2 3; do
+	ok "$(lab_queued eu "user$n@forgetful.example" && echo 0 || echo 1)" 'a primary that knows nobody is not believed'
+	like "$(tries "user$n@forgetful.example")" '^([2-9]|[1-9][0-9]+)$' 'though it said so more than once'
+done
+
+# --- retention, and what somebody took away ------------------------------------------------------------------------------------------
+
+try 'hk: past its retention a message leaves as expired' wait_for 60 outcome_is user@short.example 'expired 4.4.1'
+is "$(lab_rows "select count(distinct detail ->> 'level') from mxhold_journal.event where alert = 'retention'
+	and domain = 'short.example' and not (detail ->> 'ended')::boolean and detail ->> 'level' in ('50', '80', '95')")" \
+	"$(lab_rows "select count(*) from mxhold_journal.event where alert = 'retention' and domain = 'short.example'
+	and not (detail ->> 'ended')::boolean")" 'each level of its retention was told once'
+like "$(lab_rows "select string_agg(detail ->> 'level', ' ' order by id) from mxhold_journal.event where alert = 'retention'
+	and domain = 'short.example'")" '95' 'the last one too'
+like "$(lab_queue hk | grep '@long.example')" 'long.example' 'what another row keeps longer is still there'
+is "$(lab_queue hk | grep -c '@short.example' || true)" 0 'and is gone from the queue'
+try 'a queue file that somebody removed is unaccounted' wait_for 120 outcome_is one@lost.example 'unaccounted 4.4.1'
+is "$(outcome two@lost.example)" 'held 4.4.1' 'its neighbour is held'
+like "$(lab_rows "select count(*) from mxhold_journal.event where alert = 'unaccounted'")" '^[1-9]' 'and an alert says so'
+
+# --- the end of all this --------------------------------------------------------------------------------------------------------------
+
+tell 28 up
+tell 27 reset
+tell 29 up
+try 'its breaker is told that it is mended' lab_ctl eu queue release forgetful.example
+for id in lost2 quota1 quota5 bytes1 free1 forgetful1 forgetful2 forgetful3; do
+	case $id in forgetful*) at=27 ;; *) at=28 ;; esac
+	try "the primary is well: $id is delivered" wait_for 60 came "$at" "$id"
+done
+try 'under its quota a domain takes mail again' wait_for 20 under_quota u6@quota.example
+try 'the alert of the quota has its end' wait_for 20 alerts_are quota quota.example 1 1
+try 'each outage has its end' wait_for 20 alerts_are outage lost.example 1 1
+is "$(lab_rows "select count(*) from mxhold_journal.message where outcome = 'delivered' and recipient like 'ghost%'")" 0 \
+	'no ghost was delivered'
+lab_done
