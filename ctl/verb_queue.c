@@ -170,29 +170,34 @@ list_state(const struct ctl *ctl, struct list *list)
 	return CTL_OK;
 }
 
+struct shown {
+	json_t *domain;
+};
+
 static int
 compare(const void *a, const void *b)
 {
-	return strcmp(
-	    show_text(*(json_t *const *)a, "domain"), show_text(*(json_t *const *)b, "domain"));
+	const struct shown *first = a, *second = b;
+
+	return strcmp(show_text(first->domain, "domain"), show_text(second->domain, "domain"));
 }
 
 static void
 print_list(const struct ctl *ctl, const json_t *domains)
 {
 	const size_t count = json_array_size(domains);
-	json_t **sorted = mem_resize(NULL, count + 1, sizeof(*sorted));
+	struct shown *sorted = mem_resize(NULL, count + 1, sizeof(*sorted));
 
 	for (size_t i = 0; i < count; i++)
-		sorted[i] = json_array_get(domains, i);
+		sorted[i].domain = json_array_get(domains, i);
 	qsort(sorted, count, sizeof(*sorted), compare);
 	if (!ctl->json && count > 0)
 		show_heading();
 	for (size_t i = 0; i < count; i++)
 		if (ctl->json)
-			print_json(sorted[i]);
+			print_json(sorted[i].domain);
 		else
-			show_domain(sorted[i], time(NULL));
+			show_domain(sorted[i].domain, time(NULL));
 	free(sorted);
 }
 
@@ -284,7 +289,7 @@ queue_show(struct ctl *ctl, int argc, char **argv)
 	    "Shows what is held for a domain, or a message: each recipient, the attempts and the\n"
 	    "last reply.\n",
 	    options};
-	struct target target;
+	struct target target = {.domain = ""};
 	char *end;
 	int code = begin(ctl, &usage, argc, argv, &target);
 
@@ -390,7 +395,7 @@ queue_hold(struct ctl *ctl, int argc, char **argv)
 	    "hold still expires; a single message on hold does not, and waits till it is\n"
 	    "released. A hold of a domain outlives a restart.\n",
 	    options};
-	struct target target;
+	struct target target = {.domain = ""};
 	int code = begin(ctl, &usage, argc, argv, &target);
 	int64_t end = HOLD_FOREVER;
 
@@ -410,7 +415,7 @@ queue_release(struct ctl *ctl, int argc, char **argv)
 {
 	static const struct ctl_usage usage = {"queue release DOMAIN | ID",
 	    "Ends an operator's hold of a domain, or of a message.\n", NULL};
-	struct target target;
+	struct target target = {.domain = ""};
 	int code = begin(ctl, &usage, argc, argv, &target);
 
 	return code >= 0 ? code : order(ctl, request("release", &target), NULL, NULL);
@@ -421,7 +426,7 @@ queue_flush(struct ctl *ctl, int argc, char **argv)
 {
 	static const struct ctl_usage usage = {"queue flush DOMAIN",
 	    "Has all mail of a domain tried now, whatever is known of its primary.\n", NULL};
-	struct target target;
+	struct target target = {.domain = ""};
 	int code = begin(ctl, &usage, argc, argv, &target);
 
 	if (code >= 0)
@@ -542,7 +547,7 @@ queue_drop(struct ctl *ctl, int argc, char **argv)
 	    "first. The journal has each recipient as removed, with your login. Messages that are\n"
 	    "for other domains too are kept, unless they are named by their id.\n",
 	    options};
-	struct target target;
+	struct target target = {.domain = ""};
 	struct dropping dropping = {.ctl = ctl, .target = &target};
 	int code = begin(ctl, &usage, argc, argv, &target);
 

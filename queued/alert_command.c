@@ -54,7 +54,7 @@ alert_command_new(struct event_base *base, const char *path)
 void
 alert_command_set_deadline(struct alert_command *command, int milliseconds)
 {
-	command->deadline = (struct timeval){milliseconds / 1000, milliseconds % 1000 * 1000};
+	command->deadline = (struct timeval){milliseconds / 1000, milliseconds % 1000 * 1000L};
 }
 
 struct alert_command_counts

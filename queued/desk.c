@@ -17,8 +17,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define ACCEPT_PAUSE_MS 100 /* after accept failed for want of descriptors or memory */
-#define UNREAD_MOST 65536   /* answers that are not read yet put off the next request */
+#define ACCEPT_PAUSE_US 100000 /* after accept failed for want of descriptors or memory */
+#define UNREAD_MOST 65536      /* answers that are not read yet put off the next request */
 
 /* --- requests -----------------------------------------------------------------------------------
  */
@@ -544,7 +544,7 @@ client_start(struct desk *desk, struct client *client, int fd)
 	client->deadline = evtimer_new(desk->setup.base, on_deadline, client);
 	bufferevent_setcb(client->stream, on_read, on_written, on_end, client);
 	/* What is not taken stays with the sender. */
-	bufferevent_setwatermark(client->stream, EV_READ, 0, 2 * DESK_LINE_MAX);
+	bufferevent_setwatermark(client->stream, EV_READ, 0, (size_t)2 * DESK_LINE_MAX);
 	if (client->deadline == NULL || bufferevent_enable(client->stream, EV_READ | EV_WRITE) != 0)
 		client_free(client);
 	else
@@ -554,7 +554,7 @@ client_start(struct desk *desk, struct client *client, int fd)
 static void
 on_listen(evutil_socket_t listener, short what, void *context)
 {
-	const struct timeval pause = {.tv_usec = ACCEPT_PAUSE_MS * 1000};
+	const struct timeval pause = {.tv_usec = ACCEPT_PAUSE_US};
 	struct desk *desk = context;
 	struct client *client = place(desk);
 	int fd;

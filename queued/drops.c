@@ -133,7 +133,7 @@ drop_start(struct drops *drops, const struct candidates *found, const char *by)
 	const struct timeval soon = {0, 0};
 	struct drop *drop = calloc(1, sizeof(*drop)), **last = &drops->first;
 
-	if (drop == NULL || (drop->ids = calloc(found->count, sizeof(*drop->ids))) == NULL) {
+	if (drop == NULL || (drop->ids = calloc(found->count + 1, sizeof(*drop->ids))) == NULL) {
 		free(drop);
 		return false;
 	}

@@ -47,7 +47,7 @@ helper_client_new(struct event_base *base, const char *socket_dir)
 void
 helper_client_set_deadline(struct helper_client *client, int milliseconds)
 {
-	client->deadline = (struct timeval){milliseconds / 1000, milliseconds % 1000 * 1000};
+	client->deadline = (struct timeval){milliseconds / 1000, milliseconds % 1000 * 1000L};
 }
 
 static void
@@ -111,7 +111,7 @@ on_read(struct bufferevent *stream, void *context)
 	char *line = evbuffer_readln(input, &length, EVBUFFER_EOL_LF);
 
 	if (line == NULL) {
-		if (evbuffer_get_length(input) > 2 * HELPER_ANSWER_MAX)
+		if (evbuffer_get_length(input) > (size_t)2 * HELPER_ANSWER_MAX)
 			finish(asking, HELPER_FAILED, "what answers there is no helper");
 		return;
 	}
