@@ -234,7 +234,7 @@ bool
 lmdb_give(const struct lmdb_place *place, uid_t uid, gid_t gid)
 {
 	char lock_name[NAME_MAX + 1];
-	const int state = open(place->state_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	const int state = open(place->state_dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	int lock = -1, directory = -1;
 
 	snprintf(lock_name, sizeof(lock_name), "%s.lock", place->name);

@@ -176,6 +176,9 @@ files_prove(struct spool_writer *writer)
 static enum spool_result
 writer_prepare(struct spool_writer *writer, gid_t group)
 {
+	if (!spool_directory_make(writer->state_dir))
+		return fail(writer, SPOOL_UNUSABLE, "%.200s/%s: %s", writer->state_dir,
+		    SPOOL_DIRECTORY, strerror(errno));
 	writer->lock = spool_lock_take(writer->state_dir);
 	if (writer->lock < 0 && errno == EWOULDBLOCK)
 		return fail(writer, SPOOL_UNUSABLE, "another mxhold-queued is writing below %.200s",
@@ -183,9 +186,6 @@ writer_prepare(struct spool_writer *writer, gid_t group)
 	if (writer->lock < 0)
 		return fail(writer, SPOOL_UNUSABLE, "%.200s/%s: %s", writer->state_dir,
 		    SPOOL_WRITER_LOCK, strerror(errno));
-	if (!spool_directory_make(writer->state_dir))
-		return fail(writer, SPOOL_UNUSABLE, "%.200s/%s: %s", writer->state_dir,
-		    SPOOL_DIRECTORY, strerror(errno));
 	enum spool_result result = files_prove(writer);
 	if (result == SPOOL_OK)
 		result = result_of(writer, "opening the spool", environment_open(writer));

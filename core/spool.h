@@ -1,5 +1,5 @@
 /*
- * spool: what mxhold-queued must not lose, in LMDB below STATE_DIR/spool: journal rows and events
+ * spool: what mxhold-queued must not lose, in LMDB below STATE_DIR/queued/spool: journal rows and events
  * until they are shipped, rows of messages still held, where it stood in the log, operators' holds.
  *
  * One writer (mxhold-queued); readers: the shipper of mxhold-sync, mxholdctl. Row = (key, text,
@@ -34,7 +34,7 @@ struct spool_entry {
 struct spool_writer;
 
 /*
- * Makes STATE_DIR/spool where missing (0750, data 0640, lock 0660, `group` unless (gid_t)-1). One
+ * Makes STATE_DIR/queued/spool where missing (0750, data 0640, lock 0660, `group` unless (gid_t)-1). One
  * that is damaged is renamed to spool.damaged.N (never removed: it holds what was not shipped) and
  * a new one made; spool_set_aside then says so. What is there is read and checked in a child
  * process, as a broken file may kill who reads it: no threads yet, please. `map_size`: bytes of

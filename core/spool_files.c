@@ -44,13 +44,19 @@ spool_lock_take(const char *state_dir)
 	return -1;
 }
 
-bool
-spool_directory_make(const char *state_dir)
+static bool
+directory_make(const char *state_dir, const char *name)
 {
 	char path[SPOOL_PATH_SIZE];
 
-	return spool_path(state_dir, SPOOL_DIRECTORY, path) &&
-	       (mkdir(path, 0750) == 0 || errno == EEXIST);
+	return spool_path(state_dir, name, path) && (mkdir(path, 0750) == 0 || errno == EEXIST);
+}
+
+bool
+spool_directory_make(const char *state_dir)
+{
+	return directory_make(state_dir, QUEUED_FOLDER) &&
+	       directory_make(state_dir, SPOOL_DIRECTORY);
 }
 
 bool

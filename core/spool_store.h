@@ -5,12 +5,13 @@
 #ifndef MXHOLD_CORE_SPOOL_STORE_H
 #define MXHOLD_CORE_SPOOL_STORE_H
 
+#include "core/lmdb_files.h"
 #include "core/spool.h"
 
 #include <lmdb.h>
 
-#define SPOOL_DIRECTORY "spool"
-#define SPOOL_WRITER_LOCK "spool.lock"
+#define SPOOL_DIRECTORY QUEUED_FOLDER "/spool"
+#define SPOOL_WRITER_LOCK QUEUED_FOLDER "/spool.lock"
 #define SPOOL_SHIPPED "shipped"
 #define SPOOL_READERS 64
 #define SPOOL_IDENTITY_SIZE 40
@@ -57,7 +58,7 @@ enum spool_found { SPOOL_FOUND_GOOD, SPOOL_FOUND_DAMAGED, SPOOL_FOUND_CANNOT_TEL
 enum spool_found spool_inspect(const char *state_dir, int lock_held);
 /* The descriptor of the writer's lock, or -1 with errno (EWOULDBLOCK: another writer lives). */
 int spool_lock_take(const char *state_dir);
-/* Renames STATE_DIR/spool to the first free spool.damaged.N. False: errno is set. */
+/* Renames STATE_DIR/queued/spool to the first free spool.damaged.N. False: errno is set. */
 bool spool_files_set_aside(const char *state_dir, char out[SPOOL_PATH_SIZE]);
 bool spool_directory_make(const char *state_dir);
 bool spool_permissions_set(const char *state_dir, gid_t group);

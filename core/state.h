@@ -1,6 +1,6 @@
 /*
  * state: what mxhold-queued knows about each domain, on this relay's disk, in LMDB below
- * STATE_DIR/state.
+ * STATE_DIR/queued/state.
  *
  * One writer (mxhold-queued), many readers (mxhold-policyd for rules 8 to 10 and for holds,
  * mxhold-sync for the counts, mxholdctl). All of it can be had again, so a broken one is thrown
@@ -91,7 +91,7 @@ bool state_held(const struct state_domain *domain, int64_t now);
 
 struct state_writer;
 
-/* Makes STATE_DIR/state where missing (0750, data 0640, lock 0660, `group` unless (gid_t)-1); a
+/* Makes STATE_DIR/queued/state where missing (0750, data 0640, lock 0660, `group` unless (gid_t)-1); a
    damaged one is removed and made anew. NULL: *problem says why. */
 struct state_writer *state_writer_open(const char *state_dir, gid_t group, const char **problem)
     __attribute__((warn_unused_result));

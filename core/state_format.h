@@ -9,7 +9,8 @@
 #include "core/lmdb_files.h"
 #include "core/state_value.h"
 
-#define STATE_DIRECTORY "state"
+#define STATE_NAME "state"
+#define STATE_DIRECTORY QUEUED_FOLDER "/" STATE_NAME
 #define STATE_READERS 2048u
 #define STATE_KEY_MAX (DOMAIN_SIZE - 1)
 

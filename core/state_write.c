@@ -22,10 +22,10 @@
 #define PATH_SIZE 4096
 
 struct state_writer {
-	char *state_dir;
+	char *folder; /* STATE_DIR/queued */
 	char directory[PATH_SIZE], data_path[PATH_SIZE + 16], lock_path[PATH_SIZE + 16];
 	gid_t group;
-	int lock; /* descriptor of STATE_DIR/state.lock, held as long as the writer lives */
+	int lock; /* descriptor of STATE_DIR/queued/state.lock, held as long as the writer lives */
 	ino_t lock_inode;
 	MDB_env *env;
 	MDB_dbi dbi;
@@ -37,7 +37,7 @@ struct state_writer {
 static struct lmdb_place
 place_of(const struct state_writer *writer)
 {
-	return (struct lmdb_place){.state_dir = writer->state_dir, .name = STATE_DIRECTORY};
+	return (struct lmdb_place){.state_dir = writer->folder, .name = STATE_NAME};
 }
 
 static int
@@ -263,8 +263,9 @@ set_paths(struct state_writer *writer, const char *state_dir)
 		return false;
 	snprintf(writer->data_path, sizeof(writer->data_path), "%s/data.mdb", writer->directory);
 	snprintf(writer->lock_path, sizeof(writer->lock_path), "%s/lock.mdb", writer->directory);
-	writer->state_dir = strdup(state_dir);
-	return writer->state_dir != NULL;
+	if (asprintf(&writer->folder, "%s/" QUEUED_FOLDER, state_dir) < 0)
+		writer->folder = NULL;
+	return writer->folder != NULL;
 }
 
 struct state_writer *
@@ -282,7 +283,8 @@ state_writer_open(const char *state_dir, gid_t group, const char **problem)
 		return NULL;
 	}
 	const struct lmdb_place place = place_of(writer);
-	writer->lock = lmdb_lock_take(&place);
+	if (mkdir(writer->folder, 0750) == 0 || errno == EEXIST)
+		writer->lock = lmdb_lock_take(&place);
 	if (writer->lock < 0)
 		*problem = errno == EWOULDBLOCK ? "another mxhold-queued is writing it"
 						: "its writer's lock cannot be taken";
@@ -303,7 +305,7 @@ state_writer_close(struct state_writer *writer)
 	environment_close(writer);
 	if (writer->lock >= 0)
 		close(writer->lock);
-	free(writer->state_dir);
+	free(writer->folder);
 	free(writer);
 }
 

@@ -5,6 +5,7 @@
  */
 #include "ctl/owner.h"
 
+#include "core/lmdb_files.h"
 #include "ctl/ctl.h"
 
 #include <errno.h>
@@ -76,7 +77,7 @@ owner_state_begin(struct state *state, const char *state_dir, int64_t boot_ms)
 	enum state_result result = STATE_UNUSABLE;
 	char path[PATH_MAX];
 	struct rights before = {.changed = false};
-	const int length = snprintf(path, sizeof(path), "%s/state", state_dir);
+	const int length = snprintf(path, sizeof(path), "%s/" QUEUED_FOLDER "/state", state_dir);
 
 	if (length > 0 && (size_t)length < sizeof(path) && take_on(path, &before))
 		result = state_begin(state, boot_ms);

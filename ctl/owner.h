@@ -14,7 +14,7 @@
  */
 enum snapshot_result owner_snapshot_begin(struct snapshot *snapshot, const char *state_dir,
     int64_t boot_ms) __attribute__((warn_unused_result));
-/* state_begin, with the rights of the owner of STATE_DIR/state. */
+/* state_begin, with the rights of the owner of STATE_DIR/queued/state. */
 enum state_result owner_state_begin(struct state *state, const char *state_dir, int64_t boot_ms)
     __attribute__((warn_unused_result));
 

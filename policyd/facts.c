@@ -123,14 +123,14 @@ facts_end(struct facts *facts)
 }
 
 static void
-open_socket(struct facts *facts, const char *state_dir)
+open_socket(struct facts *facts, const char *socket_dir)
 {
 	struct sockaddr_un *queued = &facts->queued;
 
 	facts->socket = -1;
 	queued->sun_family = AF_UNIX;
 	const int length =
-	    snprintf(queued->sun_path, sizeof(queued->sun_path), "%s/" FACTS_ASK, state_dir);
+	    snprintf(queued->sun_path, sizeof(queued->sun_path), "%s/" FACTS_ASK, socket_dir);
 	if (length > 0 && (size_t)length < sizeof(queued->sun_path))
 		facts->socket = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 }
@@ -143,7 +143,7 @@ facts_new(const struct conf *conf)
 
 	if (facts == NULL)
 		return NULL;
-	open_socket(facts, conf->paths.state_dir);
+	open_socket(facts, conf->paths.socket_dir);
 	flood_init(&facts->flood, ASK_RATE, ASK_BURST, snapshot_clock_boot_ms());
 	snprintf(directory, sizeof(directory), "%s/" FACTS_DIRECTORY, conf->paths.state_dir);
 	facts->sender_retry = conf->queue.sender_retry;

@@ -12,7 +12,7 @@
 #include "policyd/memory.h"
 
 #define FACTS_DIRECTORY "policyd" /* below STATE_DIR, policyd's own */
-#define FACTS_ASK "queue-ask"     /* below STATE_DIR, mxhold-queued's socket for datagrams */
+#define FACTS_ASK "queue-ask"     /* below SOCKET_DIR, mxhold-queued's socket for datagrams */
 
 struct facts;
 

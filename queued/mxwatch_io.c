@@ -48,13 +48,13 @@ struct mxwatch_io {
 /* --- the socket ------------------------------------------------------------------------------ */
 
 int
-mxwatch_ask_open(const char *state_dir, gid_t group)
+mxwatch_ask_open(const char *socket_dir, gid_t group)
 {
 	struct sockaddr_un name = {.sun_family = AF_UNIX};
 	char path[sizeof(name.sun_path)];
-	const int length = snprintf(path, sizeof(path), "%s/queue-ask", state_dir);
+	const int length = snprintf(path, sizeof(path), "%s/queue-ask", socket_dir);
 	const int aside = snprintf(
-	    name.sun_path, sizeof(name.sun_path), "%s/queue-ask.%ld", state_dir, (long)getpid());
+	    name.sun_path, sizeof(name.sun_path), "%s/queue-ask.%ld", socket_dir, (long)getpid());
 
 	if (length < 0 || aside < 0 || (size_t)aside >= sizeof(name.sun_path)) {
 		errno = ENAMETOOLONG;

@@ -15,10 +15,10 @@
 #include <sys/types.h>
 
 /*
- * STATE_DIR/queue-ask: a datagram socket, non-blocking, close-on-exec, mode 0660, group `group`
+ * SOCKET_DIR/queue-ask: a datagram socket, non-blocking, close-on-exec, mode 0660, group `group`
  * unless (gid_t)-1. To be made by the parent, who may write there. -1: errno is set.
  */
-int mxwatch_ask_open(const char *state_dir, gid_t group) __attribute__((warn_unused_result));
+int mxwatch_ask_open(const char *socket_dir, gid_t group) __attribute__((warn_unused_result));
 
 struct mxwatch_io_setup { /* all of it outlives mxwatch_io, and belongs to the caller */
 	const struct conf *conf;

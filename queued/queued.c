@@ -1,7 +1,7 @@
 /*
  * queued: see queued.h. In: the configuration (core/service), signals (core/supervise). Out: the
  * socket `queued` below [paths] socket_dir, by which the parent asks whether the child lives, and
- * the folders of state and spool below STATE_DIR, which only root can make there.
+ * the folder `queued` below STATE_DIR with state and spool, which only root can make there.
  */
 #include "queued/queued.h"
 
@@ -16,7 +16,10 @@
 #include "queued/tail.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <grp.h>
+#include <limits.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -40,12 +43,31 @@ failed(const char *step, const char *path)
 	return false;
 }
 
-/* STATE_DIR/NAME and what its writer needs beside it, made over to [users] queued. */
+/*
+ * STATE_DIR/queued is [users] queued's own, so that he can set aside and make anew what lies in it.
+ * STATE_DIR is another user's: no link is followed.
+ */
 static bool
-make_folder(const struct service *service, const char *name)
+give_home(const char *home, const struct daemon_identity *identity)
 {
-	const struct daemon_identity *identity = &service->identity;
-	const struct lmdb_place place = {.state_dir = service->conf->paths.state_dir, .name = name};
+	const int directory = open(home, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	const bool done =
+	    directory >= 0 &&
+	    (!identity->change || (fchown(directory, identity->uid, identity->gid) == 0 &&
+				      fchmod(directory, 0750) == 0));
+	const int problem = errno;
+
+	if (directory >= 0)
+		close(directory);
+	errno = problem;
+	return done || failed("give", home);
+}
+
+/* A store below it and what its writer needs beside it, made over to him. */
+static bool
+make_store(const char *home, const char *name, const struct daemon_identity *identity)
+{
+	const struct lmdb_place place = {.state_dir = home, .name = name};
 
 	if (identity->change)
 		return lmdb_give(&place, identity->uid, identity->gid) || failed("give", name);
@@ -56,10 +78,19 @@ static bool
 make_folders(const struct service *service)
 {
 	const char *path = service->conf->paths.state_dir;
+	char home[PATH_MAX];
+	const int length = snprintf(home, sizeof(home), "%s/" QUEUED_FOLDER, path);
 
+	errno = ENAMETOOLONG;
+	if (length <= 0 || (size_t)length >= sizeof(home))
+		return failed("name", path);
 	if (mkdir(path, 0750) != 0 && errno != EEXIST)
 		return failed("mkdir", path);
-	return make_folder(service, "state") && make_folder(service, "spool");
+	if (mkdir(home, 0750) != 0 && errno != EEXIST)
+		return failed("mkdir", home);
+	return give_home(home, &service->identity) &&
+	       make_store(home, "state", &service->identity) &&
+	       make_store(home, "spool", &service->identity);
 }
 
 /* --- groups
@@ -116,8 +147,8 @@ static void
 make_ask_socket(struct queued *queued)
 {
 	const struct service *service = queued->service;
-	const int made = mxwatch_ask_open(service->conf->paths.state_dir,
-	    service->identity.change ? service->identity.gid : (gid_t)-1);
+	const int made = mxwatch_ask_open(
+	    service->socket_dir, service->identity.change ? service->identity.gid : (gid_t)-1);
 
 	if (made < 0) {
 		log_event(LOG_WARNING, "ask-socket-failed", kv("error", strerror(errno)));

@@ -25,6 +25,7 @@
 #define TELL_MS 10000      /* how often that is said */
 #define ALIVE_TIMEOUT_S 10 /* who asks whether we live says so within this */
 #define SPOOL_DEFAULT 4294967296u
+#define ASIDE_MS 3600000 /* how long the alert of a spool that was set aside stands */
 
 /* --- the collector
  * ----------------------------------------------------------------------------------- */
@@ -260,6 +261,23 @@ operators_mx(void *context, const char *domain)
 	return serve->mxwatch != NULL && mxwatch_io_demand(serve->mxwatch, domain);
 }
 
+/* What was in it and not shipped yet is in the folder that was set aside, and nowhere else. */
+static void
+tell_set_aside(struct serve *serve)
+{
+	const char *where = spool_set_aside(serve->spool);
+	char text[ALERT_TEXT_SIZE];
+	const struct alert alert = {.kind = ALERT_SPOOL, .domain = "", .text = text};
+
+	if (where[0] == '\0')
+		return;
+	(void)snprintf(text, sizeof(text),
+	    "the journal's spool was damaged and is set aside: what was not shipped is in %s only",
+	    where);
+	serve->aside_ms = serve->now.ms + ASIDE_MS;
+	serve_raise(serve, &alert);
+}
+
 /* False: alerts are as needed as the rest. */
 static bool
 start_alerts(struct serve *serve)
@@ -272,7 +290,10 @@ start_alerts(struct serve *serve)
 
 	serve->alerts = alerts_new(&settings);
 	serve->helper = helper_client_new(serve->base, serve->conf->paths.socket_dir);
-	return serve->alerts != NULL && serve->helper != NULL;
+	if (serve->alerts == NULL || serve->helper == NULL)
+		return false;
+	tell_set_aside(serve);
+	return true;
 }
 
 /* Without them nobody may look, or order; the rest goes on. */
@@ -393,6 +414,10 @@ on_heartbeat(evutil_socket_t fd, short what, void *context)
 	if (serve->state != NULL && serve->state_lost) {
 		serve->state_lost = false;
 		watch_rows_changed(serve->watch, serve->now); /* which writes all records */
+	}
+	if (serve->aside_ms != 0 && serve->now.ms >= serve->aside_ms) {
+		serve->aside_ms = 0;
+		serve_end_alert(serve, ALERT_SPOOL, "");
 	}
 	mxwatch_io_tick(serve->mxwatch, serve->now);
 	serve_leave(serve);

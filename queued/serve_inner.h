@@ -47,6 +47,7 @@ struct serve {
 	uint64_t state_renewed; /* what was written before is gone */
 	struct spool_writer *spool;
 	int64_t tell_ms;
+	int64_t aside_ms; /* when the alert of a spool that was set aside ends; 0: none */
 	/* parts */
 	struct postfix_settings postfix;
 	struct resolver *resolver;

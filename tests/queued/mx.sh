@@ -163,9 +163,34 @@ test_of 'and refused for now, by rule 8' within 5 says missing.example 'action=4
 test_of 'the other is taken' says good.example 'action=defer_unauth_destination'
 test_of 'DNS that does not answer refuses nothing' says dark.example 'action=defer_unauth_destination'
 like "$(cat "$work/queued.log")" 'event=alert alert=mx domain=missing.example' 'an alert says so'
-is "$(stat -c '%a %u %g' "$work/state/state")" '750 64104 64100' 'the state is of its own user'
-is "$(stat -c '%a %g' "$work/state/queue-ask")" '660 64100' 'policyd may ask'
+stores=$work/state/queued
+is "$(stat -c '%a %u %g' "$stores")" '750 64104 64100' 'what mxhold-queued keeps lies in a folder of its own user'
+is "$(stat -c '%a %u %g' "$stores/state")" '750 64104 64100' 'the state too'
+is "$(stat -c '%a %u:%g' "$work/sock/queue-ask")" '660 0:64100' 'policyd may ask'
 is "$(stat -c '%a %u' "$work/state/policyd")" '700 64102' 'and has a directory of its own'
+
+# --- LMDB's lock: without it the next reader takes itself for the only user, and a commit may be lost
+# has_lock FOLDER: does the process that writes there (the parent does not) hold a lock on its lock.mdb?
+has_lock() { # STORE
+	lock_of=$(stat -c %i "$stores/$1/lock.mdb")
+	for child in $(pgrep -P "$queued_pid"); do
+		! grep -Eq "POSIX .* $child [0-9a-f:]+:$lock_of " /proc/locks || return 0
+	done
+	return 1
+}
+test_of 'LMDB has its lock on the state' has_lock state
+test_of 'and on the spool' has_lock spool
+readers() { # as many as there may be, while the writer commits
+	for _ in 1 2 3 4 5 6 7 8; do
+		fact good.example >/dev/null
+		timeout 10 "$ctl" -c "$work/mxhold.conf" queue list >/dev/null 2>&1 || true
+	done
+}
+readers
+kill -HUP "$queued_pid"
+sleep 1
+test_of 'and on the state after readers and SIGHUP' within 10 has_lock state
+test_of 'and on the spool' within 10 has_lock spool
 
 # --- queued dies, and comes again
 kill -KILL "$queued_pid"
@@ -175,20 +200,32 @@ queued_start
 test_of 'a new one goes on from there' within 20 fact_is missing.example 'not named'
 
 # --- the state is damaged, or goes away: nothing is refused for it, and it is made anew
-head -c 65536 /dev/urandom | dd of="$work/state/state/data.mdb" conv=notrunc 2>/dev/null
+head -c 65536 /dev/urandom | dd of="$stores/state/data.mdb" conv=notrunc 2>/dev/null
 test_of 'a damaged state refuses nothing' within 5 says missing.example 'action=defer_unauth_destination'
 test_of 'policyd lives' says good.example 'action=defer_unauth_destination'
 test_of 'it is made anew, and the fact comes back' within 40 fact_is missing.example 'not named'
-rm -f "$work/state/state/data.mdb" "$work/state/state/lock.mdb"
+rm -f "$stores/state/data.mdb" "$stores/state/lock.mdb"
 test_of 'files that are removed: nothing is refused' within 5 says missing.example 'action=defer_unauth_destination'
 test_of 'and it is made anew' within 40 fact_is missing.example 'not named'
+test_of 'LMDB has its lock on the new one' within 10 has_lock state
+
+# --- the spool is damaged: its user sets it aside, below a directory of another's, and goes on
+kill -KILL "$queued_pid"
+wait "$queued_pid" 2>/dev/null || true
+head -c 65536 /dev/urandom | dd of="$stores/spool/data.mdb" conv=notrunc 2>/dev/null
+queued_start
+is_aside() { [ -f "$stores/spool.damaged.1/data.mdb" ] && has_lock spool; }
+test_of 'a damaged spool is set aside and made anew' within 30 is_aside
+told_aside() { grep -q 'event=alert alert=spool' "$work/queued.log"; }
+test_of 'an alert says so' within 10 told_aside
+test_of 'LMDB has its lock on the state' within 10 has_lock state
 
 # --- the customer mends his zone; garbage on the socket does no harm
 head -c 300 /dev/urandom | timeout 5 python3 -c '
 import socket, sys
 s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
 for text in (sys.stdin.buffer.read(), b"", b"\n", b"x" * 60000, b"good.example\n", b"nobody.example\n", b"a\0b.example\n"):
-    s.sendto(text, sys.argv[1])' "$work/state/queue-ask"
+    s.sendto(text, sys.argv[1])' "$work/sock/queue-ask"
 sed -i 's/^missing MX 10 mail.missing$/&\nmissing MX 20 eu.mx.backup\nmissing MX 30 mail.missing/; s/hostmaster 1 /hostmaster 2 /' \
 	"$work/example.zone"
 kill -TERM "$nsd_pid"

@@ -253,18 +253,18 @@ try 'a login without a row is told so' wait_for 10 shipping_like last_error 'no 
 journal_conf "$to_journal user=relay_a"
 kill -HUP "$daemon_pid"
 try 'and with one it goes on' wait_for 15 shipping_is state current
-head -c 70000 /dev/urandom >"$work/state/spool/data.mdb"
+head -c 70000 /dev/urandom >"$work/state/queued/spool/data.mdb"
 try 'a spool that is garbage: the status says so' wait_for 15 shipping_is state spool-not-readable
 feed_is_quick 'a spool that is garbage'
-rm -rf "$work/state/spool"
+rm -rf "$work/state/queued/spool"
 spool rows 5000 8000000 60
-truncate -s 40960 "$work/state/spool/data.mdb"
+truncate -s 40960 "$work/state/queued/spool/data.mdb"
 try 'one that was cut off: the status says so' wait_for 40 shipping_like spool_error 'broken|opened|damaged'
 feed_is_quick 'a spool that was cut off'
 spool state one.example 77 2 421 0
 told_77() { [ "$(pg_sql -c "select messages from mxhold.queue where domain = 'one.example'")" = 77 ]; }
 try 'and the figures are reported all the same' wait_for 20 told_77
-rm -rf "$work/state/spool"
+rm -rf "$work/state/queued/spool"
 spool row 4XrT0000010 new@acme.example delivered 1 "$at"
 try 'a new spool begins anew' wait_for 45 messages_are $((have + 1))
 status=0

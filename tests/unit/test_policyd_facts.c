@@ -97,7 +97,8 @@ set_up(void)
 	snprintf(path, sizeof(path), "%s/policyd", state_dir);
 	ck_assert_int_eq(mkdir(path, 0700), 0);
 	snprintf(text, sizeof(text),
-	    "[relay]\nname = relay1\nregion = eu\n[paths]\nstate_dir = %s\n", state_dir);
+	    "[relay]\nname = relay1\nregion = eu\n[paths]\nstate_dir = %s\nsocket_dir = %s\n",
+	    state_dir, state_dir);
 	conf = conf_parse(text, strlen(text), "test", stderr);
 	ck_assert_ptr_nonnull(conf);
 	wall = (int64_t)time(NULL);
@@ -273,7 +274,7 @@ START_TEST(test_damaged_state)
 	know("soc.example", (struct state_domain){.mx = MX_STATE_NOT_NAMED, .mx_at = wall});
 	look(0);
 	answers("a@plain.example", "action=450 4.7.1 ");
-	snprintf(path, sizeof(path), "%s/state/data.mdb", state_dir);
+	snprintf(path, sizeof(path), "%s/queued/state/data.mdb", state_dir);
 	const int file = open(path, O_RDWR);
 	for (int page = _i; page < 8; page++)
 		ck_assert_int_eq(pwrite(file, nonsense, 4096, page * 4096L), 4096);

@@ -498,14 +498,14 @@ expect_set_aside(const char *where)
 START_TEST(test_damaged_pages)
 {
 	make_some();
-	damage("spool/data.mdb", 2 * 4096, 8 * 4096);
-	expect_set_aside("spool.damaged.1");
+	damage("queued/spool/data.mdb", 2 * 4096, 8 * 4096);
+	expect_set_aside("queued/spool.damaged.1");
 	make_some();
-	damage("spool/data.mdb", 0, 2 * 4096);
-	expect_set_aside("spool.damaged.2");
+	damage("queued/spool/data.mdb", 0, 2 * 4096);
+	expect_set_aside("queued/spool.damaged.2");
 	/* One wrong byte in one row. */
 	make_some();
-	const int file = open(path_of("spool/data.mdb"), O_RDWR);
+	const int file = open(path_of("queued/spool/data.mdb"), O_RDWR);
 	char page[1 << 17];
 	const ssize_t length = pread(file, page, sizeof(page), 0);
 	int changed = 0;
@@ -515,22 +515,22 @@ START_TEST(test_damaged_pages)
 		ck_assert_int_eq(pwrite(file, "W", 1, at - page), 1);
 	ck_assert_int_gt(changed, 0);
 	close(file);
-	expect_set_aside("spool.damaged.3");
+	expect_set_aside("queued/spool.damaged.3");
 }
 END_TEST
 
 START_TEST(test_truncated)
 {
 	make_some();
-	ck_assert_int_eq(truncate(path_of("spool/data.mdb"), 3 * 4096), 0);
-	expect_set_aside("spool.damaged.1");
+	ck_assert_int_eq(truncate(path_of("queued/spool/data.mdb"), 3 * 4096), 0);
+	expect_set_aside("queued/spool.damaged.1");
 }
 END_TEST
 
 START_TEST(test_broken_lock)
 {
 	make_some();
-	damage("spool/lock.mdb", 0, 8192);
+	damage("queued/spool/lock.mdb", 0, 8192);
 	struct spool_writer *writer = open_writer();
 	int rows = 0;
 	ck_assert_str_eq(spool_set_aside(writer), "");
@@ -546,11 +546,11 @@ START_TEST(test_modes)
 
 	umask(077);
 	spool_writer_close(open_writer());
-	ck_assert_int_eq(stat(path_of("spool"), &status), 0);
+	ck_assert_int_eq(stat(path_of("queued/spool"), &status), 0);
 	ck_assert_int_eq(status.st_mode & 07777, 0750);
-	ck_assert_int_eq(stat(path_of("spool/data.mdb"), &status), 0);
+	ck_assert_int_eq(stat(path_of("queued/spool/data.mdb"), &status), 0);
 	ck_assert_int_eq(status.st_mode & 07777, 0640);
-	ck_assert_int_eq(stat(path_of("spool/lock.mdb"), &status), 0);
+	ck_assert_int_eq(stat(path_of("queued/spool/lock.mdb"), &status), 0);
 	ck_assert_int_eq(status.st_mode & 07777, 0660);
 }
 END_TEST

@@ -155,7 +155,7 @@ later(struct state *state)
 static void
 path_of(const char *name, char out[128])
 {
-	snprintf(out, 128, "%s/state/%s", state_dir, name);
+	snprintf(out, 128, "%s/queued/state/%s", state_dir, name);
 }
 
 START_TEST(test_absent)
@@ -368,7 +368,7 @@ START_TEST(test_replaced)
 
 	in_child(write_full);
 	ck_assert_int_eq(later(state), STATE_OK);
-	snprintf(command, sizeof(command), "rm -r '%s/state'", state_dir);
+	snprintf(command, sizeof(command), "rm -r '%s/queued/state'", state_dir);
 	ck_assert_int_eq(system(command), 0);
 	ck_assert_int_eq(state_domain(state, "a.example", &record), STATE_OK);
 	ck_assert_int_eq(later(state), STATE_NOT_FOUND);
@@ -391,7 +391,7 @@ write_bereft(void)
 	must(state_write_begin(writer) == STATE_OK);
 	must(state_write_put(writer, "a.example", &full) == STATE_OK);
 	must(state_write_commit(writer) == STATE_OK);
-	snprintf(command, sizeof(command), "rm -r '%s/state'", state_dir);
+	snprintf(command, sizeof(command), "rm -r '%s/queued/state'", state_dir);
 	must(system(command) == 0);
 	must(state_writer_renewed(writer) == 0);
 	must(state_write_begin(writer) == STATE_OK);
