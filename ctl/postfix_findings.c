@@ -62,6 +62,10 @@ static const struct {
 	"remove it"},
     {"resolve_dequoted_address", "yes",
 	"a domain within a quoted local part would get past the gate", "remove it"},
+    {"info_log_address_format", "external",
+	"in the log a recipient could not be told from the rest of a line: the journal would be "
+	"wrong",
+	"remove it"},
 };
 
 #define FIXED_COUNT (sizeof(fixed) / sizeof(fixed[0]))

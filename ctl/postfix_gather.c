@@ -29,14 +29,14 @@ static const char *const looked_at[] = {"queue_directory", "config_directory", "
     "smtpd_helo_restrictions", "smtpd_sender_restrictions", "virtual_alias_domains",
     "virtual_alias_maps", "virtual_mailbox_domains", "canonical_maps", "recipient_canonical_maps",
     "relocated_maps", "smtpd_recipient_restrictions", "smtpd_reject_unlisted_recipient",
-    "parent_domain_matches_subdomains", "always_bcc", "sender_bcc_maps", "recipient_bcc_maps",
-    "content_filter", "smtpd_proxy_filter", "bounce_service_name", "defer_service_name",
-    "trace_service_name", "error_service_name", "rewrite_service_name", "allow_untrusted_routing",
-    "resolve_dequoted_address", "unknown_address_reject_code", "smtpd_sasl_auth_enable",
-    "local_recipient_maps", "milter_rcpt_macros", "smtpd_milter_maps", "receive_override_options",
-    "defer_transports", "soft_bounce", "header_checks", "mime_header_checks",
-    "nested_header_checks", "body_checks", "milter_header_checks", "smtpd_tls_chain_files",
-    "smtpd_tls_cert_file", "smtpd_tls_eccert_file", "smtpd_tls_dcert_file",
+    "parent_domain_matches_subdomains", "always_bcc", "info_log_address_format", "sender_bcc_maps",
+    "recipient_bcc_maps", "content_filter", "smtpd_proxy_filter", "bounce_service_name",
+    "defer_service_name", "trace_service_name", "error_service_name", "rewrite_service_name",
+    "allow_untrusted_routing", "resolve_dequoted_address", "unknown_address_reject_code",
+    "smtpd_sasl_auth_enable", "local_recipient_maps", "milter_rcpt_macros", "smtpd_milter_maps",
+    "receive_override_options", "defer_transports", "soft_bounce", "header_checks",
+    "mime_header_checks", "nested_header_checks", "body_checks", "milter_header_checks",
+    "smtpd_tls_chain_files", "smtpd_tls_cert_file", "smtpd_tls_eccert_file", "smtpd_tls_dcert_file",
     "smtpd_tls_security_level", "authorized_mailq_users", "authorized_flush_users"};
 
 char *
