@@ -198,13 +198,14 @@ is "$(code mxholdctl queue hold customer.example --for 2h --reason 'new server' 
 is "$(field customer.example hold)" operator 'list has it'
 like "$(mxholdctl queue list)" 'customer.example .*operator till 20.*waits for the end of the hold' 'for people too'
 like "$(mxholdctl queue show customer.example)" 'held by [^ ]+\(uid=0\) till 20.*, silent: new server' 'show says who, until when and why'
-like "$(python3 - "$work/sock/map" <<'PY'
+cat >"$work/ask.py" <<'PY'
 import socket, sys
 s = socket.socket(socket.AF_UNIX); s.settimeout(5); s.connect(sys.argv[1])
 q = b"transport anna@customer.example"
-s.send(b"%d:%s," % (len(q), q)); print(s.recv(1000).decode())
+s.send(b"%d:%s," % (len(q), q))
+sys.exit(b"OK retry:4" not in s.recv(1000))
 PY
-)" 'OK retry:4' 'Postfix is told to keep it'
+try 'Postfix is told to keep it' wait_for 5 python3 "$work/ask.py" "$work/sock/map"
 stop_queued
 like "$(mxholdctl queue list 2>&1)" 'does not run; what it knew [0-9]+[sm].* ago' 'without mxhold-queued list tells from the state'
 like "$(mxholdctl queue list 2>/dev/null)" 'customer.example +3 .*operator till' 'with the hold'
