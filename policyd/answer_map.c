@@ -149,6 +149,17 @@ transport_hold(struct map_request *request, const char *who, int64_t until, cons
 	    "OK retry:4.3.2 held by %s until %s%s%s", who, when, used > 0 ? ": " : "", words);
 }
 
+/*
+ * A pinned primary has to have shown itself lately: addresses change hands, and whoever sits there
+ * must get nothing. Where nobody can tell (mxhold-queued is away), its mail waits.
+ */
+static bool
+pin_waits(const struct domain_record *record, const struct state_domain *state, int64_t now)
+{
+	return (record->pin_certificate[0] != '\0' || record->pin_banner[0] != '\0') &&
+	       !state_facts_at(NULL, state, now).primary_is_up;
+}
+
 /* Is its mail held back: by the SOC in the row, or by mxhold-queued in the state? */
 static bool
 transport_held(struct map_request *request, const struct domain_record *record, const char *domain)
@@ -160,14 +171,20 @@ transport_held(struct map_request *request, const struct domain_record *record, 
 	};
 	const int64_t now = request->view->now.wall;
 	struct state_domain state;
+	bool known;
 
 	if (record->hold_until > now) {
 		transport_hold(request, "the SOC", record->hold_until, record->hold_reason);
 		return true;
 	}
-	if (!facts_record(request->view->facts, domain, &state) || !state_held(&state, now))
+	known = facts_record(request->view->facts, domain, &state);
+	if (known && state_held(&state, now)) {
+		transport_hold(request, who[state.hold], state.hold_until, state.hold_reason);
+		return true;
+	}
+	if (!pin_waits(record, known ? &state : NULL, now))
 		return false;
-	transport_hold(request, who[state.hold], state.hold_until, state.hold_reason);
+	transport_hold(request, who[HOLD_WRONG_HOST], INT64_MAX, "it has not shown itself lately");
 	return true;
 }
 

@@ -134,7 +134,9 @@ fill_row(const struct serve *serve, const struct domain_record *record,
 	out->retention = limits.retention != 0 ? (int64_t)limits.retention : preset;
 	if (out->retention > most)
 		out->retention = most;
-	out->wants_state = limits.when_primary_up == PRIMARY_UP_DEFER;
+	/* policyd lets a pinned domain's mail go only to a primary that was looked at lately. */
+	out->wants_state = limits.when_primary_up == PRIMARY_UP_DEFER ||
+			   record->pin_certificate[0] != '\0' || record->pin_banner[0] != '\0';
 }
 
 enum watch_row_result

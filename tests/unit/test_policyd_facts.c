@@ -50,6 +50,9 @@ write_rows(void)
 	must_ok(snapshot_put_domain(writer, "hour.example", &record, NOW));
 	record.hold_until = time(NULL) - 1;
 	must_ok(snapshot_put_domain(writer, "over.example", &record, NOW));
+	record = (struct domain_record){.customer = "acme", .next_hops = "[203.0.113.5]"};
+	(void)strcpy(record.pin_banner, "mx.example ESMTP");
+	must_ok(snapshot_put_domain(writer, "pinned.example", &record, NOW));
 	writer_commit(writer, 1);
 	must_ok(snapshot_put_contact(writer, snapshot_clock_boot_ms()));
 	snapshot_writer_close(writer);
@@ -265,6 +268,31 @@ START_TEST(test_hold_by_state)
 }
 END_TEST
 
+/* Nobody who sits at the address of a pinned primary gets anything before he has shown himself. */
+START_TEST(test_hold_by_pin)
+{
+	static const char held[] = "OK retry:4.3.2 held by the pin of the primary until";
+
+	ck_assert_int_eq(
+	    strncmp(transport("a@pinned.example"), held, strlen(held)), 0); /* nothing is known */
+	answers("a@pinned.example", PERMIT);
+	know("pinned.example",
+	    (struct state_domain){.primary = PRIMARY_UP, .primary_at = wall, .counted_at = wall});
+	look(0);
+	ck_assert_str_eq(transport("a@pinned.example"), "OK mxhold:[203.0.113.5]");
+	look(STATE_PRIMARY_AGE);
+	ck_assert_str_eq(transport("a@pinned.example"), "OK mxhold:[203.0.113.5]");
+	look(STATE_PRIMARY_AGE + 1); /* mxhold-queued is dead */
+	ck_assert_int_eq(strncmp(transport("a@pinned.example"), held, strlen(held)), 0);
+	know("pinned.example",
+	    (struct state_domain){
+		.primary = PRIMARY_WRONG_HOST, .primary_at = wall, .counted_at = wall});
+	look(0);
+	ck_assert_int_eq(strncmp(transport("a@pinned.example"), held, strlen(held)), 0);
+	ck_assert_str_eq(transport("a@plain.example"), "OK mxhold:");
+}
+END_TEST
+
 START_TEST(test_damaged_state)
 {
 	static const char nonsense[4096] = "nonsense";
@@ -341,6 +369,7 @@ main(void)
 	tcase_add_test(tests, test_rule_primary_up);
 	tcase_add_test(tests, test_hold_by_row);
 	tcase_add_test(tests, test_hold_by_state);
+	tcase_add_test(tests, test_hold_by_pin);
 	tcase_add_loop_test(tests, test_damaged_state, 0, 4);
 	tcase_add_test(tests, test_asks_again);
 	suite_add_tcase(suite, tests);
