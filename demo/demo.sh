@@ -1,5 +1,5 @@
 #!/bin/sh
-# demo: shows mxhold's main job with real mail, on private services, in about a minute.
+# demo: shows mxhold's main job with real mail, on private services, in about two minutes.
 #
 #   sh demo/demo.sh [run]     the demo; KEEP=1 leaves it running afterwards
 #   sh demo/demo.sh stop      ends each demo that was kept (or only the one of DEMO=, which the demo tells at its end)
@@ -163,10 +163,16 @@ how() {
 
 		  sh demo/demo.sh psql soc          SQL as the SOC (role mxhold_soc)
 		  sh demo/demo.sh psql owner        SQL as the owner (role mxhold_owner)
+		  sh demo/demo.sh psql journal      the journal of the region: table mxhold_journal.message, role
+		                                    mxhold_journal_reader
 		  sh demo/demo.sh mailq [hk]        the queue of a relay (eu, or hk)
 		  sh demo/demo.sh log [hk]          its log, as it grows
+		  sh demo/demo.sh queued [hk]       what mxhold-queued does there, as it goes on
+		  sh demo/demo.sh alerts [hk]       the alerts there so far, one JSON object a line
 		  sh demo/demo.sh mxholdctl domain check customer.example
-		                                    the operator's tool (-c $demo_place/eu/mxhold.conf); any of its verbs
+		                                    the operator's tool, with any of its verbs: queue list,
+		                                    queue hold DOMAIN --for 1h, primary status, primary watch,
+		                                    mx check DOMAIN (-c $demo_place/eu/mxhold.conf)
 		  sh demo/demo.sh swaks --to bob@customer.example
 		                                    a message from the sender to the relay eu
 		  sh demo/demo.sh primary up        the customer's server, which is down now: up, down, count;

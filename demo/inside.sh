@@ -1,5 +1,5 @@
 #!/bin/sh
-# inside: the part of the demo that runs in its own pid, mount and network namespaces: the hosts, the six steps, and the
+# inside: the part of the demo that runs in its own pid, mount and network namespaces: the hosts, the steps, and the
 # commands with which one reaches a demo that was kept.
 #
 #   inside.sh run            the demo; as the first process of its pid namespace, its end is the end of everything in it
@@ -13,11 +13,14 @@ set -eu
 LAB_TOP=$(cd "$(dirname "$0")/.." && pwd)
 # Senders' networks pass the fence as well: what keeps notices in must not be the fence.
 LAB_FENCE='198.51.100.0/24, 2001:db8:51::/48, 203.0.113.0/24, 2001:db8:113::/48'
-export LAB_TOP LAB_FENCE
+LAB_QUEUED=yes
+export LAB_TOP LAB_FENCE LAB_QUEUED
 # shellcheck source=tests/lab/lab.sh
 . "$LAB_TOP/tests/lab/lab.sh"
 # shellcheck source=demo/show.sh
 . "$LAB_TOP/demo/show.sh"
+# shellcheck source=demo/queue.sh
+. "$LAB_TOP/demo/queue.sh"
 
 demo_path=$lab_bin:$lab_tools:/usr/sbin:/sbin:$PATH
 for demo_bin in /usr/lib/postgresql/*/bin; do demo_path=$demo_bin:$demo_path; done
@@ -77,6 +80,7 @@ demo_zone() {
 }
 
 demo_relays() {
+	LAB_POSTFIX=$queue_patience
 	lab_relay hk &
 	demo_job=$!
 	lab_relay eu
@@ -97,12 +101,14 @@ start_all() {
 	show_progress 'network, hosts, DNS'
 	demo_zone >"$LAB/more.zone"
 	background lab_hosts
-	show_progress 'PostgreSQL, with the schema in sql/'
+	show_progress 'PostgreSQL: the authority (sql/), and the journal of the region (sql/journal/)'
 	background lab_authority
+	background queue_journal
 	show_progress "the customer's server, and the sender's"
 	background lab_primary_start
 	background lab_catcher_start
-	show_progress 'two relays: Postfix, mxhold-sync, mxhold-policyd, mxhold-milter, mxholdctl postfix apply'
+	show_progress 'two relays: Postfix, mxhold-sync, mxhold-policyd, mxhold-milter, mxhold-queued,'
+	show_progress '            mxhold-helper, mxholdctl postfix apply'
 	background demo_relays
 	check_that 'both relays follow the authority' wait_shown 20 lab_in_step
 	on eu "mxholdctl -c $LAB/eu/mxhold.conf postfix status \\
@@ -207,6 +213,7 @@ step_hold() {
 	check 'and with the reason' 'Connection refused' "$said"
 	on eu "grep -rl $demo_token $LAB/eu/spool"
 	check 'its words are in one file on disk (step 5 looks for them again)' "/spool/(deferred|active|incoming)/.*$demo_id" "$said"
+	queue_down
 	show_seen "250, held as $demo_id"
 }
 
@@ -353,10 +360,9 @@ accepted_ids() {
 
 step_return() {
 	show_step 5 "The customer's server is back" 'all delivered once, gone from disk, logged'
-	tell 'The relay tries again by itself (for the demo every 2 to 4 seconds):'
-	background lab_primary up
-	show_progress "the customer's server is up"
+	queue_up
 	check_that 'the queue gets empty' wait_shown 40 queue_is_empty
+	queue_did
 	on eu 'mailq'
 	check_is 'mailq says so' 'Mail queue is empty' "$said"
 	accepted_ids | sort >"$LAB/tmp/accepted"
@@ -375,7 +381,7 @@ step_return() {
 	check 'recipient and outcome' 'to=<bob@customer.example>,' "$said"
 	check 'delivered and removed' "$demo_id: removed" "$said"
 	check_is 'the words of the message never were in the log' 0 "$(grep -c "$demo_token" "$LAB/eu/log/mail.log" || true)"
-	show_seen '123 of 123 delivered, 0 files left'
+	show_seen "first after $queue_first s; 123 of 123, 0 files left"
 }
 
 # --- 6: expiry ------------------------------------------------------------------------------------------------------
@@ -390,8 +396,10 @@ catcher_count() {
 
 step_expire() {
 	show_step 6 'A message expires: nobody is told' 'expired, and no notice leaves the relay'
-	tell 'Mail is held five days. For the demo the postmaster of this relay makes that 8 seconds:'
+	tell 'Mail is held five days. For the demo the postmaster of this relay makes that 8 seconds, and has' \
+		'Postfix look through its queue more often:'
 	set_lifetime 8s
+	on eu 'postconf -e queue_run_delay=2s minimal_backoff_time=2s maximal_backoff_time=4s'
 	on eu "mxholdctl -c $LAB/eu/mxhold.conf postfix apply \\
   --overlay $demo_overlay"
 	check 'the shorter lifetime is in force' 'applied' "$said"
@@ -452,6 +460,8 @@ leave() {
 
 restore() {
 	set_lifetime 5d
+	# shellcheck disable=SC2086
+	lab_pf eu pf_set $queue_patience
 	lab_apply eu
 }
 
@@ -485,6 +495,8 @@ run() {
 	step_faults
 	step_return
 	step_expire
+	step_journal
+	step_mx
 	show_table
 	show_line ''
 	show_line "$show_good$show_checks checks, all as promised, in $(show_clock).$show_plain"
@@ -502,7 +514,8 @@ verb() {
 		case ${1:-soc} in
 		soc) demo_as='-U soc' demo_role='' ;;
 		owner) demo_as='-U postgres' demo_role='-c role=mxhold_owner' ;;
-		*) die 'psql soc, or psql owner' ;;
+		journal) demo_as='-U reader -d journal' demo_role='' ;;
+		*) die 'psql soc, psql owner, or psql journal' ;;
 		esac
 		[ $# -eq 0 ] || shift
 		# shellcheck disable=SC2086
@@ -510,6 +523,8 @@ verb() {
 		;;
 	mailq) demo_env "${1:-eu}" mailq ;;
 	log) demo_env "${1:-eu}" tail -n 50 -f "$LAB/${1:-eu}/log/mail.log" ;;
+	queued) demo_env "${1:-eu}" tail -n 50 -f "$LAB/log/${1:-eu}.queued.log" ;;
+	alerts) demo_env "${1:-eu}" cat "$LAB/${1:-eu}/alerts" ;;
 	mxholdctl) demo_env eu mxholdctl -c "$LAB/eu/mxhold.conf" "$@" ;;
 	primary) lab_server_do primary "$@" ;;
 	swaks) demo_env sender swaks --server europe.mx.backup.example --from alice@out.example "$@" ;;

@@ -13,6 +13,7 @@
 # shellcheck shell=sh
 
 show_width=96
+show_steps=8
 show_name='the start'
 show_checks=0
 
@@ -51,7 +52,7 @@ show_progress() {
 show_step() {
 	show_name="step $1: $2"
 	printf '%s\t%s\t' "$1" "$3" >>"$LAB/run/table"
-	show_rule="== Step $1 of 6 == $2 "
+	show_rule="== Step $1 of $show_steps == $2 "
 	while [ "${#show_rule}" -lt $((show_width - 7)) ]; do show_rule="$show_rule="; done
 	show_line ''
 	show_line "$show_bold$show_rule [$(show_clock)]$show_plain"

@@ -61,11 +61,17 @@ kept() {
 	is "$(awk 'length > 100' "$dir/out" | grep -Fv "$(pwd)" || true)" '' 'its text fits into 100 columns'
 	like "$(demo psql soc -Atc 'select domain, state from mxhold.domain_status')" 'customer.example.green' 'psql as the SOC'
 	is "$(demo psql owner -Atc 'select current_user')" mxhold_owner 'psql as the owner'
+	like "$(demo psql journal -Atc 'select outcome, count(*) from mxhold_journal.message group by 1')" 'delivered.123' \
+		'psql in the journal'
 	like "$(demo mxholdctl domain check customer.example)" 'permit, rule 12' 'mxholdctl'
+	like "$(demo mxholdctl mx check customer.example)" 'as they should be' 'mxholdctl mx check'
+	like "$(demo alerts)" '"alert":"outage","domain":"customer.example"' 'alerts'
 	like "$(demo swaks --to kept@customer.example)" '^<-  250 2.0.0 Ok: queued' 'swaks'
 	like "$(demo mailq)" 'kept@customer.example' 'mailq shows the message'
+	try 'mxholdctl queue list shows its domain' wait_for 20 listed
 	is "$(demo primary up)" ok 'the primary comes up'
-	try 'and gets the message' wait_for 20 empty
+	try 'and gets the message, by mxhold-queued' wait_for 40 empty
+	try 'the journal says so' wait_for 20 journalled
 	like "$(demo in hk cat /proc/net/fib_trie)" '192\.0\.2\.12' 'a command on a host'
 	like "$(demo stop)" 'Nothing is left behind' 'stop ends it'
 	is "$(ours)" '' 'no process of it is left'
@@ -76,6 +82,14 @@ kept() {
 
 empty() {
 	demo mailq | grep -q '^Mail queue is empty'
+}
+
+listed() {
+	demo mxholdctl queue list | grep -q '^customer\.example  *1 '
+}
+
+journalled() {
+	[ "$(demo psql journal -Atc "select outcome from mxhold_journal.message where recipient = 'kept@customer.example'")" = delivered ]
 }
 
 interrupted() {
