@@ -23,7 +23,7 @@
 #define ASK_MS 10000        /* ... to a question */
 #define COUNT_LEAST_MS 5000 /* between two counts of what is left */
 #define COUNT_SHARE 50      /* of the time it took */
-#define FAULT_MS 30000      /* after a fault in the spool */
+#define FAULT_MS 10000      /* after a fault in the spool */
 #define FAULTS_MOST 20
 #define DAILY_MS 86400000   /* upkeep */
 #define LEFT_OVER_MS 600000 /* ... when something was left */
