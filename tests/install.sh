@@ -25,7 +25,8 @@ trap 'exit 143' TERM
 chmod 0755 "$work"
 
 cp -a "${BUILD:-build}" "$work/build"
-programs='mxhold-sync mxhold-policyd mxhold-milter mxholdctl'
+daemons='sync policyd milter queued helper'
+programs='mxhold-sync mxhold-policyd mxhold-milter mxhold-queued mxhold-helper mxholdctl'
 
 # The caller may be `make check PREFIX=...`, whose variables must not reach this one.
 install_to() {
@@ -43,7 +44,7 @@ missing() {
 		for file in sql/[0-9]*.sql sql/journal/[0-9]*.sql; do echo "644 $2/share/mxhold/$file"; done
 		for file in docs/man/*.[1-8]; do echo "644 $2/share/man/man${file##*.}/${file##*/}"; done
 		for file in overlay.conf mxhold.conf.sample; do echo "644 $2/share/mxhold/postfix/$file"; done
-		for file in README.md LICENSE postmaster.md soc.md; do echo "644 $2/share/doc/mxhold/$file"; done
+		for file in README.md CHANGES LICENSE postmaster.md soc.md queue.md; do echo "644 $2/share/doc/mxhold/$file"; done
 		echo "644 $3/mxhold/mxhold.conf.sample"
 	} | while read -r mode file; do
 		[ "$(stat -c %a "$1$file" 2>/dev/null)" = "$mode" ] && [ -s "$1$file" ] || echo "$file"
@@ -83,14 +84,14 @@ version=$(sed -n 's/^VERSION := //p' Makefile)
 for program in $programs; do
 	is "$("$own/sbin/$program" -V)" "$program $version" "$program -V"
 done
-for daemon in sync policyd milter; do
+for daemon in $daemons; do
 	status=0
 	"$own/sbin/mxhold-$daemon" -n >"$work/out" 2>&1 || status=$?
 	is "$status" 78 "mxhold-$daemon -n without a configuration: 78"
 	like "$(cat "$work/out")" "$own/etc/mxhold/mxhold\\.conf" 'it names the file that it looked for'
 done
 cp "$own/etc/mxhold/mxhold.conf.sample" "$own/etc/mxhold/mxhold.conf"
-for daemon in sync policyd milter; do
+for daemon in $daemons; do
 	try "mxhold-$daemon -n finds the installed sample, and it is good" "$own/sbin/mxhold-$daemon" -n
 done
 for page in "$own"/share/man/man*/*; do
@@ -106,6 +107,10 @@ is "$status" 75 'mxholdctl db status finds the migrations: pending'
 is "$(grep -c pending "$work/out")" "$(find sql -maxdepth 1 -name '[0-9]*.sql' | wc -l)" 'all of them'
 try 'mxholdctl db migrate' "$own/sbin/mxholdctl" -d "$database" db migrate
 try 'mxholdctl db status: all applied' "$own/sbin/mxholdctl" -d "$database" db status
+pg_sql -c 'create database journal'
+try "mxholdctl db migrate --journal: the journal's schema too" \
+	"$own/sbin/mxholdctl" -d "host=$work/pg user=postgres dbname=journal" db migrate --journal
+is "$(pg_sql -d journal -c "select to_regclass('mxhold_journal.message')")" mxhold_journal.message 'it is there'
 
 pf_create "$work/pf" relay1.example 127.0.0.1:10025
 "$own/sbin/mxholdctl" postfix plan --config-dir "$work/pf/etc" >"$work/out" 2>&1 || true
