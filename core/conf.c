@@ -85,7 +85,7 @@ static const struct conf_key keys[] = {
 	.min = 1, .max = 3600},
     {"queue", "confirmations", CONF_NUMBER, AT(queue.confirmations), .preset = "3", .min = 1,
 	.max = 100},
-    {"queue", "concurrency", CONF_NUMBER, AT(queue.concurrency), .preset = "200", .min = 1,
+    {"queue", "concurrency", CONF_NUMBER, AT(queue.concurrency), .preset = "2000", .min = 1,
 	.max = 10000},
     {"queue", "retention", CONF_DURATION, AT(queue.retention), .min = 1, .max = 100 * DAY},
     {"queue", "quota_messages", CONF_NUMBER, AT(queue.quota_messages), .preset = "0",

@@ -56,7 +56,7 @@ struct conf {
 		int64_t probe_interval;      /* of primaries with held mail, default 5 */
 		int64_t probe_interval_long; /* in outages of more than an hour, default 10 */
 		int64_t confirmations;       /* good probes a second apart, default 3 */
-		int64_t concurrency;         /* primaries probed at once, default 200 */
+		int64_t concurrency;         /* primaries probed at once, default 2000 */
 		int64_t retention;           /* 0 (the default): queue_lifetime */
 		int64_t quota_messages;      /* a domain's, where no row says; 0: none */
 		int64_t quota_bytes;

@@ -339,7 +339,8 @@ probe_connect(struct probe *probe)
 	bufferevent_setwatermark(probe->stream, EV_READ, 0, READ_HIGH_WATER);
 	bufferevent_setcb(probe->stream, stream_read, NULL, stream_event, probe);
 	(void)bufferevent_enable(probe->stream, EV_READ | EV_WRITE);
-	probe_wait(probe, PROBE_CONNECT_MS);
+	probe_wait(
+	    probe, probe->target.connect_ms > 0 ? probe->target.connect_ms : PROBE_CONNECT_MS);
 	if (bufferevent_socket_connect(probe->stream, (struct sockaddr *)&address, (int)length) !=
 		0 &&
 	    probe->dialogue.stage != DIALOGUE_DONE) {

@@ -23,6 +23,7 @@ struct probe_sender { /* what deliveries use (Postfix) */
 struct probe_target {
 	struct ip address;
 	uint16_t port;
+	int64_t connect_ms; /* how long to wait for the connection; 0: PROBE_CONNECT_MS */
 	bool tls_required;
 	char pin_certificate[PIN_SIZE]; /* SHA-256 of the SPKI, hex; "": none */
 	char pin_banner[PIN_SIZE];

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #define TICK_MOST 5000 /* domains looked at in one tick, so that other work gets its turn */
+#define PLACES_PART 4  /* of the probes at once: so many more for primaries that answer */
 
 /* --- domains -------------------------------------------------------------------------------------
  */
@@ -159,6 +160,7 @@ watch_free(struct watch *watch)
 	keyed_each(&watch->owners, free_owner, watch);
 	heap_free(&watch->domains_due);
 	heap_free(&watch->primaries_due);
+	heap_free(&watch->answering_due);
 	keyed_free(&watch->domains);
 	keyed_free(&watch->messages);
 	keyed_free(&watch->owners);
@@ -204,14 +206,28 @@ tick_answers(struct watch *watch)
 		answer_expire(watch, HEAP_OWNER(node, struct watch_answer, due));
 }
 
+/* For those that answer there is always a place. */
+static size_t
+places_for_answering(const struct watch *watch)
+{
+	return watch->setup.probes + watch->setup.probes / PLACES_PART + 1;
+}
+
 static void
-tick_primaries(struct watch *watch)
+probe_due(struct watch *watch, struct heap *heap, size_t places)
 {
 	struct heap_node *node;
 
-	while (watch->probes.count < watch->setup.probes &&
-	       (node = heap_first(&watch->primaries_due)) != NULL && node->key <= watch->now.ms)
+	while (watch->probes.count < places && (node = heap_first(heap)) != NULL &&
+	       node->key <= watch->now.ms)
 		primary_probe(watch, HEAP_OWNER(node, struct watch_primary, due));
+}
+
+static void
+tick_primaries(struct watch *watch)
+{
+	probe_due(watch, &watch->answering_due, places_for_answering(watch));
+	probe_due(watch, &watch->primaries_due, watch->setup.probes);
 }
 
 static int64_t
@@ -220,6 +236,7 @@ next_tick(const struct watch *watch)
 	const struct heap_node *domain = heap_first(&watch->domains_due);
 	const struct heap_node *answer = heap_first(&watch->answers_due);
 	const struct heap_node *primary = heap_first(&watch->primaries_due);
+	const struct heap_node *answering = heap_first(&watch->answering_due);
 	int64_t when = NEVER_MS;
 
 	if (domain != NULL)
@@ -228,6 +245,8 @@ next_tick(const struct watch *watch)
 		sooner(&when, answer->key);
 	if (primary != NULL && watch->probes.count < watch->setup.probes)
 		sooner(&when, primary->key);
+	if (answering != NULL && watch->probes.count < places_for_answering(watch))
+		sooner(&when, answering->key);
 	if (watch->dirty != NULL || watch->dirty_owners != NULL)
 		sooner(&when, watch->put_ms);
 	return when;

@@ -191,6 +191,7 @@ judge_hold(struct watch *watch, struct watch_domain *domain)
 		return;
 	domain->hold = hold;
 	domain_dirty(watch, domain);
+	watch->put_ms = watch->now.ms; /* before a message is tried that would still meet it */
 }
 
 static void

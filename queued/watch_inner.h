@@ -18,6 +18,8 @@
 #define WATCH_RECENT_S 60      /* older attempts (log of a time when we were away) prove nothing */
 #define WATCH_STALE_MS 30000   /* a primary not probed for so long is unknown again */
 #define WATCH_SOME 20          /* messages tried one by one where a flush had no effect */
+#define WATCH_ROUND_MS 8000    /* all that are down are probed once in this, if it can be done */
+#define WATCH_CONNECT_MS 1500  /* the shortest wait for a connection: SYNs at 0 and 1 s */
 #define WATCH_PUT_MS 200       /* records are written at most so often */
 
 struct watch_domain;
@@ -94,6 +96,7 @@ struct watch_domain {
 struct watch_primary {
 	struct keyed_node node;
 	struct heap_node due;
+	struct heap *in; /* where `due` stands; NULL: nowhere */
 	struct primary machine;
 	struct watch_link *first; /* domains that use it */
 	size_t users, wants;
@@ -122,6 +125,7 @@ struct watch {
 	struct queued_time now;
 	struct keyed domains, messages, owners, primaries, probes, answers;
 	struct heap domains_due, primaries_due, answers_due;
+	struct heap answering_due; /* primaries that answered last: they are probed first */
 	size_t active;
 	uint64_t probe_ids;
 	struct watch_domain *dirty;

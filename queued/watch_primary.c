@@ -55,6 +55,14 @@ primary_get(struct watch *watch, const struct probe_target *target)
 }
 
 static void
+unschedule(struct watch_primary *primary)
+{
+	if (primary->in != NULL)
+		heap_remove(primary->in, &primary->due);
+	primary->in = NULL;
+}
+
+static void
 primary_forget_probe(struct watch *watch, struct watch_primary *primary)
 {
 	if (primary->probe == 0)
@@ -67,17 +75,33 @@ static void
 primary_free(struct watch *watch, struct watch_primary *primary)
 {
 	primary_forget_probe(watch, primary);
-	heap_remove(&watch->primaries_due, &primary->due);
+	unschedule(primary);
 	keyed_remove(&watch->primaries, &primary->node);
 	free(primary);
+}
+
+/* Those that answer are few at a time, and must not wait behind thousands that do not. */
+static struct heap *
+heap_for(struct watch *watch, const struct watch_primary *primary)
+{
+	const struct primary *machine = &primary->machine;
+
+	return machine->good > 0 || machine->state == PRIMARY_UP ? &watch->answering_due
+								 : &watch->primaries_due;
 }
 
 void
 primary_schedule(struct watch *watch, struct watch_primary *primary)
 {
+	struct heap *heap = heap_for(watch, primary);
+
+	if (primary->in != heap || primary->wants == 0 || primary->probe != 0)
+		unschedule(primary);
 	if (primary->wants == 0 || primary->probe != 0)
-		heap_remove(&watch->primaries_due, &primary->due);
-	else if (!heap_set(&watch->primaries_due, &primary->due, primary->machine.next_ms))
+		return;
+	if (heap_set(heap, &primary->due, primary->machine.next_ms))
+		primary->in = heap;
+	else
 		primary->machine.next_ms = watch->now.ms; /* no memory: at the next change */
 }
 
@@ -228,14 +252,29 @@ primary_tell(struct watch *watch, struct watch_primary *primary)
 	}
 }
 
+/* Thousands that swallow their SYNs must not take so long that one that is back waits for them. */
+static int64_t
+connect_time(const struct watch *watch)
+{
+	const size_t silent = watch->primaries_due.count + watch->probes.count;
+	const int64_t share =
+	    silent > 0 ? (int64_t)(watch->setup.probes * (uint64_t)WATCH_ROUND_MS / silent) : 0;
+
+	if (silent == 0 || share >= PROBE_CONNECT_MS)
+		return PROBE_CONNECT_MS;
+	return share > WATCH_CONNECT_MS ? share : WATCH_CONNECT_MS;
+}
+
 void
 primary_probe(struct watch *watch, struct watch_primary *primary)
 {
 	const struct watch_ports *ports = &watch->setup.ports;
+	struct probe_target target = primary->target;
 	uint64_t id = ++watch->probe_ids;
 
+	target.connect_ms = connect_time(watch);
 	primary->machine.next_ms = watch->now.ms + watch->setup.primary.interval_ms;
-	if (ports->probe(ports->context, id, &primary->target)) {
+	if (ports->probe(ports->context, id, &target)) {
 		primary->probe = id;
 		primary->started_ms = watch->now.ms;
 		if (!keyed_add(&watch->probes, &primary->by_probe, &primary->probe, sizeof(id)))

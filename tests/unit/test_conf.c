@@ -77,7 +77,7 @@ START_TEST(test_defaults)
 	ck_assert_int_eq(conf->queue.probe_interval, 5);
 	ck_assert_int_eq(conf->queue.probe_interval_long, 10);
 	ck_assert_int_eq(conf->queue.confirmations, 3);
-	ck_assert_int_eq(conf->queue.concurrency, 200);
+	ck_assert_int_eq(conf->queue.concurrency, 2000);
 	ck_assert_int_eq(conf->queue.retention, 0);
 	ck_assert_int_eq(conf->queue.quota_messages, 0);
 	ck_assert_int_eq(conf->queue.quota_bytes, 0);
