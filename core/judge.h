@@ -10,8 +10,8 @@
 
 struct judge_relay { /* this relay, from the configuration */
 	const char *region;
-	int64_t stale_after;    /* seconds */
-	int64_t queue_lifetime; /* seconds */
+	int64_t stale_after;                  /* seconds */
+	int64_t queue_lifetime;               /* seconds */
 	uint64_t quota_messages, quota_bytes; /* [queue]: where no row says; 0: none */
 };
 

@@ -9,8 +9,8 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
-/* Below STATE_DIR, mxhold-queued's own: it must be able to rename what it writes (state, spool), and
-   STATE_DIR is mxhold-sync's. */
+/* Below STATE_DIR, mxhold-queued's own: it must be able to rename what it writes (state, spool),
+   and STATE_DIR is mxhold-sync's. */
 #define QUEUED_FOLDER "queued"
 
 struct lmdb_place {

@@ -1,6 +1,7 @@
 /*
- * spool: what mxhold-queued must not lose, in LMDB below STATE_DIR/queued/spool: journal rows and events
- * until they are shipped, rows of messages still held, where it stood in the log, operators' holds.
+ * spool: what mxhold-queued must not lose, in LMDB below STATE_DIR/queued/spool: journal rows and
+ * events until they are shipped, rows of messages still held, where it stood in the log, operators'
+ * holds.
  *
  * One writer (mxhold-queued); readers: the shipper of mxhold-sync, mxholdctl. Row = (key, text,
  * seq): each change of a row gives it the next seq and drops the older text, so the shipper reads
@@ -34,12 +35,12 @@ struct spool_entry {
 struct spool_writer;
 
 /*
- * Makes STATE_DIR/queued/spool where missing (0750, data 0640, lock 0660, `group` unless (gid_t)-1). One
- * that is damaged is renamed to spool.damaged.N (never removed: it holds what was not shipped) and
- * a new one made; spool_set_aside then says so. What is there is read and checked in a child
- * process, as a broken file may kill who reads it: no threads yet, please. `map_size`: bytes of
- * disk at most; puts are refused as FULL a little earlier, so that there is room to note and to
- * remove. NULL: *problem says why (static text; another writer, no permission, no room).
+ * Makes STATE_DIR/queued/spool where missing (0750, data 0640, lock 0660, `group` unless
+ * (gid_t)-1). One that is damaged is renamed to spool.damaged.N (never removed: it holds what was
+ * not shipped) and a new one made; spool_set_aside then says so. What is there is read and checked
+ * in a child process, as a broken file may kill who reads it: no threads yet, please. `map_size`:
+ * bytes of disk at most; puts are refused as FULL a little earlier, so that there is room to note
+ * and to remove. NULL: *problem says why (static text; another writer, no permission, no room).
  */
 struct spool_writer *spool_writer_open(const char *state_dir, gid_t group, size_t map_size,
     const char **problem) __attribute__((warn_unused_result));

@@ -91,8 +91,8 @@ bool state_held(const struct state_domain *domain, int64_t now);
 
 struct state_writer;
 
-/* Makes STATE_DIR/queued/state where missing (0750, data 0640, lock 0660, `group` unless (gid_t)-1); a
-   damaged one is removed and made anew. NULL: *problem says why. */
+/* Makes STATE_DIR/queued/state where missing (0750, data 0640, lock 0660, `group` unless
+   (gid_t)-1); a damaged one is removed and made anew. NULL: *problem says why. */
 struct state_writer *state_writer_open(const char *state_dir, gid_t group, const char **problem)
     __attribute__((warn_unused_result));
 void state_writer_close(struct state_writer *writer);
