@@ -162,7 +162,7 @@ account_find_due(struct account *account, size_t most,
 static const struct recipient *
 oldest_of(const struct holding *holding)
 {
-	const struct recipient *oldest = NULL, *one;
+	const struct recipient *oldest = NULL, *one = NULL;
 
 	TAILQ_FOREACH(one, &holding->held, in_holding)
 	{
@@ -213,7 +213,7 @@ look_holding(struct keyed_node *node, void *context)
 {
 	struct look *look = context;
 	const struct holding *holding = KEYED_OWNER(node, struct holding, node);
-	const struct recipient *one;
+	const struct recipient *one = NULL;
 	struct journal_row row;
 
 	TAILQ_FOREACH(one, &holding->held, in_holding)
