@@ -45,7 +45,7 @@ feed_is_quick() {
 
 # --- the schema
 sync_setup
-chmod 755 "$work"
+install -d -m 0750 -g 64100 "$work/state/queued" # as mxhold-queued makes it when it starts
 pg_start "$work/pgj" port=5433 bind=127.0.0.1
 PGHOST=$work/pg
 PGPORT=5432
@@ -169,11 +169,11 @@ away() {
 stop_server() {
 	pids="$(pg_pid "$work/pgj") $(children | xargs)"
 	# shellcheck disable=SC2086
-	kill -STOP $pids
+	kill -STOP $pids 2>/dev/null || true # a worker may have ended by itself
 }
 go_on() {
 	# shellcheck disable=SC2086
-	kill -CONT $pids
+	kill -CONT $pids 2>/dev/null || true
 }
 away 'stopped server' stop_server 1000000 60 go_on
 shut() { pg_stop "$work/pgj" fast; }
