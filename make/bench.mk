@@ -1,7 +1,7 @@
 # Benchmarks: ratios against a reference that runs in the same rounds, on private services. docs/bench.md says what they
 # mean. Tables come to stdout and to $(BUILD)/bench/*.txt. Each script can be run alone, and takes its sizes from variables.
 
-BENCHES ?= policyd postfix load
+BENCHES ?= policyd postfix load release
 
 .PHONY: bench bench-build
 bench-build: all $(BENCH) $(TOOLS)
