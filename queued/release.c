@@ -118,6 +118,16 @@ wave_begin(struct release *release, struct queued_time now)
 	return RELEASE_FLUSH;
 }
 
+enum release_act
+release_start_proved(struct release *release, struct queued_time now)
+{
+	if (release->stage != RELEASE_IDLE)
+		return RELEASE_NOTHING;
+	release->step = 0;
+	release->refusals = 0;
+	return wave_begin(release, now);
+}
+
 static enum release_act
 canary_next(struct release *release, struct queued_time now)
 {

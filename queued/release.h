@@ -2,7 +2,8 @@
  * release: how one domain's held mail leaves once its primary is up, as a state machine: deliveries
  * and time in, flushes out. Pure.
  *
- * First one message goes, the canary; its delivery is the proof. Then the domain is flushed, in
+ * First one message goes, the canary; its delivery is the proof (for all domains of the primary:
+ * queued/watch lets one of them go first). Then the domain is flushed, in
  * waves: a wave ends when nothing was tried for a while; what then is left gets another wave after
  * a pause. The pause stays short while most of a wave is taken, and grows (each flush costs a line
  * in the log for each recipient) while the primary says "later"; it is 10 minutes to an hour where
@@ -60,6 +61,8 @@ struct release {
 struct release release_new(void);
 /* The primary was confirmed up, or a hold has ended, and there is held mail. */
 enum release_act release_start(struct release *release, struct queued_time now);
+/* The same, where a delivery to this primary, of whatever domain, was the proof already. */
+enum release_act release_start_proved(struct release *release, struct queued_time now);
 /* The primary is not up any more, or the domain is held, or its queue is empty. */
 void release_stop(struct release *release);
 /* Answer to RELEASE_TRY: the message that is being tried; NULL: there is none left but such as were

@@ -204,6 +204,39 @@ judge_probing(struct watch *watch, struct watch_domain *domain)
 		domain->hold != HOLD_OPERATOR);
 }
 
+static bool
+is_proved(const struct watch *watch, const struct watch_primary *primary)
+{
+	return primary->proved_ms != 0 && primary->proved_ms >= primary->machine.since_ms &&
+	       watch->now.ms - primary->proved_ms <= WATCH_PROOF_MS;
+}
+
+/*
+ * One canary a primary: its delivery is the proof for all of its domains, which then go at once.
+ * Where it takes long (that domain's mail may be what is wrong) each sends its own.
+ */
+static void
+begin_release(struct watch *watch, struct watch_domain *domain)
+{
+	struct watch_primary *primary = domain_primary_up(domain);
+	int64_t waited;
+
+	if (primary == NULL)
+		return;
+	if (is_proved(watch, primary)) {
+		release_do(watch, domain, release_start_proved(&domain->release, watch->now));
+		return;
+	}
+	waited = watch->now.ms - primary->canary_ms;
+	if (primary->canary_ms < primary->machine.since_ms || waited > WATCH_PROOF_MS)
+		primary->canary_ms = watch->now.ms; /* the first one */
+	else if (waited < WATCH_TURN_MS) {
+		domain->turn_ms = primary->canary_ms + WATCH_TURN_MS;
+		return;
+	}
+	release_do(watch, domain, release_start(&domain->release, watch->now));
+}
+
 static void
 judge_release(struct watch *watch, struct watch_domain *domain)
 {
@@ -212,11 +245,12 @@ judge_release(struct watch *watch, struct watch_domain *domain)
 			  domain->breaker.stage == BREAKER_CLOSED &&
 			  primary_state_of(domain) == PRIMARY_UP;
 
+	domain->turn_ms = NEVER_MS;
 	if (!free_to_go) {
 		if (domain->release.stage != RELEASE_IDLE)
 			release_stop(&domain->release);
 	} else if (domain->release.stage == RELEASE_IDLE) {
-		release_do(watch, domain, release_start(&domain->release, watch->now));
+		begin_release(watch, domain);
 	}
 }
 
@@ -364,6 +398,8 @@ note_primary(struct watch *watch, struct watch_domain *domain, const struct even
 		return;
 	if (attempt->result == ATTEMPT_SENT && !is_pinned(domain)) {
 		bool changed = primary_delivered(&primary->machine, watch->now);
+		changed = !is_proved(watch, primary) || changed;
+		primary->proved_ms = watch->now.ms;
 		primary->seen_ms = watch->now.ms;
 		primary_schedule(watch, primary);
 		if (changed)

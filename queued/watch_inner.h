@@ -20,6 +20,8 @@
 #define WATCH_SOME 20          /* messages tried one by one where a flush had no effect */
 #define WATCH_ROUND_MS 8000    /* all that are down are probed once in this, if it can be done */
 #define WATCH_CONNECT_MS 1500  /* the shortest wait for a connection: SYNs at 0 and 1 s */
+#define WATCH_TURN_MS 2000     /* so long the canary of one domain is waited for by the others */
+#define WATCH_PROOF_MS 60000   /* so long a delivery proves its primary for other domains */
 #define WATCH_PUT_MS 200       /* records are written at most so often */
 
 struct watch_domain;
@@ -66,6 +68,7 @@ struct watch_domain {
 	bool dead;      /* to be freed once `waits` is 0 */
 	unsigned waits; /* DNS answers that it waits for */
 	int64_t activate_ms, refresh_ms, route_ms, forget_ms;
+	int64_t turn_ms; /* another domain's canary is under way: no longer waited for then */
 	/* the row */
 	enum watch_row_result row_result;
 	struct watch_row *row; /* NULL: none, or not read yet */
@@ -103,6 +106,8 @@ struct watch_primary {
 	uint64_t probe; /* the id of the probe under way; 0: none */
 	struct keyed_node by_probe;
 	int64_t started_ms, seen_ms;
+	int64_t canary_ms; /* when one of its domains sent a canary last; 0: none */
+	int64_t proved_ms; /* when it took a message last; 0: never */
 	struct probe_target target;
 	size_t key_length;
 	char key[64 + 2 * PIN_SIZE];
@@ -158,6 +163,8 @@ void domain_link(struct watch *watch, struct watch_domain *domain, const struct 
 void domain_wants(struct watch *watch, struct watch_domain *domain, bool wants);
 /* The primary that speaks for the domain now; NULL: none. */
 const struct primary *domain_primary(const struct watch_domain *domain);
+/* The one that is up; NULL: none is. */
+struct watch_primary *domain_primary_up(const struct watch_domain *domain);
 void primary_schedule(struct watch *watch, struct watch_primary *primary);
 void primary_probe(struct watch *watch, struct watch_primary *primary);
 /* The primary that the log names as `host[address]:port`; NULL: none of this domain's. */

@@ -209,6 +209,15 @@ domain_primary(const struct watch_domain *domain)
 	return best;
 }
 
+struct watch_primary *
+domain_primary_up(const struct watch_domain *domain)
+{
+	for (size_t i = 0; i < domain->links; i++)
+		if (domain->link[i].primary->machine.state == PRIMARY_UP)
+			return domain->link[i].primary;
+	return NULL;
+}
+
 /* `host[address]:port`, as smtp(8) writes it. */
 static bool
 read_named(const char *text, struct ip *address, unsigned *port)

@@ -18,6 +18,8 @@ apply(struct release *release, const struct machine_step *step, struct queued_ti
 	}
 	if (strcmp(step->input, "start") == 0)
 		return release_start(release, now);
+	if (strcmp(step->input, "proved") == 0)
+		return release_start_proved(release, now);
 	if (strcmp(step->input, "tick") == 0)
 		return release_tick(release, now);
 	if (strcmp(step->input, "left") == 0)

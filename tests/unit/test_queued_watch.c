@@ -371,6 +371,45 @@ START_TEST(test_black_holes)
 }
 END_TEST
 
+/* One canary a primary: its delivery is the proof for all of its domains. */
+START_TEST(test_one_canary_for_all)
+{
+	held("a.example", "A", 3600);
+	held("b.example", "B", 3600);
+	held("c.example", "C", 3600);
+	world.quiet = true;
+	go_on(1500, PROBE_GOOD);
+	world.quiet = false;
+	world.did[0] = '\0';
+	go_on(1000, PROBE_GOOD);
+	ck_assert_str_eq(strstr(world.did, "try"), "try C");
+	world.did[0] = '\0';
+	attempt("c.example", "C", ATTEMPT_SENT);
+	ck_assert_ptr_nonnull(strstr(world.did, "flush a.example"));
+	ck_assert_ptr_nonnull(strstr(world.did, "flush b.example"));
+	ck_assert_ptr_null(strstr(world.did, "try"));
+}
+END_TEST
+
+/* Where that canary comes to nothing, the others send their own. */
+START_TEST(test_canary_of_another_fails)
+{
+	held("a.example", "A", 3600);
+	held("c.example", "C", 3600);
+	held("b.example", "B", 3600);
+	go_on(2500, PROBE_GOOD);
+	ck_assert_ptr_nonnull(strstr(world.did, "try B"));
+	attempt("b.example", "B", ATTEMPT_REFUSED);
+	ck_assert_ptr_null(strstr(world.did, "try A"));
+	go_on(2500, PROBE_GOOD); /* all of them at once, not one after the other */
+	ck_assert_ptr_nonnull(strstr(world.did, "try A"));
+	ck_assert_ptr_nonnull(strstr(world.did, "try C"));
+	attempt("a.example", "A", ATTEMPT_SENT);
+	ck_assert_ptr_nonnull(strstr(world.did, "flush a.example"));
+	ck_assert_ptr_null(strstr(world.did, "flush b.example"));
+}
+END_TEST
+
 START_TEST(test_straight_through)
 {
 	held("a.example", "A", 0);
@@ -728,6 +767,8 @@ main(void)
 	    {"no row", test_no_row_nothing_done},
 	    {"shared primary", test_shared_primary},
 	    {"replayed log", test_replayed_log_proves_nothing},
+	    {"one canary", test_one_canary_for_all},
+	    {"failed canary", test_canary_of_another_fails},
 	    {"black holes", test_black_holes},
 	    {"cost", test_cost},
 	};
