@@ -35,9 +35,9 @@ enum field_type { FIELD_TEXT, FIELD_TIME, FIELD_COUNT, FIELD_SIZE, FIELD_OUTCOME
 
 struct field {
 	const char *name;
-	enum field_type type;
 	size_t offset;
 	size_t size;
+	enum field_type type;
 	bool own; /* mxhold-queued's own: not shipped */
 };
 

@@ -145,8 +145,8 @@ spool_identity(struct spool_reader *reader, char out[40])
 uint64_t
 spool_shipped(const char *state_dir, const char *identity)
 {
-	char path[SPOOL_PATH_SIZE], line[128], whose[64], end;
-	uint64_t seq;
+	const size_t known = strlen(identity);
+	char path[SPOOL_PATH_SIZE], line[128], *whose;
 
 	if (!spool_path(state_dir, SPOOL_SHIPPED, path))
 		return 0;
@@ -158,9 +158,11 @@ spool_shipped(const char *state_dir, const char *identity)
 	if (length <= 0 || line[0] < '0' || line[0] > '9')
 		return 0;
 	line[length] = '\0';
-	if (sscanf(line, "%20" SCNu64 " %63s%c", &seq, whose, &end) != 3 || end != '\n')
+	errno = 0;
+	const uint64_t seq = strtoull(line, &whose, 10);
+	if (errno != 0 || *whose++ != ' ' || strncmp(whose, identity, known) != 0)
 		return 0;
-	return strcmp(whose, identity) == 0 ? seq : 0;
+	return strcmp(whose + known, "\n") == 0 ? seq : 0;
 }
 
 static bool
