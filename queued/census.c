@@ -112,7 +112,7 @@ census_judge(struct census *census, int status)
 static void
 census_reap(struct census *census)
 {
-	const struct timeval soon = {0, REAP_MS * 1000};
+	const struct timeval soon = {0, REAP_MS * 1000L};
 	int status;
 
 	if (census->out != NULL || census->err != NULL)

@@ -548,7 +548,7 @@ static void
 on_tick(evutil_socket_t fd, short what, void *context)
 {
 	struct collector *collector = context;
-	struct timeval next = {0, TICK_MS * 1000};
+	struct timeval next = {0, TICK_MS * 1000L};
 
 	(void)fd;
 	(void)what;

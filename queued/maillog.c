@@ -104,7 +104,7 @@ take_month(struct cursor *cursor, struct tm *out)
 	static const char names[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
 
 	for (int i = 0; i < 12 && left(cursor) >= 3; i++)
-		if (memcmp(cursor->at, names + 3 * i, 3) == 0) {
+		if (memcmp(cursor->at, names + (size_t)i * 3, 3) == 0) {
 			out->tm_mon = i;
 			cursor->at += 3;
 			return true;
@@ -177,7 +177,7 @@ take_zone(struct cursor *cursor, int64_t *seconds)
 	(void)take(cursor, ":");
 	if (!take_fixed(cursor, 2, 0, 59, &minutes))
 		return false;
-	*seconds = (hours * 3600 + minutes * 60) * (ahead ? 1 : -1);
+	*seconds = ((int64_t)hours * 3600 + (int64_t)minutes * 60) * (ahead ? 1 : -1);
 	return true;
 }
 

@@ -7,6 +7,7 @@
  */
 #include "queued/tail_inner.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <glob.h>
@@ -488,19 +489,51 @@ tail_file_free(struct tail_file *file)
 	free(file);
 }
 
+/* A blank and a number of at most `most`. */
+static bool
+take_number(const char **at, int base, uint64_t most, uint64_t *out)
+{
+	char *rest;
+
+	if ((*at)[0] != ' ' || !isxdigit((unsigned char)(*at)[1]))
+		return false;
+	errno = 0;
+	*out = strtoull(*at + 1, &rest, base);
+	if (errno != 0 || rest == *at + 1 || *out > most)
+		return false;
+	*at = rest;
+	return true;
+}
+
+/* What tail_file_position wrote. */
+static bool
+read_position(const char *at, struct mark *mark)
+{
+	static const char head[] = "file";
+	uint64_t length, offset;
+
+	if (strncmp(at, head, sizeof(head) - 1) != 0)
+		return false;
+	at += sizeof(head) - 1;
+	if (!take_number(&at, 10, UINT64_MAX, &mark->inode) ||
+	    !take_number(&at, 10, PRINT_MAX, &length) ||
+	    !take_number(&at, 16, UINT64_MAX, &mark->print.hash) ||
+	    !take_number(&at, 10, INT64_MAX, &offset) || *at != '\0')
+		return false;
+	mark->print.length = (size_t)length;
+	mark->offset = (int64_t)offset;
+	return true;
+}
+
 void
 tail_file_seek(struct tail_file *file, const char *position)
 {
 	struct mark mark = {.inode = 0};
-	int end = 0;
 
 	old_close(file);
 	present_close(file);
 	rotated_forget(file);
-	file->known =
-	    sscanf(position, "file %20" SCNu64 " %4zu %16" SCNx64 " %18" SCNd64 "%n", &mark.inode,
-		&mark.print.length, &mark.print.hash, &mark.offset, &end) == 4 &&
-	    position[end] == '\0' && mark.print.length <= PRINT_MAX && mark.offset >= 0;
+	file->known = read_position(position, &mark);
 	if (file->known)
 		file->at = mark;
 }

@@ -256,15 +256,21 @@ tail_journal_command(struct tail_journal *journal, const char *path)
 void
 tail_journal_seek(struct tail_journal *journal, const char *position)
 {
-	int from = 0;
+	static const char head[] = "journald ";
+	char *cursor;
 
 	child_stop(&journal->child);
 	journal->cursor[0] = '\0';
 	journal->at = 0;
-	if (sscanf(position, "journald %18" SCNd64 " %n", &journal->at, &from) != 1 || from == 0)
+	if (strncmp(position, head, sizeof(head) - 1) != 0)
 		return;
-	if (strlen(position + from) < sizeof(journal->cursor))
-		snprintf(journal->cursor, sizeof(journal->cursor), "%s", position + from);
+	errno = 0;
+	const int64_t at = strtoll(position + sizeof(head) - 1, &cursor, 10);
+	if (errno != 0 || *cursor++ != ' ')
+		return;
+	journal->at = at;
+	if (strlen(cursor) < sizeof(journal->cursor))
+		snprintf(journal->cursor, sizeof(journal->cursor), "%s", cursor);
 }
 
 bool
