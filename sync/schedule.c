@@ -45,5 +45,5 @@ schedule_nightly(int64_t now, long utc_offset, const char *relay)
 bool
 schedule_is_due(int64_t now, int64_t next)
 {
-	return now >= next || next - now > 2 * DAY;
+	return now >= next || next - now > INT64_C(2) * DAY;
 }
