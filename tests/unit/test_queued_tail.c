@@ -359,7 +359,8 @@ END_TEST
 START_TEST(test_bad_positions)
 {
 	static const char *const bad[] = {"", "file", "file 1 2 3", "file 1 99999 0 0",
-	    "file -1 0 0 -5", "file 1 1 0 5 more", "journald 5 s=1", "\xff\xff"};
+	    "file -1 0 0 -5", "file 1 1 0 5 more", "file 1 1 0 9999999999999999999",
+	    "file 99999999999999999999999 0 0 0", "journald 5 s=1", "\xff\xff"};
 
 	append("mail.log", 1, 2);
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
