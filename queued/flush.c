@@ -26,7 +26,8 @@ struct job {
 	struct keyed_node node; /* waiting: by its argument */
 	struct heap_node order;
 	struct flush *flush;
-	const char *option; /* "-s", "-i" */
+	const char *option; /* "-s", "-i", "-f" */
+	uint64_t messages;  /* -s: of the domain */
 	pid_t pid;          /* 0: it waits */
 	int complaint_fd;
 	struct event *timer;
@@ -42,6 +43,8 @@ struct flush {
 	struct heap order;
 	struct job *running;
 	size_t running_count;
+	uint64_t held;  /* messages in the queue; 0: not known */
+	uint64_t asked; /* messages of the domains that wait or run */
 	time_t told;
 	struct flush_counts counts;
 };
@@ -58,6 +61,7 @@ job_free(struct job *job)
 		event_free(job->timer);
 	if (job->complaint_fd >= 0)
 		close(job->complaint_fd);
+	job->flush->asked -= job->messages;
 	free(job);
 }
 
@@ -131,7 +135,7 @@ job_spawn(struct job *job)
 	char flag_config[] = "-c", option[] = "-s";
 	char *const environment[] = {path, locale, NULL};
 	char *const arguments[] = {job->flush->postqueue, flag_config, job->flush->config_dir,
-	    option, job->argument, NULL};
+	    option, job->argument[0] != '\0' ? job->argument : NULL, NULL};
 	posix_spawn_file_actions_t files;
 	posix_spawnattr_t attributes;
 	sigset_t none, defaults;
@@ -165,8 +169,6 @@ job_start(struct flush *flush, struct job *job)
 {
 	const struct timeval deadline = {.tv_sec = FLUSH_DEADLINE_S};
 
-	heap_remove(&flush->order, &job->order);
-	keyed_remove(&flush->waiting, &job->node);
 	job->timer = evtimer_new(flush->base, job_late, job);
 	if (job->timer == NULL || !job_spawn(job)) {
 		flush->counts.failed++;
@@ -181,13 +183,50 @@ job_start(struct flush *flush, struct job *job)
 	flush->running_count++;
 }
 
+static struct job *
+take_waiting(struct flush *flush, struct heap_node *node)
+{
+	struct job *job = HEAP_OWNER(node, struct job, order);
+
+	heap_remove(&flush->order, &job->order);
+	keyed_remove(&flush->waiting, &job->node);
+	return job;
+}
+
+static bool
+may_flush_all(const struct flush *flush)
+{
+	return flush->held > 0 && flush->held <= FLUSH_ALL_MOST && flush->asked >= flush->held &&
+	       flush->waiting.count >= FLUSH_ALL_DOMAINS;
+}
+
+/* A process and a visit to flush(8) for each domain cost a fifth of the drain. */
+static void
+flush_all(struct flush *flush)
+{
+	struct job *all = calloc(1, sizeof(*all));
+	struct heap_node *node;
+
+	if (all == NULL)
+		return;
+	while ((node = heap_first(&flush->order)) != NULL)
+		job_free(take_waiting(flush, node));
+	all->flush = flush;
+	all->option = "-f";
+	all->complaint_fd = -1;
+	log_event(LOG_INFO, "flush-all", kv_number("messages", (long long)flush->held));
+	job_start(flush, all);
+}
+
 static void
 start_waiting(struct flush *flush)
 {
 	struct heap_node *node;
 
+	if (may_flush_all(flush))
+		flush_all(flush);
 	while (flush->running_count < FLUSH_AT_ONCE && (node = heap_first(&flush->order)) != NULL)
-		job_start(flush, HEAP_OWNER(node, struct job, order));
+		job_start(flush, take_waiting(flush, node));
 }
 
 /* --- what is asked for
@@ -205,8 +244,9 @@ is_safe(const char *argument)
 }
 
 static struct job *
-job_new(struct flush *flush, const char *option, const char *argument, int64_t order)
+job_new(struct flush *flush, const char *option, const char *argument, uint64_t messages)
 {
+	const int64_t order = messages < INT64_MAX ? (int64_t)messages : INT64_MAX;
 	struct job *job = calloc(1, sizeof(*job));
 
 	if (job == NULL)
@@ -219,20 +259,23 @@ job_new(struct flush *flush, const char *option, const char *argument, int64_t o
 		free(job);
 		return NULL;
 	}
-	if (keyed_add(&flush->waiting, &job->node, job->argument, strlen(job->argument)))
+	if (keyed_add(&flush->waiting, &job->node, job->argument, strlen(job->argument))) {
+		job->messages = messages;
+		flush->asked += messages;
 		return job;
+	}
 	heap_remove(&flush->order, &job->order);
 	free(job);
 	return NULL;
 }
 
 static void
-enqueue(struct flush *flush, const char *option, const char *argument, int64_t order)
+enqueue(struct flush *flush, const char *option, const char *argument, uint64_t messages)
 {
 	if (!is_safe(argument) || keyed_find(&flush->waiting, argument, strlen(argument)) != NULL)
 		return;
 	if (flush->waiting.count >= FLUSH_WAITING ||
-	    job_new(flush, option, argument, order) == NULL) {
+	    job_new(flush, option, argument, messages) == NULL) {
 		flush->counts.dropped++;
 		return;
 	}
@@ -242,7 +285,13 @@ enqueue(struct flush *flush, const char *option, const char *argument, int64_t o
 void
 flush_domain(struct flush *flush, const char *domain, uint64_t messages)
 {
-	enqueue(flush, "-s", domain, messages < INT64_MAX - 1 ? (int64_t)messages + 1 : INT64_MAX);
+	enqueue(flush, "-s", domain, messages > 0 ? messages : 1);
+}
+
+void
+flush_set_held(struct flush *flush, uint64_t messages)
+{
+	flush->held = messages;
 }
 
 void

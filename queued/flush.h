@@ -2,7 +2,8 @@
  * flush: runs postqueue(1) for a domain (-s) or a message (-i), some at a time, each with a
  * deadline and a clean environment. Single messages go first; of the domains the one with the
  * fewest messages, so that a flood waits for the others, and not they for it. What waits already is
- * not taken twice. It never blocks.
+ * not taken twice. Where the domains that are to go hold all that the queue has, one postqueue -f
+ * does for all of them. It never blocks.
  */
 #ifndef MXHOLD_QUEUED_FLUSH_H
 #define MXHOLD_QUEUED_FLUSH_H
@@ -13,6 +14,8 @@
 #include <stdint.h>
 
 #define FLUSH_AT_ONCE 4
+#define FLUSH_ALL_DOMAINS 8  /* so many have to wait, */
+#define FLUSH_ALL_MOST 10000 /* and no more messages (half of what qmgr takes at once), for -f */
 #define FLUSH_DEADLINE_S 20
 #define FLUSH_WAITING 50000 /* at most; what is beyond is dropped: the watch asks again */
 
@@ -22,6 +25,9 @@ struct flush;
 struct flush *flush_new(struct event_base *base, const char *postqueue, const char *config_dir);
 /* Ends what runs. */
 void flush_free(struct flush *flush);
+/* How many messages the queue has; 0: not known, or it holds other mail too, which is left alone.
+ */
+void flush_set_held(struct flush *flush, uint64_t messages);
 void flush_domain(struct flush *flush, const char *domain, uint64_t messages);
 void flush_id(struct flush *flush, const char *queue_id);
 

@@ -329,6 +329,9 @@ port_flush_domain(void *context, const char *domain, uint64_t messages)
 
 	log_event(
 	    LOG_INFO, "flush", kv("domain", domain), kv_number("messages", (long long)messages));
+	/* An instance that has other mail too is not flushed as a whole. */
+	if (serve->conf->relay.dedicated)
+		flush_set_held(serve->flush, watch_count(serve->watch).messages);
 	flush_domain(serve->flush, domain, messages);
 }
 
