@@ -208,7 +208,7 @@ printf '7 %s\n' "$(date +%s.%N)" >>"$LAB/back"
 tell 7 up
 try 'at 421 a primary is busy' wait_for 15 primary_is 2 busy
 tell 2 at banner reply '554 5.3.2 no'
-for turn in 1 2 3; do
+for _ in 1 2 3; do
 	tell 1 up
 	sleep 1.2
 	tell 1 down
