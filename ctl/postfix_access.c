@@ -27,35 +27,35 @@
  * `partial`: pattern tables do not see it. The first ordinary one stands for customers' mail too.
  */
 static const struct {
-	enum access_kind kind;
 	const char *check; /* "": all of the kind */
 	const char *key;
+	enum access_kind kind;
 	bool partial, ordinary;
 } keys[] = {
-    {ACCESS_CLIENT, "", "192.0.2.77", false, false},
-    {ACCESS_CLIENT, "", "198.51.100.77", false, false},
-    {ACCESS_CLIENT, "", "203.0.113.77", false, false},
-    {ACCESS_CLIENT, "", "2001:db8::77", false, false},
-    {ACCESS_CLIENT, "", "unknown", false, false}, /* a client without a name */
-    {ACCESS_CLIENT, "", "%s.com", false, false},
-    {ACCESS_RECIPIENT, "", "user@%s.com", false, true},
-    {ACCESS_RECIPIENT, "", "user@%s.invalid", false, false},
-    {ACCESS_RECIPIENT, "", "postmaster@%s.com", false, false},
-    {ACCESS_RECIPIENT, "", "abuse@%s.com", false, false},
-    {ACCESS_RECIPIENT, "", "%s.com", true, false},
-    {ACCESS_RECIPIENT, "", "com", true, false},
-    {ACCESS_RECIPIENT, "", "postmaster@", true, false},
-    {ACCESS_RECIPIENT, "", "abuse@", true, false},
-    {ACCESS_FORGED, "check_sender_access", "user@%s.com", false, true},
-    {ACCESS_FORGED, "check_sender_access", "user@%s.invalid", false, false},
-    {ACCESS_FORGED, "check_sender_access", "%s.com", true, false},
-    {ACCESS_FORGED, "check_sender_access", "<>", false, false},
-    {ACCESS_FORGED, "check_helo_access", "%s.com", false, true},
-    {ACCESS_FORGED, "check_helo_access", "[192.0.2.77]", false, false},
-    {ACCESS_FORGED, "check_", "%s.com", false, false},
-    {ACCESS_FORGED, "check_", "192.0.2.77", false, false},
-    {ACCESS_CREDENTIAL, "check_ccert_access",
-	"C2:9D:F4:87:71:73:73:D9:18:E7:C2:F3:C1:DA:6E:04:C2:9D:F4:87", false, false},
+    {"", "192.0.2.77", ACCESS_CLIENT, false, false},
+    {"", "198.51.100.77", ACCESS_CLIENT, false, false},
+    {"", "203.0.113.77", ACCESS_CLIENT, false, false},
+    {"", "2001:db8::77", ACCESS_CLIENT, false, false},
+    {"", "unknown", ACCESS_CLIENT, false, false}, /* a client without a name */
+    {"", "%s.com", ACCESS_CLIENT, false, false},
+    {"", "user@%s.com", ACCESS_RECIPIENT, false, true},
+    {"", "user@%s.invalid", ACCESS_RECIPIENT, false, false},
+    {"", "postmaster@%s.com", ACCESS_RECIPIENT, false, false},
+    {"", "abuse@%s.com", ACCESS_RECIPIENT, false, false},
+    {"", "%s.com", ACCESS_RECIPIENT, true, false},
+    {"", "com", ACCESS_RECIPIENT, true, false},
+    {"", "postmaster@", ACCESS_RECIPIENT, true, false},
+    {"", "abuse@", ACCESS_RECIPIENT, true, false},
+    {"check_sender_access", "user@%s.com", ACCESS_FORGED, false, true},
+    {"check_sender_access", "user@%s.invalid", ACCESS_FORGED, false, false},
+    {"check_sender_access", "%s.com", ACCESS_FORGED, true, false},
+    {"check_sender_access", "<>", ACCESS_FORGED, false, false},
+    {"check_helo_access", "%s.com", ACCESS_FORGED, false, true},
+    {"check_helo_access", "[192.0.2.77]", ACCESS_FORGED, false, false},
+    {"check_", "%s.com", ACCESS_FORGED, false, false},
+    {"check_", "192.0.2.77", ACCESS_FORGED, false, false},
+    {"check_ccert_access", "C2:9D:F4:87:71:73:73:D9:18:E7:C2:F3:C1:DA:6E:04:C2:9D:F4:87",
+	ACCESS_CREDENTIAL, false, false},
 };
 
 /* Is a key of the table above one for this check? Those of sender and HELO have their own. */

@@ -2,8 +2,9 @@
  * postfix_actions: what the tables of checks and of access(5) do to mail: actions that lead it
  * elsewhere, and restrictions that a table answers with.
  *
- * postfix_entries.c reads the tables; what cannot be read is told as such. The words are those of main.cf and of `-o` options in master.cf, with their $names
- * replaced; a table that answers with another table is followed.
+ * postfix_entries.c reads the tables; what cannot be read is told as such. The words are those of
+ * main.cf and of `-o` options in master.cf, with their $names replaced; a table that answers with
+ * another table is followed.
  */
 #ifndef MXHOLD_CTL_POSTFIX_ACTIONS_H
 #define MXHOLD_CTL_POSTFIX_ACTIONS_H

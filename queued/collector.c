@@ -404,14 +404,28 @@ position_moved(const struct collector *collector)
 	       strcmp(position, collector->position) != 0;
 }
 
+/* With no journal to ship to, the spool is all there is of it: the oldest rows make room. */
+static bool
+spool_keeps_newest(struct collector *collector)
+{
+	struct spool_usage usage;
+
+	return collector->conf->journal.conninfo == NULL &&
+	       spool_usage(collector->spool, &usage) == SPOOL_OK && usage.limit > 0 &&
+	       usage.bytes / 3 * 4 >= usage.limit;
+}
+
 static void
 prune(struct collector *collector, int64_t now_ms)
 {
 	const int64_t now = wall_us();
 	const int64_t kept = collector->conf->journal.retention_days * 86400 * 1000000;
+	const bool crowded = spool_keeps_newest(collector);
 	struct spool_pruned pruned;
 
-	const int64_t before = clock_is_steady(collector, now_ms) ? now - kept : 0;
+	const int64_t before = crowded                              ? now + 1
+			       : clock_is_steady(collector, now_ms) ? now - kept
+								    : 0;
 	const enum spool_result result =
 	    spool_prune(collector->spool, PRUNE_MOST, now, before, &pruned);
 	collector->prune_ms = result == SPOOL_OK && pruned.removed == PRUNE_MOST
@@ -420,7 +434,9 @@ prune(struct collector *collector, int64_t now_ms)
 	if (pruned.dropped > 0)
 		log_event(LOG_WARNING, "journal-dropped",
 		    kv_number("rows", (long long)pruned.dropped),
-		    kv("reason", "nobody shipped them for [journal] retention_days"));
+		    kv("reason", crowded ? "[queue] spool_size is nearly reached, and there is no "
+					   "[journal] conninfo"
+					 : "nobody shipped them for [journal] retention_days"));
 	spool_watch(collector);
 }
 

@@ -169,10 +169,11 @@ header() {
 headers() {
 	header long-line '!send Long: ' '!long 50000' '!send \r\n'
 	is "$(wc -c <"$LAB/stored-long-line" | tr -d ' ')" 50007 'one header of 50,000 bytes in one line: not a byte less'
-	folded=' a folded line & of a long header that goes on and on and on'
-	addresses=' "Nobody" <user-&@a-domain-of-some-length.example>,'
 	for id in folded addresses; do
-		eval "more=\$$id"
+		case $id in
+		folded) more=' a folded line & of a long header that goes on and on and on' ;;
+		addresses) more=' "Nobody" <user-&@a-domain-of-some-length.example>,' ;;
+		esac
 		set -- "!send $([ $id = folded ] && echo Long: begin || echo To:)\\r\\n"
 		for n in $(seq 1 9); do
 			set -- "$@" "!send $(seq "${n}000" "${n}099" | sed "s/.*/ $more\\\\r\\\\n/" | tr -d '\n')"

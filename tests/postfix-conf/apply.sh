@@ -164,8 +164,9 @@ mailbox_size_limit = 0
 notify_classes = bounce,
 	resource
 smtpd_etrn_restrictions = permit_mynetworks
+local_milters = $smtpd_milters
+non_smtpd_milters = $local_milters
 CONF
-printf 'local_milters = $smtpd_milters\nnon_smtpd_milters = $local_milters\n' >>"$main"
 printf 'relay_recipient_maps = inline:{boss@corp.example=x}' >>"$main"
 cat >>"$master" <<'CONF'
 submission inet n - y - - smtpd

@@ -1,6 +1,6 @@
 #!/bin/sh
 # queued-full: the spool is full because nobody ships: the log is read no further, an alert says so, and nothing is lost:
-# once it is shipped, all rows are there.
+# once it is shipped, all rows are there. Where there is no journal to ship to, the oldest rows make room instead.
 set -eu
 cd "$(dirname "$0")/../.."
 # shellcheck source=tests/lib/tap.sh
@@ -38,6 +38,8 @@ cat >"$dir/conf" <<-CONF
 	state_dir = $dir/state
 	postfix_config_dir = $dir/etc
 	maillog = $dir/mail.log
+	[journal]
+	conninfo = host=journal.example
 	[queue]
 	spool_size = 16777216
 CONF
@@ -71,4 +73,16 @@ status=0
 wait "$collect_pid" || status=$?
 collect_pid=
 is "$status" 0 'SIGTERM ends it'
+
+# --- no journal
+mkdir "$dir/alone"
+sed -e '/^\[journal\]/d' -e '/^conninfo/d' -e "s,^state_dir.*,state_dir = $dir/alone," "$dir/conf" >"$dir/alone.conf"
+"$collect" "$dir/alone.conf" 300 >"$dir/out" 2>&1 &
+collect_pid=$!
+read_all() { "$collect" "$dir/alone.conf" rows | grep -q "a$messages@one.example"; }
+ok "$(await 60 read_all && echo 0 || echo 1)" 'without a journal: the log is read to its end'
+like "$(cat "$dir/out")" 'journal-dropped .*no ' 'the oldest rows made room, as the log says'
+kill "$collect_pid"
+wait "$collect_pid" || true
+collect_pid=
 tap_done

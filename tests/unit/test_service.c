@@ -159,7 +159,7 @@ START_TEST(test_socket_directory)
 	ck_assert_int_eq(chmod(directory, 0755), 0);
 	ck_assert_int_eq(chmod(config, 0644), 0);
 	ck_assert_int_eq(setresuid(64101, 64101, 0), 0);
-	ck_assert_int_eq(service("-f"), 77); /* not as root: its own will do */
+	ck_assert_int_eq(service("-f"), 77);     /* not as root: its own will do */
 	ck_assert_int_eq(setresuid(0, 0, 0), 0); /* what was made can be removed again */
 }
 END_TEST
