@@ -157,7 +157,7 @@ away() {
 	spool rows "$many" "$3" "$4"
 	try "$1: rows wait" wait_for 25 shipping_like behind '^[1-9]'
 	feed_is_quick "$1"
-	like "$(shipping state)" 'failing|behind' "$1: the status says that it is behind"
+	try "$1: the status says that it is behind" wait_for 15 shipping_like state 'failing|behind'
 	$5
 	have=$((have + many))
 	if wait_for 60 messages_are "$have"; then ok 0 "$1: all is caught up"; else
