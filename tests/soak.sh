@@ -31,6 +31,7 @@ soak-bulk   | $((900 + bulk / 200)) | SIZE=$bulk LIMIT_MS=${SOAK_LIMIT_MS:-2000}
 soak-large  | $((900 + bulk / 100)) | SIZE=$bulk PATIENCE=$((120 + bulk / 1000)) sh tests/sync/large.sh
 soak-milter | $((300 + messages / 100)) | sh tests/milter/memory.sh $messages
 soak-faults | $((seconds + 900)) | LAB_SECONDS=$seconds LAB_SIZE=\${LAB_SIZE:-8g} sh tests/lab/faults.sh
+soak-queue  | $((seconds + 900)) | LAB_ROUNDS=2 sh tests/lab/queue-faults.sh
 soak-fuzz   | $((seconds * 2 + 600)) | sh tests/fuzz/run.sh \$BUILD/fuzz $fuzz_each $fuzz_names
 LIST
 mv "$SUITES_FILE.new" "$SUITES_FILE"
