@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define QUERIES_MOST (2 * (MX_HOSTS_MOST + 1) + 2)
+#define QUERIES_MOST (2 * (MX_HOSTS_MOST + 2) + 2)
 
 struct slot { /* one question */
 	struct mx_gather *gather;
@@ -184,6 +184,16 @@ on_mx(const struct resolver_answer *answer, void *context)
 /* --- MTA-STS -------------------------------------------------------------------------------------
  */
 
+/* The name fits: "_mta-sts." before the domain did. */
+static void
+ask_policy_host(struct mx_gather *gather)
+{
+	struct mx_host *host = &gather->facts.sts_host;
+
+	snprintf(host->name, sizeof(host->name), "mta-sts.%.*s", DOMAIN_MAX - 8, gather->domain);
+	ask_addresses(gather, host);
+}
+
 static void
 on_txt(const struct resolver_answer *answer, void *context)
 {
@@ -199,6 +209,8 @@ on_txt(const struct resolver_answer *answer, void *context)
 	gather->facts.sts = answer->outcome == RESOLVER_CANNOT_TELL ? MX_STS_CANNOT_TELL
 			    : records == 1                          ? MX_STS_POLICY
 								    : MX_STS_ABSENT;
+	if (gather->facts.sts == MX_STS_POLICY)
+		ask_policy_host(gather);
 	finish_if_done(gather);
 }
 

@@ -1,7 +1,7 @@
 /*
  * mx_gather: asks the DNS for what core/mx_judge wants to know of a domain: its MX records, the
  * addresses of their targets, its own address where there are none, and, if asked, whether there is
- * an MTA-STS record.
+ * an MTA-STS record, and where its policy is.
  */
 #ifndef MXHOLD_CORE_MX_GATHER_H
 #define MXHOLD_CORE_MX_GATHER_H
@@ -13,7 +13,7 @@ struct mx_gather;
 /*
  * `facts` holds what the DNS said (the caller adds the fleet, next hops and the policy) and is
  * valid during the call. facts->sts is NOT_ASKED, ABSENT, CANNOT_TELL, or POLICY with no policy
- * yet: the record is there, the caller may fetch.
+ * yet: the record is there, the caller may fetch from the addresses of facts->sts_host.
  */
 typedef void mx_gather_done(struct mx_facts *facts, void *context);
 

@@ -61,6 +61,7 @@ struct mx_facts {
 	/* Of the domain itself: asked for where there is no MX record (RFC 5321, 5.1). */
 	struct mx_host itself;
 	enum mx_sts sts;
+	struct mx_host sts_host; /* whence the policy is fetched: addresses of mta-sts.DOMAIN */
 	const char *sts_problem;
 	const struct mta_sts_policy *policy; /* MX_STS_POLICY */
 	const struct mx_relay *relays;

@@ -6,7 +6,6 @@
  * In: mxhold.conf, the snapshot, the DNS, an MTA-STS policy over HTTPS. Out: lines for a person, or
  * one JSON object. It changes nothing. core/mx_judge judges.
  */
-#include "ctl/mx_policy.h"
 #include "ctl/owner.h"
 #include "ctl/sub_verb.h"
 
@@ -14,6 +13,7 @@
 #include "core/fence.h"
 #include "core/mx_fleet.h"
 #include "core/mx_gather.h"
+#include "core/sts_fetch.h"
 
 #include <jansson.h>
 #include <poll.h>
@@ -35,9 +35,10 @@ struct check {
 	struct mx_fleet fleet;
 	char hop_problem[512];
 
-	bool answered;
+	bool answered, fetched;
 	struct mx_facts facts;
 	struct mta_sts_policy policy;
+	char sts_problem[256];
 	struct mx_verdict verdict;
 };
 
@@ -158,6 +159,48 @@ wait_for_answer(struct check *check, struct resolver *resolver)
 	}
 }
 
+static void
+on_fetched(
+    enum mx_sts result, const struct mta_sts_policy *policy, const char *problem, void *context)
+{
+	struct check *check = context;
+
+	check->facts.sts = result;
+	if (policy != NULL)
+		check->policy = *policy;
+	snprintf(check->sts_problem, sizeof(check->sts_problem), "%s", problem);
+	check->fetched = true;
+}
+
+static void
+wait_for_policy(struct check *check, struct sts_fetcher *fetcher)
+{
+	while (!check->fetched) {
+		struct pollfd ready = {.fd = sts_fetcher_fd(fetcher), .events = POLLIN};
+		const int64_t wait = sts_fetcher_wait_ms(fetcher, clock_ms());
+
+		(void)poll(&ready, 1, wait < 0 || wait > 1000 ? 1000 : (int)wait);
+		sts_fetcher_process(fetcher, clock_ms());
+	}
+}
+
+/* Over HTTPS; with an end (STS_FETCH_DEADLINE_MS). */
+static void
+read_policy(struct check *check)
+{
+	const struct mx_host *host = &check->facts.sts_host;
+	struct sts_fetcher *fetcher = sts_fetcher_new();
+
+	check->facts.sts = MX_STS_CANNOT_TELL;
+	check->facts.sts_problem = check->sts_problem;
+	snprintf(check->sts_problem, sizeof(check->sts_problem), "%s",
+	    host->address_count == 0 ? "no address of its web server was found" : "out of memory");
+	if (fetcher != NULL && sts_fetch(fetcher, check->domain, host->addresses,
+				   host->address_count, on_fetched, check) != NULL)
+		wait_for_policy(check, fetcher);
+	sts_fetcher_free(fetcher);
+}
+
 static int
 read_dns(struct check *check)
 {
@@ -183,8 +226,7 @@ read_dns(struct check *check)
 	wait_for_answer(check, resolver);
 	resolver_free(resolver);
 	if (check->facts.sts == MX_STS_POLICY)
-		check->facts.sts =
-		    mx_policy_fetch(check->domain, &check->policy, &check->facts.sts_problem);
+		read_policy(check);
 	return CTL_OK;
 }
 

@@ -5,6 +5,7 @@
 #include "queued/mxwatch_io.h"
 
 #include "core/decide.h"
+#include "core/fence.h"
 #include "core/log.h"
 #include "core/mx_fleet.h"
 
@@ -28,8 +29,10 @@ struct asked {
 
 struct reading { /* under way, or done and waiting for a tick */
 	struct mxwatch_io *io;
-	struct mx_gather *gather; /* NULL: done, or free */
-	char row[DOMAIN_SIZE];    /* "": free */
+	struct mx_gather *gather;   /* NULL: the DNS has said all, or free */
+	struct sts_transfer *fetch; /* the policy is being fetched */
+	struct mx_facts *facts;     /* what the DNS said, meanwhile */
+	char row[DOMAIN_SIZE];      /* "": free */
 	struct mxwatch_finding finding;
 	char text[MX_TEXT_SIZE];
 };
@@ -268,17 +271,91 @@ take_verdict(struct reading *reading, const struct mx_verdict *verdict)
 }
 
 static void
-on_gathered(struct mx_facts *facts, void *context)
+judge_reading(struct reading *reading, struct mx_facts *facts)
 {
 	static struct mx_verdict verdict;
-	struct reading *reading = context;
 	struct mxwatch_io *io = reading->io;
 
-	reading->gather = NULL;
 	reading->finding = (struct mxwatch_finding){.text = reading->text};
 	if (io->setup.need_snapshot(io->setup.context) &&
 	    judge_with_row(io, reading->row, facts, &verdict))
 		take_verdict(reading, &verdict);
+}
+
+static void
+on_fetched(
+    enum mx_sts result, const struct mta_sts_policy *policy, const char *problem, void *context)
+{
+	struct reading *reading = context;
+	struct mx_facts *facts = reading->facts;
+
+	reading->fetch = NULL;
+	reading->facts = NULL;
+	facts->domain = reading->row;
+	facts->sts = result;
+	facts->policy = policy;
+	facts->sts_problem = problem;
+	judge_reading(reading, facts);
+	free(facts);
+}
+
+/* A web server of the customer's own network is nothing that we may connect to: the same fence. */
+static size_t
+fenced_addresses(struct mxwatch_io *io, const struct mx_host *host, struct ip *out)
+{
+	const struct conf *conf = io->setup.conf;
+	const struct fence_networks allow = {conf->fence.allow, conf->fence.allow_count};
+	const struct fleet *fleet =
+	    io->setup.need_snapshot(io->setup.context) ? snapshot_fleet(io->setup.snapshot) : NULL;
+	size_t count = 0;
+
+	for (size_t i = 0; fleet != NULL && i < host->address_count; i++) {
+		const struct ip *address = &host->addresses[i];
+		const struct dns_record record = {
+		    .type = address->family == 4 ? DNS_A : DNS_AAAA, .address = *address};
+
+		if (!fence_record(&record, fleet, &allow).drop)
+			out[count++] = *address;
+	}
+	return count;
+}
+
+/* False: it is not fetched now. */
+static bool
+fetch_policy(struct reading *reading, const struct mx_facts *facts)
+{
+	struct mxwatch_io *io = reading->io;
+	struct ip addresses[MX_ADDRESSES_MOST];
+	const size_t count = fenced_addresses(io, &facts->sts_host, addresses);
+
+	reading->facts = malloc(sizeof(*facts));
+	if (reading->facts == NULL)
+		return false;
+	*reading->facts = *facts;
+	reading->facts->problem = NULL;
+	reading->fetch =
+	    sts_fetch(io->setup.fetcher, reading->row, addresses, count, on_fetched, reading);
+	if (reading->fetch != NULL)
+		return true;
+	free(reading->facts);
+	reading->facts = NULL;
+	return false;
+}
+
+static void
+on_gathered(struct mx_facts *facts, void *context)
+{
+	struct reading *reading = context;
+
+	reading->gather = NULL;
+	if (facts->mx != RESOLVER_CANNOT_TELL && facts->sts == MX_STS_POLICY &&
+	    fetch_policy(reading, facts))
+		return;
+	if (facts->sts == MX_STS_POLICY) {
+		facts->sts = MX_STS_CANNOT_TELL;
+		facts->sts_problem = "its web server could not be asked";
+	}
+	judge_reading(reading, facts);
 }
 
 static bool
@@ -295,6 +372,7 @@ port_read(void *context, const char *row, bool fresh)
 	reading->io = io;
 	const struct mx_gather_question question = {.domain = row,
 	    .fresh = fresh,
+	    .sts = io->setup.fetcher != NULL,
 	    .deadline_ms = io->now.ms + READ_DEADLINE_MS,
 	    .done = on_gathered,
 	    .context = reading};
@@ -338,8 +416,11 @@ mxwatch_io_free(struct mxwatch_io *io)
 {
 	if (io == NULL)
 		return;
-	for (size_t i = 0; i < MXWATCH_READINGS; i++)
+	for (size_t i = 0; i < MXWATCH_READINGS; i++) {
 		mx_gather_cancel(io->readings[i].gather);
+		sts_fetch_cancel(io->readings[i].fetch);
+		free(io->readings[i].facts);
+	}
 	mx_fleet_free(&io->fleet);
 	mxwatch_free(io->watch);
 	free(io);
@@ -363,7 +444,7 @@ take_what_came(struct mxwatch_io *io)
 		struct reading *reading = &io->readings[i];
 		char row[DOMAIN_SIZE];
 
-		if (reading->row[0] == '\0' || reading->gather != NULL)
+		if (reading->row[0] == '\0' || reading->gather != NULL || reading->fetch != NULL)
 			continue;
 		memcpy(row, reading->row, sizeof(row));
 		reading->row[0] = '\0';

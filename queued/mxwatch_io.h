@@ -1,6 +1,6 @@
 /*
- * mxwatch_io: mxwatch with its ports: the snapshot's rows, the DNS (core/mx_gather), the state, and
- * the socket by which policyd asks for a new reading.
+ * mxwatch_io: mxwatch with its ports: the snapshot's rows, the DNS (core/mx_gather), MTA-STS
+ * policies (core/sts_fetch), the state, and the socket by which policyd asks for a new reading.
  */
 #ifndef MXHOLD_QUEUED_MXWATCH_IO_H
 #define MXHOLD_QUEUED_MXWATCH_IO_H
@@ -9,6 +9,7 @@
 #include "core/mx_gather.h"
 #include "core/snapshot.h"
 #include "core/state.h"
+#include "core/sts_fetch.h"
 #include "queued/events.h"
 #include "queued/mxwatch.h"
 
@@ -24,6 +25,7 @@ struct mxwatch_io_setup { /* all of it outlives mxwatch_io, and belongs to the c
 	const struct conf *conf;
 	struct snapshot *snapshot;
 	struct resolver *resolver;
+	struct sts_fetcher *fetcher; /* NULL: MTA-STS policies are not read */
 	/* See to it that a transaction is open until the caller's callback ends. False, NULL: there
 	   is none to be had now. */
 	bool (*need_snapshot)(void *context);
@@ -37,11 +39,11 @@ struct mxwatch_io_setup { /* all of it outlives mxwatch_io, and belongs to the c
 struct mxwatch_io;
 
 struct mxwatch_io *mxwatch_io_new(const struct mxwatch_io_setup *setup); /* NULL: out of memory */
-/* Before resolver_free. */
+/* Before resolver_free and sts_fetcher_free. */
 void mxwatch_io_free(struct mxwatch_io *io);
 /*
  * Each MXWATCH_TICK_MS; now.ms on the clock of resolver_process(). Readings are judged in
- * resolver_process(); they go into the state at the next tick.
+ * resolver_process() and sts_fetcher_process(); they go into the state at the next tick.
  */
 void mxwatch_io_tick(struct mxwatch_io *io, struct queued_time now);
 /* ask_fd can be read from. */

@@ -204,12 +204,30 @@ on_ask(evutil_socket_t fd, short what, void *context)
 	mxwatch_io_asked(serve->mxwatch);
 }
 
+/* Without it, MTA-STS policies are not read; all else is. */
+static void
+start_fetcher(struct serve *serve)
+{
+	serve->fetcher = sts_fetcher_new();
+	if (serve->fetcher != NULL)
+		serve->on_fetcher = event_new(
+		    serve->base, sts_fetcher_fd(serve->fetcher), EV_READ, serve_fetcher, serve);
+	if (serve->on_fetcher != NULL)
+		return;
+	sts_fetcher_free(serve->fetcher);
+	serve->fetcher = NULL;
+	log_event(LOG_WARNING, "mta-sts-unread", kv("error", "no memory, or no descriptor"));
+}
+
 static bool
 start_mxwatch(struct serve *serve)
 {
+	start_fetcher(serve);
+
 	const struct mxwatch_io_setup settings = {.conf = serve->conf,
 	    .snapshot = serve->snapshot,
 	    .resolver = serve->resolver,
+	    .fetcher = serve->fetcher,
 	    .need_snapshot = mx_need_snapshot,
 	    .need_state = mx_need_state,
 	    .ask_fd = serve->setup->ask_fd,
@@ -551,6 +569,8 @@ serve_end(struct serve *serve)
 	flush_free(serve->flush);
 	free_event(serve->on_ask);
 	mxwatch_io_free(serve->mxwatch);
+	free_event(serve->on_fetcher);
+	sts_fetcher_free(serve->fetcher);
 	free_event(serve->on_resolver);
 	resolver_free(serve->resolver);
 	prober_free(serve->prober);

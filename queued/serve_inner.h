@@ -35,7 +35,8 @@ struct serve {
 	const struct serve_setup *setup;
 	const struct conf *conf;
 	struct event_base *base;
-	struct event *on_term, *on_alive, *on_tick, *on_retry, *on_heartbeat, *on_resolver, *on_ask;
+	struct event *on_term, *on_alive, *on_tick, *on_retry, *on_heartbeat, *on_resolver,
+	    *on_fetcher, *on_ask;
 	struct queued_time now;
 	unsigned depth; /* of serve_enter: callbacks within callbacks */
 	/* stores */
@@ -51,6 +52,7 @@ struct serve {
 	/* parts */
 	struct postfix_settings postfix;
 	struct resolver *resolver;
+	struct sts_fetcher *fetcher;
 	struct prober *prober;
 	struct serve_probe *probes;
 	struct flush *flush;
@@ -77,5 +79,7 @@ void serve_end_alert(void *context, enum alert_kind kind, const char *domain);
 void serve_cancel_probes(struct serve *serve);
 /* libevent's: the resolver has something, or its deadline has come. */
 void serve_resolver(evutil_socket_t fd, short what, void *context);
+/* The same of what fetches MTA-STS policies. */
+void serve_fetcher(evutil_socket_t fd, short what, void *context);
 
 #endif

@@ -69,6 +69,19 @@ wait_for_resolver(struct serve *serve)
 	(void)event_add(serve->on_resolver, wait >= 0 ? &limit : NULL);
 }
 
+static void
+wait_for_fetcher(struct serve *serve)
+{
+	int64_t wait;
+	struct timeval limit;
+
+	if (serve->fetcher == NULL)
+		return;
+	wait = sts_fetcher_wait_ms(serve->fetcher, serve->now.ms);
+	limit = (struct timeval){.tv_sec = wait / 1000, .tv_usec = wait % 1000 * 1000};
+	(void)event_add(serve->on_fetcher, wait >= 0 ? &limit : NULL);
+}
+
 void
 serve_leave(struct serve *serve)
 {
@@ -84,6 +97,7 @@ serve_leave(struct serve *serve)
 		serve_set_timer(
 		    serve->on_tick, wait < SERVE_HEARTBEAT_MS ? wait : SERVE_HEARTBEAT_MS);
 		wait_for_resolver(serve);
+		wait_for_fetcher(serve);
 	}
 	if (serve->state_open && state_write_commit(serve->state) != STATE_OK) {
 		serve->state_open = false;
@@ -255,6 +269,18 @@ serve_resolver(evutil_socket_t fd, short what, void *context)
 	(void)what;
 	serve_enter(serve);
 	resolver_process(serve->resolver, serve->now.ms);
+	serve_leave(serve);
+}
+
+void
+serve_fetcher(evutil_socket_t fd, short what, void *context)
+{
+	struct serve *serve = context;
+
+	(void)fd;
+	(void)what;
+	serve_enter(serve);
+	sts_fetcher_process(serve->fetcher, serve->now.ms);
 	serve_leave(serve);
 }
 

@@ -31,6 +31,10 @@ customer acme regions=eu
 domain good.example acme
 domain missing.example acme
 domain dark.example acme
+domain sts.example acme
+domain stsout.example acme
+domain stsslow.example acme
+domain stsnear.example acme
 ROWS
 "$BUILD/tests/tools/mksnapshot" -r eu1 -g 64100 "$work/state" "$work/rows"
 chown -R 64101:64100 "$work/state"
@@ -42,6 +46,8 @@ name = eu1
 region = eu
 [authority]
 stale_after = 1d
+[fence]
+allow = 127.0.0.3
 [paths]
 state_dir = $work/state
 socket_dir = $work/sock
@@ -72,6 +78,13 @@ mail.missing A 198.51.100.26
 dark NS ns.dark
 ns.dark A 127.0.0.9
 ZONE
+for name in sts stsout stsslow stsnear; do
+	printf '%s MX 10 mail.%s\n%s MX 20 eu.mx.backup\n%s MX 30 mail.%s\nmail.%s A 198.51.100.25\n' \
+		"$name" "$name" "$name" "$name" "$name" "$name"
+	printf '_mta-sts.%s TXT "v=STSv1; id=1;"\n' "$name"
+done >>"$work/example.zone"
+# stsnear's is in a network that is no relay's business
+printf 'mta-sts.%s A 127.0.0.%s\n' sts 3 stsout 3 stsslow 3 stsnear 4 >>"$work/example.zone"
 cat >"$work/nsd.conf" <<CONF
 server:
 	ip-address: 127.0.0.2
@@ -111,6 +124,47 @@ stub-zone:
 	stub-addr: 127.0.0.2
 CONF
 unbound -d -c "$work/unbound.conf" >"$work/unbound.log" 2>&1 &
+
+# --- the web server of MTA-STS policies: it writes down whom it was asked for, and never answers for stsslow
+openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=ca -keyout "$work/ca.key" \
+	-out "$work/ca.crt" 2>>"$work/openssl.log"
+openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=web -keyout "$work/web.key" -out "$work/web.csr" \
+	2>>"$work/openssl.log"
+printf 'subjectAltName = DNS:mta-sts.sts.example, DNS:mta-sts.stsout.example, DNS:mta-sts.stsslow.example, DNS:mta-sts.stsnear.example\n' \
+	>"$work/web.ext"
+openssl x509 -req -in "$work/web.csr" -CA "$work/ca.crt" -CAkey "$work/ca.key" -CAcreateserial -days 2 \
+	-extfile "$work/web.ext" -out "$work/web.crt" 2>>"$work/openssl.log"
+mount --bind "$work/ca.crt" /etc/ssl/certs/ca-certificates.crt
+cat >"$work/web.py" <<'PYTHON'
+import http.server, ssl, sys, time
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        name = self.headers["Host"].split(".")[1]
+        with open(sys.argv[1] + "/asked", "a") as asked:
+            asked.write(name + self.path + "\n")
+        if name == "stsslow":
+            time.sleep(60)
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(b"version: STSv1\nmode: enforce\nmax_age: 86400\nmx: mail.%s.example\n" % name.encode())
+        if name == "sts":
+            self.wfile.write(b"mx: *.mx.backup.example\n")
+
+context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+context.load_cert_chain(sys.argv[1] + "/web.crt", sys.argv[1] + "/web.key")
+server = http.server.ThreadingHTTPServer(("0.0.0.0", 443), Handler)
+server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
+server.serve_forever()
+PYTHON
+: >"$work/asked"
+python3 "$work/web.py" "$work" >"$work/web.log" 2>&1 &
+web_up() { openssl s_client -connect 127.0.0.3:443 </dev/null >/dev/null 2>&1; }
+tries=100
+while ! web_up && [ "$tries" -gt 0 ]; do
+	tries=$((tries - 1))
+	sleep 0.1
+done
 echo 'nameserver 127.0.0.1' >"$work/resolv.conf"
 mount --bind "$work/resolv.conf" /etc/resolv.conf
 
@@ -163,6 +217,18 @@ test_of 'and refused for now, by rule 8' within 5 says missing.example 'action=4
 test_of 'the other is taken' says good.example 'action=defer_unauth_destination'
 test_of 'DNS that does not answer refuses nothing' says dark.example 'action=defer_unauth_destination'
 like "$(cat "$work/queued.log")" 'event=alert alert=mx domain=missing.example' 'an alert says so'
+
+# --- MTA-STS: the watch reads policies too, and what they lack does not keep it from the rest
+alerted() { grep -q "event=alert alert=mx domain=$1 .*$2" "$work/queued.log"; }
+test_of 'an MTA-STS policy that leaves the relay out: an alert' within 30 alerted stsout.example 'leaves eu.mx.backup.example out'
+like "$(cat "$work/asked")" '^sts/.well-known/mta-sts.txt$' 'a good policy was read as well'
+is "$(fact sts.example)" named 'with it the domain is as it should be'
+if alerted sts.example ''; then ok 1 'and raises no alert'; else ok 0 'and raises no alert'; fi
+test_of 'a policy that hangs: the rest is judged' within 30 fact_is stsslow.example named
+like "$(cat "$work/asked")" '^stsslow/' 'it was asked for'
+test_of 'a policy beyond the fence: the rest is judged' within 30 fact_is stsnear.example named
+if grep -q '^stsnear/' "$work/asked"; then ok 1 'it is not fetched'; else ok 0 'it is not fetched'; fi
+
 stores=$work/state/queued
 is "$(stat -c '%a %u %g' "$stores")" '750 64104 64100' 'what mxhold-queued keeps lies in a folder of its own user'
 is "$(stat -c '%a %u %g' "$stores/state")" '750 64104 64100' 'the state too'
