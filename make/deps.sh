@@ -8,7 +8,7 @@ libjansson-dev zlib1g-dev libxxhash-dev libpq-dev libunbound-dev libssl-dev libc
 run='postfix postgresql-15 nsd swaks iproute2 procps lmdb-utils'
 check='check libsubunit-dev postgresql-15-pgtap libtap-parser-sourcehandler-pgtap-perl pgbouncer unbound
 clang clang-format clang-tidy libclang-rt-14-dev valgrind cppcheck shellcheck mandoc python3 strace openssl
-faketime'
+faketime systemd'
 
 case ${1:-all} in
 run) want="$build $run" ;;

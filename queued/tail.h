@@ -24,6 +24,7 @@
 enum tail_state {
 	TAIL_MORE,    /* there is, or may be, more */
 	TAIL_END,     /* all that is there was read */
+	TAIL_LATER,   /* nothing just now, but more may be on its way: ask again soon */
 	TAIL_MISSING, /* no log, or it cannot be read: see tail_problem */
 	TAIL_STOPPED, /* the visitor would not take a line: it comes again */
 };

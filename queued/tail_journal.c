@@ -3,9 +3,10 @@
  * child (see tail.h; the fields: systemd.journal-fields(7), and "Journal Export Formats" for the
  * JSON).
  *
- * A child that ends is started anew, with growing pauses, behind the last line that was taken. A
- * cursor that the journal no longer knows is given up, and the time of the last line stands in for
- * it.
+ * A child that ends is started anew, with growing pauses, at the last line that was taken. It must
+ * give this very line first: where it gives another one, the journal has lost lines meanwhile
+ * (vacuumed), and that is told. So is what journald itself says to have dropped of Postfix. A
+ * cursor that journalctl refuses is given up, and the time of the last line stands in for it.
  */
 #include "queued/tail_inner.h"
 
@@ -24,6 +25,12 @@
 #define BUFFER_SIZE                                                                                \
 	(4 * TAIL_LINE_MAX) /* a message as an array of numbers takes four times as much */
 #define PAUSE_MOST_MS 30000
+#define QUIET_MS 1000    /* nothing for so long: all was read */
+#define BEGIN_MS 10000   /* the same of a child that said nothing yet: it still opens its files */
+#define FRESH_US 1000000 /* a line not older is the present */
+#define TOLD_MS 10000    /* what was lost is shown for so long */
+#define TOLD_NEVER (-TOLD_MS - 1)
+#define MESSAGE_DROPPED "a596d6fe7bfa4994828e72309e95d61e" /* SD_MESSAGE_JOURNAL_DROPPED */
 
 struct tail_journal {
 	const char *command;
@@ -32,9 +39,13 @@ struct tail_journal {
 	char cursor[CURSOR_SIZE];   /* of the last line taken */
 	int64_t at;                 /* its time, microseconds */
 	int64_t start_ms, pause_ms; /* by the monotonic clock: not before; the last pause */
+	int64_t heard_ms, told_ms;  /* last bytes of this child, or its start; of a loss */
 	bool lines;                 /* this child said something */
+	bool fresh;                 /* and something new */
+	bool checking;              /* its first line must be the last one taken */
 	bool no_cursor;             /* the journal does not know it */
 	bool skipping;
+	char words[200];    /* its last complaint */
 	size_t used, taken; /* bytes in the buffer; those of lines that were given */
 	char buffer[BUFFER_SIZE];
 };
@@ -51,6 +62,16 @@ clock_ms(void)
 /* --- the child -----------------------------------------------------------------------------------
  */
 
+/* When the next one may begin: at once after one that was of use. */
+static void
+pause_grow(struct tail_journal *journal)
+{
+	journal->pause_ms = journal->fresh                          ? 100
+			    : journal->pause_ms < PAUSE_MOST_MS / 2 ? journal->pause_ms * 2 + 100
+								    : PAUSE_MOST_MS;
+	journal->start_ms = clock_ms() + journal->pause_ms;
+}
+
 static bool
 child_begin(struct tail_journal *journal)
 {
@@ -58,56 +79,78 @@ child_begin(struct tail_journal *journal)
 	char *argv[] = {(char *)(uintptr_t)journal->command, (char *)(uintptr_t) "--follow",
 	    (char *)(uintptr_t) "--no-tail", (char *)(uintptr_t) "--output=json",
 	    (char *)(uintptr_t) "--all", (char *)(uintptr_t) "--quiet", after,
-	    (char *)(uintptr_t) "SYSLOG_FACILITY=2", NULL};
+	    (char *)(uintptr_t) "SYSLOG_FACILITY=2", (char *)(uintptr_t) "+",
+	    (char *)(uintptr_t) "MESSAGE_ID=" MESSAGE_DROPPED, NULL};
 
-	if (journal->cursor[0] != '\0' && !journal->no_cursor)
-		snprintf(after, sizeof(after), "--after-cursor=%s", journal->cursor);
+	journal->checking = journal->cursor[0] != '\0' && !journal->no_cursor;
+	if (journal->checking)
+		snprintf(after, sizeof(after), "--cursor=%s", journal->cursor);
 	else if (journal->at > 0)
-		snprintf(after, sizeof(after), "--since=@%" PRId64, journal->at / 1000000 + 1);
+		snprintf(after, sizeof(after), "--since=@%" PRId64 ".%06" PRId64,
+		    (journal->at + 1) / 1000000, (journal->at + 1) % 1000000);
 	else
 		snprintf(after, sizeof(after), "--boot");
-	journal->lines = false;
+	journal->lines = journal->fresh = false;
 	journal->used = journal->taken = 0;
 	journal->skipping = false;
+	journal->words[0] = '\0';
+	journal->heard_ms = clock_ms();
 	if (child_start(&journal->child, argv))
 		return true;
 	snprintf(journal->problem, TAIL_PROBLEM_SIZE, "%s: %s", journal->command, strerror(errno));
+	journal->told_ms = TOLD_NEVER;
+	pause_grow(journal);
 	return false;
 }
 
-/* It has ended: why, and when the next one may begin. */
+/* Its complaints are read as they come, so that it never waits for us; the last one is kept. */
+static void
+words_read(struct tail_journal *journal)
+{
+	char words[4096], *end;
+	ssize_t got;
+
+	while ((got = read(journal->child.err, words, sizeof(words) - 1)) > 0) {
+		words[got] = '\0';
+		while (got > 0 && words[got - 1] == '\n')
+			words[--got] = '\0';
+		end = strrchr(words, '\n');
+		snprintf(journal->words, sizeof(journal->words), "%.*s",
+		    (int)sizeof(journal->words) - 1, end != NULL ? end + 1 : words);
+	}
+}
+
+/* It has ended: why. */
 static void
 child_over(struct tail_journal *journal)
 {
-	char words[200];
-	const ssize_t got = read(journal->child.err, words, sizeof(words) - 1);
-
-	words[got > 0 ? got : 0] = '\0';
-	words[strcspn(words, "\n")] = '\0';
+	words_read(journal);
 	child_stop(&journal->child);
-	if (strstr(words, "cursor") != NULL)
+	if (strstr(journal->words, "cursor") != NULL)
 		journal->no_cursor = true;
 	snprintf(journal->problem, TAIL_PROBLEM_SIZE, "%s ended: %s%s", journal->command,
-	    words[0] != '\0' ? words : "without a word",
-	    strstr(words, "ermission") != NULL
+	    journal->words[0] != '\0' ? journal->words : "without a word",
+	    strstr(journal->words, "ermission") != NULL
 		? ": mxhold-queued's user must be in group systemd-journal or adm"
 		: "");
-	journal->pause_ms = journal->lines                          ? 100
-			    : journal->pause_ms < PAUSE_MOST_MS / 2 ? journal->pause_ms * 2 + 100
-								    : PAUSE_MOST_MS;
-	journal->start_ms = clock_ms() + journal->pause_ms;
+	journal->told_ms = TOLD_NEVER;
+	pause_grow(journal);
 }
 
 /* --- lines
  * ------------------------------------------------------------------------------------------ */
 
-/* A field's text; bytes that are no text come as an array of numbers. */
+/* A field's text; bytes that are no text come as an array of numbers, and a field that stands more
+ * than once as an array of its values: the first counts. */
 static size_t
 field_text(const json_t *object, const char *name, char *out, size_t size)
 {
 	const json_t *value = json_object_get(object, name), *one;
 	size_t used = 0, i;
 
+	one = json_array_get(value, 0);
+	if (json_is_string(one) || json_is_array(one))
+		value = one;
 	if (json_is_string(value)) {
 		used = json_string_length(value) < size ? json_string_length(value) : size;
 		memcpy(out, json_string_value(value), used);
@@ -121,6 +164,61 @@ field_text(const json_t *object, const char *name, char *out, size_t size)
 	return used;
 }
 
+static void
+field_string(const json_t *object, const char *name, char *out, size_t size)
+{
+	out[field_text(object, name, out, size - 1)] = '\0';
+}
+
+/* The same entry? What comes before the boot's id changes when journald moves it from /run to /var.
+ */
+static bool
+cursor_is(const char *one, const char *other)
+{
+	const char *one_boot = strstr(one, ";b="), *other_boot = strstr(other, ";b=");
+
+	return one_boot != NULL && other_boot != NULL ? strcmp(one_boot, other_boot) == 0
+						      : strcmp(one, other) == 0;
+}
+
+static void
+loss_tell(struct tail_journal *journal, const char *words, const char *more)
+{
+	snprintf(
+	    journal->problem, TAIL_PROBLEM_SIZE, "lines of Postfix are lost: %s%s", words, more);
+	journal->told_ms = clock_ms();
+}
+
+/* The first line of a child: true if it is the last one taken, and so not to be taken again. */
+static bool
+line_is_known(struct tail_journal *journal, const json_t *object)
+{
+	char cursor[CURSOR_SIZE], when[40] = "";
+	const time_t at = (time_t)(journal->at / 1000000);
+	struct tm parts;
+
+	journal->checking = false;
+	field_string(object, "__CURSOR", cursor, sizeof(cursor));
+	if (cursor_is(cursor, journal->cursor))
+		return true;
+	if (gmtime_r(&at, &parts) != NULL)
+		strftime(when, sizeof(when), "%Y-%m-%dT%H:%M:%SZ", &parts);
+	loss_tell(journal, "systemd's journal was cut and no longer has those from ", when);
+	return false;
+}
+
+/* journald says what it threw away (RateLimitBurst), with the unit's name. */
+static void
+dropped_tell(struct tail_journal *journal, const json_t *object)
+{
+	char id[64], words[160];
+
+	field_string(object, "MESSAGE_ID", id, sizeof(id));
+	field_string(object, "MESSAGE", words, sizeof(words));
+	if (strcmp(id, MESSAGE_DROPPED) == 0 && strstr(words, "postfix") != NULL)
+		loss_tell(journal, "journald: ", words);
+}
+
 /* False: the visitor would not take it. */
 static bool
 object_give(struct tail_journal *journal, const json_t *object, const struct tail_visit *visit)
@@ -128,19 +226,20 @@ object_give(struct tail_journal *journal, const json_t *object, const struct tai
 	static char message[TAIL_LINE_MAX];
 	char tag[256], text[CURSOR_SIZE];
 	struct maillog_event event;
-	size_t length = field_text(object, "__REALTIME_TIMESTAMP", text, sizeof(text) - 1);
 
-	text[length] = '\0';
+	if (journal->checking && line_is_known(journal, object))
+		return true;
+	field_string(object, "__REALTIME_TIMESTAMP", text, sizeof(text));
 	const int64_t at = strtoll(text, NULL, 10);
 	const size_t tag_length = field_text(object, "SYSLOG_IDENTIFIER", tag, sizeof(tag));
-	length = field_text(object, "MESSAGE", message, sizeof(message));
+	const size_t length = field_text(object, "MESSAGE", message, sizeof(message));
 	maillog_message(tag, tag_length, message, length, at, &event);
 	if (!visit->visit(&event, visit->context))
 		return false;
-	length = field_text(object, "__CURSOR", text, sizeof(text) - 1);
-	text[length] = '\0';
-	snprintf(journal->cursor, sizeof(journal->cursor), "%s", text);
+	dropped_tell(journal, object);
+	field_string(object, "__CURSOR", journal->cursor, sizeof(journal->cursor));
 	journal->no_cursor = false;
+	journal->fresh = true;
 	journal->at = at;
 	return true;
 }
@@ -187,19 +286,32 @@ buffer_make_room(struct tail_journal *journal)
 	journal->used = 0;
 }
 
+/* Nothing is there just now: is that all, or has journalctl only not come so far? */
 static enum tail_state
-child_read(struct tail_journal *journal)
+pause_state(const struct tail_journal *journal, int64_t now)
 {
+	const int64_t quiet_ms = clock_ms() - journal->heard_ms;
+
+	if (journal->fresh && journal->at >= now * 1000000 - FRESH_US)
+		return TAIL_END;
+	return quiet_ms >= (journal->lines ? QUIET_MS : BEGIN_MS) ? TAIL_END : TAIL_LATER;
+}
+
+static enum tail_state
+child_read(struct tail_journal *journal, int64_t now)
+{
+	words_read(journal);
 	buffer_make_room(journal);
 	const ssize_t got = read(journal->child.out, journal->buffer + journal->used,
 	    sizeof(journal->buffer) - journal->used);
 
 	if (got > 0) {
 		journal->used += (size_t)got;
+		journal->heard_ms = clock_ms();
 		return TAIL_MORE;
 	}
 	if (got < 0 && (errno == EAGAIN || errno == EINTR))
-		return TAIL_END;
+		return pause_state(journal, now);
 	child_over(journal);
 	return TAIL_MISSING;
 }
@@ -215,9 +327,9 @@ tail_journal_read(struct tail_journal *journal, const struct tail_visit *visit)
 	while (state == TAIL_MORE && left > 0) {
 		state = lines_give(journal, visit, &left);
 		if (state == TAIL_END)
-			state = child_read(journal);
+			state = child_read(journal, visit->now);
 	}
-	if (state == TAIL_END && journal->lines)
+	if (journal->lines && state != TAIL_MISSING && clock_ms() - journal->told_ms > TOLD_MS)
 		journal->problem[0] = '\0';
 	return state;
 }
@@ -234,6 +346,7 @@ tail_journal_new(char *problem)
 		return NULL;
 	journal->command = "/usr/bin/journalctl";
 	journal->problem = problem;
+	journal->told_ms = TOLD_NEVER;
 	journal->child = CHILD_NONE;
 	return journal;
 }

@@ -272,6 +272,97 @@ START_TEST(test_down_twice)
 }
 END_TEST
 
+/* Renamed, but its writer has not been told yet: he goes on in the renamed one. */
+START_TEST(test_down_not_told)
+{
+	append("mail.log", 1, 2);
+	expect("1 2 ");
+	append("mail.log", 3, 3);
+	shell("mv mail.log mail.log.1; : >mail.log");
+	restart();
+	expect("3 ");
+	append("mail.log.1", 4, 4);
+	expect("4 ");
+	restart();
+	append("mail.log.1", 5, 5);
+	append("mail.log", 9, 9);
+	expect("5 9 ");
+}
+END_TEST
+
+/* The same, and it is not there yet; or it was copied. */
+START_TEST(test_down_no_new_one)
+{
+	append("mail.log", 1, 2);
+	expect("1 2 ");
+	append("mail.log", 3, 3);
+	shell("mv mail.log mail.log-20261101");
+	restart();
+	expect("3 ");
+	append("mail.log-20261101", 4, 4);
+	expect("4 ");
+	append("mail.log", 5, 5);
+	expect("5 ");
+	append("mail.log", 6, 6);
+	shell("cp mail.log mail.log-20261102; : >mail.log");
+	restart();
+	expect("6 ");
+	append("mail.log", 7, 7);
+	expect("7 ");
+}
+END_TEST
+
+/* Twice, while nobody looked, though the first one is still open. */
+START_TEST(test_renamed_twice)
+{
+	append("mail.log", 1, 2);
+	expect("1 2 ");
+	append("mail.log", 3, 4);
+	shell("mv mail.log mail.log.1");
+	append("mail.log", 5, 6);
+	shell("gzip mail.log.1; mv mail.log.1.gz mail.log.2.gz; mv mail.log mail.log.1");
+	append("mail.log", 7, 7);
+	expect("3 4 5 6 7 ");
+	append("mail.log", 8, 8);
+	shell("mv mail.log mail.log.0");
+	append("mail.log", 9, 9);
+	shell("mv mail.log mail.log-1; : >mail.log");
+	expect("8 9 ");
+	append("mail.log", 10, 10);
+	expect("10 ");
+}
+END_TEST
+
+/* Names change under whoever reads rotated ones. */
+START_TEST(test_down_renamed_meanwhile)
+{
+	append("mail.log", 1, 2);
+	expect("1 2 ");
+	append("mail.log", 3, 4);
+	shell("mv mail.log mail.log.2; touch -d '2 hours ago' mail.log.2");
+	append("mail.log.1", 5, 6);
+	shell("touch -d '1 hour ago' mail.log.1");
+	append("mail.log", 7, 8);
+	restart();
+	ck_assert_int_eq(tail_read(tail, NOW, 1, visit, NULL), TAIL_MORE);
+	shell("mv mail.log.2 mail.log.3; mv mail.log.1 mail.log.2; mv mail.log mail.log.1");
+	append("mail.log", 9, 9);
+	expect("3 4 5 6 7 8 9 ");
+}
+END_TEST
+
+START_TEST(test_down_being_compressed)
+{
+	append("mail.log", 1, 2);
+	expect("1 2 ");
+	append("mail.log", 3, 4);
+	shell("mv mail.log mail.log.1; gzip <mail.log.1 | head -c 30 >mail.log.1.gz");
+	append("mail.log", 9, 9);
+	restart();
+	expect("3 4 9 ");
+}
+END_TEST
+
 START_TEST(test_down_gone)
 {
 	append("mail.log", 1, 2);
@@ -423,19 +514,22 @@ START_TEST(test_journald)
 	tail_set_journalctl(tail, command);
 	tail_seek(tail, position);
 	seen[0] = '\0';
-	journalctl(ENTRY("s=3", "00003") "exit 1");
+	journalctl(ENTRY("s=2", "00002") ENTRY("s=3", "00003") "exit 1");
 	ck_assert_int_eq(journal_read(TAIL_MISSING), TAIL_MISSING);
 	ck_assert_msg(strstr(tail_problem(tail), "ended") != NULL, "%s", tail_problem(tail));
+	ck_assert_str_eq(seen, "3 "); /* not the line that was taken before */
 	seen[0] = '\0';
-	/* An entry that is no text comes as numbers. */
+	/* An entry that is no text comes as numbers. Its first line is another: some are lost. */
 	journalctl(
 	    "echo '{\"__CURSOR\":\"s=4\",\"__REALTIME_TIMESTAMP\":\"1793500000000001\","
 	    "\"SYSLOG_IDENTIFIER\":\"postfix/qmgr\",\"MESSAGE\":[48,48,48,48,52,58,32,114,101,"
 	    "109,111,118,101,100]}'\nexec sleep 5");
 	ck_assert_int_eq(journal_read(TAIL_END), TAIL_END);
 	ck_assert_str_eq(seen, "4 ");
-	shell("grep -q -- '--boot' asked; grep -q -- '--after-cursor=s=2' asked; "
-	      "grep -q -- '--after-cursor=s=3' asked");
+	ck_assert_str_eq(tail_problem(tail), "lines of Postfix are lost: systemd's journal was cut "
+					     "and no longer has those from 2026-11-01T02:26:40Z");
+	shell("grep -q -- '--boot' asked; grep -q -- '--cursor=s=2 ' asked; "
+	      "grep -q -- '--cursor=s=3 ' asked");
 }
 END_TEST
 
@@ -448,11 +542,44 @@ START_TEST(test_journald_cursor_gone)
 	snprintf(command, sizeof(command), "%s/journalctl", directory);
 	tail_set_journalctl(tail, command);
 	tail_seek(tail, "journald 1793500000000000 s=gone");
-	journalctl("case $* in *after-cursor*) echo 'Failed to seek to cursor' >&2; exit 1 ;; "
+	journalctl("case $* in *--cursor*) echo 'Failed to seek to cursor' >&2; exit 1 ;; "
 		   "esac\n" ENTRY("s=5", "00005") "exec sleep 5");
 	ck_assert_int_eq(journal_read(TAIL_END), TAIL_END);
 	ck_assert_str_eq(seen, "5 ");
-	shell("grep -q -- '--since=@1793500001' asked");
+	shell("grep -q -- '--since=@1793500000.000001 ' asked");
+}
+END_TEST
+
+/* While nothing is certain the end is not claimed: a journalctl that says nothing may be busy. */
+START_TEST(test_journald_later)
+{
+	char command[256];
+
+	tail_free(tail);
+	tail = tail_new(TAIL_JOURNALD);
+	snprintf(command, sizeof(command), "%s/journalctl", directory);
+	tail_set_journalctl(tail, command);
+	journalctl("i=0; while [ $i -lt 5000 ]; do echo 'a complaint of journalctl' >&2; "
+		   "i=$((i + 1)); done\n" ENTRY("s=6", "00006") "exec sleep 5");
+	ck_assert_int_eq(tail_read(tail, NOW, 2, visit, NULL), TAIL_LATER);
+	/* More complaints than a pipe holds do not stop it. */
+	ck_assert_int_eq(journal_read(TAIL_LATER), TAIL_LATER);
+	ck_assert_str_eq(seen, "6 ");
+	ck_assert_int_eq(journal_read(TAIL_END), TAIL_END);
+	/* The entry behind which it goes on was moved to another file. In the next one fields stand
+	 * twice, one of them as bytes: the first counts. */
+	journalctl("echo '{\"__CURSOR\":\"s=7;b=1;m=1\",\"__REALTIME_TIMESTAMP\":\"4\","
+		   "\"SYSLOG_IDENTIFIER\":\"postfix/qmgr\",\"MESSAGE\":\"00007: removed\"}'\n"
+		   "echo '{\"__CURSOR\":\"s=7;b=1;m=2\",\"__REALTIME_TIMESTAMP\":\"5\","
+		   "\"SYSLOG_IDENTIFIER\":[\"postfix/qmgr\",\"x\"],\"MESSAGE\":"
+		   "[[48,48,48,48,56,58,32,114,101,109,111,118,101,100],\"y\"]}'\nexec sleep 5");
+	seen[0] = '\0';
+	tail_seek(tail, "journald 4 s=1;b=1;m=1");
+	ck_assert_int_eq(journal_read(TAIL_END), TAIL_END);
+	ck_assert_str_eq(seen, "8 ");
+	ck_assert_str_eq(tail_problem(tail), "");
+	ck_assert(tail_position(tail, position));
+	ck_assert_str_eq(position, "journald 5 s=7;b=1;m=2");
 }
 END_TEST
 
@@ -476,6 +603,11 @@ main(void)
 	tcase_add_test(part, test_down_dated);
 	tcase_add_test(part, test_down_copied);
 	tcase_add_test(part, test_down_twice);
+	tcase_add_test(part, test_down_not_told);
+	tcase_add_test(part, test_down_no_new_one);
+	tcase_add_test(part, test_renamed_twice);
+	tcase_add_test(part, test_down_renamed_meanwhile);
+	tcase_add_test(part, test_down_being_compressed);
 	tcase_add_test(part, test_down_gone);
 	tcase_add_test(part, test_down_again);
 	tcase_add_test(part, test_partial);
@@ -484,6 +616,7 @@ main(void)
 	tcase_add_test(part, test_bad_positions);
 	tcase_add_test(part, test_journald);
 	tcase_add_test(part, test_journald_cursor_gone);
+	tcase_add_test(part, test_journald_later);
 	suite_add_tcase(suite, part);
 	return table_run(suite);
 }
