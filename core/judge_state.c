@@ -25,13 +25,21 @@ look_up(const struct judge_state *state, const struct judgement *judgement, stru
 					: NULL;
 }
 
-/* Is what refuses too old to do so, or soon will be? Too old, mail is taken until it was read. */
+/*
+ * Was nothing read yet, or is what refuses too old to do so, or soon will be? Mail is taken until
+ * it was read.
+ */
 static bool
-mx_grows_old(const struct records *records, const struct judgement *judgement, int64_t now)
+mx_to_be_read(const struct records *records, const struct judgement *judgement, int64_t now)
 {
-	return records->row_found != NULL && records->row.mx == MX_STATE_NOT_NAMED &&
-	       judgement->limits.mx_check != MX_CHECK_OFF &&
-	       (records->row.mx_at > now || now - records->row.mx_at > STATE_MX_AGE / 2);
+	const struct state_domain *row = records->row_found;
+
+	if (judgement->limits.mx_check == MX_CHECK_OFF)
+		return false;
+	if (row == NULL || row->mx_at == 0)
+		return true;
+	return row->mx == MX_STATE_NOT_NAMED &&
+	       (row->mx_at > now || now - row->mx_at > STATE_MX_AGE / 2);
 }
 
 struct judgement
@@ -47,7 +55,7 @@ judge_with_state(struct snapshot *snapshot, enum snapshot_result begun,
 	look_up(state, &first, &records);
 	struct state_facts facts =
 	    state_facts_at(records.row_found, records.domain_found, now.wall);
-	if (state->read_mx_again != NULL && mx_grows_old(&records, &first, now.wall))
+	if (state->read_mx_again != NULL && mx_to_be_read(&records, &first, now.wall))
 		state->read_mx_again(state->context, first.owner);
 	if (facts.mx != MX_STATE_NOT_NAMED && facts.held_messages == 0 && facts.held_bytes == 0 &&
 	    !facts.primary_is_up)

@@ -15,8 +15,8 @@ struct judge_state {
 	/* Rule 10: does this sender come back after having been sent away? */
 	bool (*keeps_trying)(
 	    void *context, const struct judge_request *request, const char *domain);
-	/* The fact that the MX records of `row` do not name this relay is too old to be used, or
-	 * soon will be. */
+	/* The MX records of `row` were never read; or that they do not name this relay is too old
+	 * to be used, or soon will be. */
 	void (*read_mx_again)(void *context, const char *row);
 	void *context;
 };

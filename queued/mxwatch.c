@@ -209,7 +209,8 @@ visit_row(const char *row, void *context)
 
 	if (strlen(row) >= sizeof(watch->after))
 		return true; /* no domain has such a name */
-	if (is_due(watch, row) && !failed_lately(watch, row) && !begin(watch, row, false)) {
+	if (is_due(watch, row) && !failed_lately(watch, row) &&
+	    (watch->open >= MXWATCH_WALKED || !begin(watch, row, false))) {
 		watch->full = true; /* this row comes first in the next slice */
 		return false;
 	}
@@ -318,16 +319,23 @@ mxwatch_demand(struct mxwatch *watch, const char *row, struct queued_time now)
 	return watch->ports.wanted(watch->ports.context, row) && begin(watch, row, true);
 }
 
-void
-mxwatch_asked(struct mxwatch *watch, const char *row, struct queued_time now)
+/* Is it worth a reading before its time? */
+static bool
+is_worth_asking(const struct mxwatch *watch, const char *row)
 {
 	const struct mxwatch_fact fact = watch->ports.known(watch->ports.context, row);
+	const int64_t now = watch->now.wall;
 
+	if (fact.at <= 0)
+		return !failed_lately(watch, row);
+	return fact.mx == MX_STATE_NOT_NAMED && (fact.at > now || now - fact.at >= ASK_LEAST_AGE);
+}
+
+bool
+mxwatch_asked(struct mxwatch *watch, const char *row, struct queued_time now)
+{
 	watch->now = now;
 	fill_bucket(watch);
-	if (fact.mx != MX_STATE_NOT_NAMED ||
-	    (fact.at <= now.wall && now.wall - fact.at < ASK_LEAST_AGE) ||
-	    !watch->ports.wanted(watch->ports.context, row))
-		return;
-	(void)begin(watch, row, true);
+	return !is_worth_asking(watch, row) || !watch->ports.wanted(watch->ports.context, row) ||
+	       begin(watch, row, true);
 }

@@ -1,7 +1,7 @@
 /*
  * mxwatch: when is which domain's MX set to be read, and what of a reading goes into the state?
  *
- * Each row is read when it is new, once in each interval, on demand, and when policyd asks. A row
+ * Each row is read when it is new, once in each interval, on demand, and when somebody asks. A row
  * that seems not to name this relay is read a second time, fresh, before that is written for the
  * first time: for it refuses mail. Rows are walked in slices, readings are bounded in rate and
  * number: ten million rows cost as much at a time as ten. Pure: ports and time, no descriptor.
@@ -58,6 +58,7 @@ struct mxwatch *mxwatch_new(const struct mxwatch_setup *setup); /* NULL: out of 
 void mxwatch_free(struct mxwatch *watch);
 
 #define MXWATCH_READINGS 256 /* at once */
+#define MXWATCH_WALKED 192   /* of these, at most, because their time has come */
 #define MXWATCH_TICK_MS 500  /* how often mxwatch_tick() wants to be called */
 
 void mxwatch_tick(struct mxwatch *watch, struct queued_time now);
@@ -65,8 +66,12 @@ void mxwatch_read_done(struct mxwatch *watch, const char *row,
     const struct mxwatch_finding *finding, struct queued_time now);
 /* An operator wants it read, now. False: it is no row, or too many are being read. */
 bool mxwatch_demand(struct mxwatch *watch, const char *row, struct queued_time now);
-/* policyd met a fact that grows old. Bounded: what comes too often is passed over. */
-void mxwatch_asked(struct mxwatch *watch, const char *row, struct queued_time now);
+/*
+ * policyd met a fact that grows old, or none; or mxhold-sync a new row. It comes before those that
+ * are walked. False: not now (too many are being read): to be told again later.
+ */
+bool mxwatch_asked(struct mxwatch *watch, const char *row, struct queued_time now)
+    __attribute__((warn_unused_result));
 /* Readings that are under way. */
 size_t mxwatch_open(const struct mxwatch *watch);
 

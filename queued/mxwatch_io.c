@@ -18,9 +18,10 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#define ASKED_ROOM 128 /* questions that wait for a tick */
+#define ASKED_ROOM 1024 /* questions that wait for a tick */
 #define READ_DEADLINE_MS 20000
 #define DATAGRAMS 256 /* read at once */
+#define DATAGRAM 4096 /* bytes; what is longer is cut */
 
 struct asked {
 	char row[DOMAIN_SIZE];
@@ -93,22 +94,37 @@ keep_question(struct mxwatch_io *io, const char *row, bool demanded)
 	return true;
 }
 
+/* One name a line. */
+static void
+keep_lines(struct mxwatch_io *io, const char *text, size_t length)
+{
+	char row[DOMAIN_SIZE];
+
+	while (length > 0) {
+		const char *end = memchr(text, '\n', length);
+		const size_t line = end != NULL ? (size_t)(end - text) : length;
+		const size_t used = end != NULL ? line + 1 : line;
+
+		if (domain_normalise(text, line, row))
+			(void)keep_question(io, row, false);
+		text += used;
+		length -= used;
+	}
+}
+
 void
 mxwatch_io_asked(struct mxwatch_io *io)
 {
-	char line[DOMAIN_SIZE + 8], row[DOMAIN_SIZE];
+	char text[DATAGRAM];
 
 	for (unsigned i = 0; i < DATAGRAMS; i++) {
-		ssize_t length = recv(io->setup.ask_fd, line, sizeof(line), MSG_DONTWAIT);
+		const ssize_t length = recv(io->setup.ask_fd, text, sizeof(text), MSG_DONTWAIT);
 
 		if (length < 0 && errno == EINTR)
 			continue;
 		if (length < 0)
 			return;
-		if (length > 0 && line[length - 1] == '\n')
-			length--;
-		if (domain_normalise(line, (size_t)length, row))
-			(void)keep_question(io, row, false);
+		keep_lines(io, text, (size_t)length);
 	}
 }
 
@@ -450,13 +466,21 @@ take_what_came(struct mxwatch_io *io)
 		reading->row[0] = '\0';
 		mxwatch_read_done(io->watch, row, &reading->finding, io->now);
 	}
-	for (size_t i = 0; i < io->asked_count; i++) {
+}
+
+/* What cannot be begun now stays. */
+static void
+take_questions(struct mxwatch_io *io)
+{
+	const size_t count = io->asked_count;
+
+	io->asked_count = 0;
+	for (size_t i = 0; i < count; i++) {
 		if (io->asked[i].demanded)
 			demand(io, io->asked[i].row);
-		else
-			mxwatch_asked(io->watch, io->asked[i].row, io->now);
+		else if (!mxwatch_asked(io->watch, io->asked[i].row, io->now))
+			io->asked[io->asked_count++] = io->asked[i];
 	}
-	io->asked_count = 0;
 }
 
 void
@@ -469,6 +493,7 @@ mxwatch_io_tick(struct mxwatch_io *io, struct queued_time now)
 	if (io->state == NULL)
 		return;
 	take_what_came(io);
+	take_questions(io);
 	mxwatch_tick(io->watch, now);
 	io->state = NULL;
 }

@@ -59,6 +59,8 @@ put_domain(struct apply *apply, const char *key, const struct domain_record *tol
 		apply->differing++;
 	if (!apply->load && (!had || old.retired_at != 0))
 		apply->live++;
+	if ((!apply->load || apply->compare) && (!had || old.retired_at != 0))
+		hint_add(apply->hint, key);
 	return good(apply, snapshot_put_domain(apply->writer, key, told, apply->now));
 }
 

@@ -10,6 +10,7 @@
 #ifndef MXHOLD_SYNC_APPLY_H
 #define MXHOLD_SYNC_APPLY_H
 
+#include "sync/hint.h"
 #include "sync/row.h"
 
 #include "core/snapshot.h"
@@ -22,6 +23,7 @@ struct apply {
 	bool compare;      /* a load: count what differs from the active set */
 	int64_t now;       /* seconds since the epoch */
 	const char *relay; /* own row's name */
+	struct hint *hint; /* gets the names of domains that are new */
 	/* results */
 	uint64_t rows, domains, differing, carried;
 	uint64_t passed; /* domains whose names cannot be used: no recipient can be theirs */

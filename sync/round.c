@@ -383,6 +383,7 @@ read_into_store(struct round *round, const struct policy_decision *decision)
 	bool load = decision->action == POLICY_FULL;
 	int64_t began = pump_now();
 	struct unusable anew = {.count = 0}, former;
+	struct hint hint = {.used = 0};
 	struct reading reading = {.round = round,
 	    .read_at = round->heard_at,
 	    .unusable = load ? &anew : &round->unusable,
@@ -393,7 +394,8 @@ read_into_store(struct round *round, const struct policy_decision *decision)
 	    .load = load,
 	    .compare = load && round->status->usable,
 	    .now = round_careful_now(round),
-	    .relay = round->state.relay};
+	    .relay = round->state.relay,
+	    .hint = &hint};
 	if (load)
 		log_event(LOG_NOTICE, "load-begins", kv("reason", decision->reason));
 	backlog_attach(&round->backlog, &round->status->meta);
@@ -409,6 +411,7 @@ read_into_store(struct round *round, const struct policy_decision *decision)
 	if (end != ROUND_GOOD)
 		return end;
 	store_look(round->store);
+	hint_send(&hint, round->conf->paths.socket_dir);
 	round->backlog = reading.backlog;
 	count_domains(round, &reading.apply);
 	log_applied(&reading, decision->reason, pump_now() - began);

@@ -45,7 +45,20 @@ wait_for 5 sh -c "psql -XAtqc \"select state from mxhold.relay_heartbeat where r
 is "$(pg_sql -c "select state || ' ' || (version = mxhold.version()) || ' ' || domains from mxhold.relay_heartbeat where relay = 'a'")" \
 	'ok true 2' 'the heartbeat tells what was applied'
 
-# --- every kind of change
+# --- every kind of change; whoever reads MX records hears of what is new
+mkdir -p "$work/sockets"
+python3 -c '
+import os, socket, sys
+s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+s.bind(sys.argv[1])
+os.chmod(sys.argv[1], 0o666)
+while True:
+    data = s.recv(65536)
+    with open(sys.argv[2], "a") as heard:
+        heard.write(data.decode() + "--\n")' "$work/sockets/queue-ask" "$work/heard" &
+listener=$!
+wait_for 5 test -S "$work/sockets/queue-ask" || true
+heard() { grep -qx "$1" "$work/heard" 2>/dev/null; }
 change() {
 	pg_sql -c "$2"
 	if wait_for 3 sh -c ". tests/sync/same.sh"; then ok 0 "$1"; else
@@ -55,6 +68,7 @@ change() {
 	fi
 }
 change 'a domain is added' "insert into mxhold.domain (name, customer) values ('three.example', 'acme')"
+try 'it is told to mxhold-queued' wait_for 3 heard three.example
 change 'limits and flags' "update mxhold.domain set size_limit = 5000000, oversize = 'defer', retention = '2 days',
 	quota_messages = 7, quota_bytes = 8000, mx_check = false, when_primary_up = 'defer', include_subdomains = true,
 	tls_required = true where name = 'three.example'"
@@ -71,6 +85,12 @@ change 'a domain is deleted' "delete from mxhold.domain where name = 'two.exampl
 like "$("$dump" "$work/state" a all)" '^two\.example\|acme\|.*\|\[203\.0\.113\.5\]:25\|retired$' 'and stays as retired, with its next hops'
 change 'it comes back' "insert into mxhold.domain (name, customer) values ('two.example', 'acme')"
 change 'many rows in one transaction' "insert into mxhold.domain (name, customer) select 'd' || i || '.example', 'acme' from generate_series(1, 30000) i"
+try 'of many, some are told' wait_for 3 heard d1.example
+try 'in datagrams that it reads whole' test "$(awk '$1 == "--" { n = 0; next } { n += length($1) + 1 } n > most { most = n } END { print most }' "$work/heard")" -le 4096
+is "$(grep -cx three.example "$work/heard")" 1 'what is not new is not told'
+try 'what comes back is' heard two.example
+kill "$listener"
+wait "$listener" 2>/dev/null || true
 pg_sql -c "insert into mxhold.customer (name) values ('gone'); insert into mxhold.domain (name, customer) values ('gone.example', 'gone')"
 wait_for 3 has gone.example || true
 change 'a customer with his domains is deleted' "begin; delete from mxhold.domain where customer = 'gone'; delete from mxhold.customer where name = 'gone'; commit"

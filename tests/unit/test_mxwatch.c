@@ -222,7 +222,14 @@ START_TEST(test_no_more_than_there_are_places)
 		mxwatch_tick(watch, now);
 		now.ms += 500;
 	}
-	ck_assert_uint_eq(world.open_count, MXWATCH_READINGS);
+	ck_assert_uint_eq(world.open_count, MXWATCH_WALKED);
+	for (unsigned i = MXWATCH_WALKED; i < MXWATCH_READINGS; i++) { /* the rest is for these */
+		char row[32];
+
+		snprintf(row, sizeof(row), "d%05u.example", i);
+		ck_assert(mxwatch_asked(watch, row, now));
+	}
+	ck_assert(!mxwatch_asked(watch, "d00999.example", now));
 	ck_assert_uint_eq(mxwatch_open(watch), MXWATCH_READINGS);
 	world.open_count = 0;
 	now.ms += 120000; /* lost: their places are free again, and they are still due */
@@ -306,19 +313,48 @@ START_TEST(test_asked_by_policyd)
 	world.truth[0] = MX_STATE_NOT_NAMED;
 	pass(20);
 	ck_assert_uint_eq(world.begun, 3);
-	mxwatch_asked(watch, "d00000.example", now); /* read a moment ago */
-	mxwatch_asked(watch, "d00001.example", now); /* named */
-	mxwatch_asked(watch, "d00009.example", now); /* no row */
+	ck_assert(mxwatch_asked(watch, "d00000.example", now)); /* read a moment ago */
+	ck_assert(mxwatch_asked(watch, "d00001.example", now)); /* named */
+	ck_assert(mxwatch_asked(watch, "d00009.example", now)); /* no row */
 	ck_assert_uint_eq(world.begun, 3);
 	now.wall += 500;
 	now.ms += 500000;
-	mxwatch_asked(watch, "d00000.example", now);
-	mxwatch_asked(watch, "d00000.example", now); /* under way */
+	ck_assert(mxwatch_asked(watch, "d00000.example", now));
+	ck_assert(mxwatch_asked(watch, "d00000.example", now)); /* under way */
 	ck_assert_uint_eq(world.begun, 4);
 	ck_assert(world.last_fresh);
 	world.truth[0] = MX_STATE_NAMED;
 	answer_all();
 	ck_assert_int_eq(world.facts[0].mx, MX_STATE_NAMED);
+}
+END_TEST
+
+START_TEST(test_new_before_the_backlog)
+{
+	world.rows = ROWS;
+	mxwatch_tick(watch, now); /* it has begun */
+	answer_all();
+	ck_assert_uint_lt(world.begun, ROWS / 2);
+	now.ms += 500;
+	ck_assert(mxwatch_asked(watch, "d02999.example", now));
+	answer_all();
+	ck_assert_int_eq(world.facts[2999].mx, MX_STATE_NAMED);
+	ck_assert_int_eq(world.facts[1500].mx, MX_STATE_UNKNOWN);
+	/* One that cannot be read is not asked for again and again. */
+	world.truth[2998] = MX_STATE_UNKNOWN;
+	ck_assert(mxwatch_asked(watch, "d02998.example", now));
+	answer_all();
+	const size_t begun = world.begun;
+	ck_assert(mxwatch_asked(watch, "d02998.example", now));
+	ck_assert_uint_eq(world.begun, begun);
+	/* One that does not name us: the second look is not behind the backlog either. */
+	world.truth[2997] = MX_STATE_NOT_NAMED;
+	ck_assert(mxwatch_asked(watch, "d02997.example", now));
+	answer_all();
+	now.ms += 5000;
+	mxwatch_tick(watch, now);
+	answer_all();
+	ck_assert_int_eq(world.facts[2997].mx, MX_STATE_NOT_NAMED);
 }
 END_TEST
 
@@ -383,6 +419,7 @@ main(void)
 	tcase_add_loop_test(tests, test_second_look_differs, 0, 2);
 	tcase_add_test(tests, test_cannot_tell);
 	tcase_add_test(tests, test_asked_by_policyd);
+	tcase_add_test(tests, test_new_before_the_backlog);
 	tcase_add_test(tests, test_demand);
 	tcase_add_test(tests, test_alerts);
 	tcase_add_test(tests, test_no_snapshot_and_clocks);

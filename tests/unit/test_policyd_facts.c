@@ -350,6 +350,9 @@ START_TEST(test_asks_again)
 	ck_assert_int_eq(recv(listener, line, sizeof(line), 0), 14);
 	ck_assert_int_eq(memcmp(line, "plain.example\n", 14), 0);
 	ck_assert_int_eq(recv(listener, line, sizeof(line), 0), -1); /* once in ten seconds */
+	answers("a@soc.example", PERMIT); /* of which nothing was ever read */
+	ck_assert_int_eq(recv(listener, line, sizeof(line), 0), 12);
+	ck_assert_int_eq(memcmp(line, "soc.example\n", 12), 0);
 	close(listener);
 }
 END_TEST
