@@ -12,6 +12,7 @@
 #include <fcntl.h>
 #include <glob.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -49,8 +50,8 @@ struct tail_file {
 	bool known; /* `at` says where we are */
 	int fd;     /* the present file, or the one that was it; -1: none */
 	gzFile old; /* a rotated one, read before the present one; NULL: none */
-	struct rotated rotated[ROTATED_MOST]; /* those to be read yet, oldest first */
-	size_t rotated_count, rotated_next;
+	struct rotated rotated[ROTATED_MOST]; /* while it is searched, oldest first */
+	size_t rotated_count;
 	int64_t scan;    /* up to here the line that begins at at.offset was looked through */
 	bool skipping;   /* it is too long, or begins before where we came in */
 	int64_t partial; /* bytes behind scan of a line without its end */
@@ -60,15 +61,21 @@ struct tail_file {
 /* --- fingerprints -------------------------------------------------------------------------------
  */
 
+static ssize_t
+old_bytes(gzFile old, char *out, size_t size, int64_t offset)
+{
+	gzclearerr(old); /* it may have grown since it ended */
+	if (gztell(old) != offset && gzseek(old, offset, SEEK_SET) != offset)
+		return 0; /* it ends before */
+	return gzread(old, out, (unsigned)size);
+}
+
 /* Bytes from `offset` of what is open; -1: error. */
 static ssize_t
 bytes_at(const struct tail_file *file, char *out, size_t size, int64_t offset)
 {
-	if (file->old == NULL)
-		return pread(file->fd, out, size, offset);
-	if (gztell(file->old) != offset && gzseek(file->old, offset, SEEK_SET) != offset)
-		return 0; /* it ends before */
-	return gzread(file->old, out, (unsigned)size);
+	return file->old != NULL ? old_bytes(file->old, out, size, offset)
+				 : pread(file->fd, out, size, offset);
 }
 
 static struct print
@@ -77,16 +84,30 @@ print_of(const char *bytes, size_t length)
 	return (struct print){.length = length, .hash = XXH3_64bits(bytes, length)};
 }
 
-/* Does what is open begin as that file did? An empty fingerprint fits every file. */
+static bool
+print_is(const struct print *print, const char *bytes, ssize_t got)
+{
+	return got == (ssize_t)print->length && print_of(bytes, print->length).hash == print->hash;
+}
+
+/* Does the file begin as that one did? An empty fingerprint fits every file. */
 static bool
 print_fits(const struct tail_file *file, const struct print *print)
 {
 	char bytes[PRINT_MAX];
 
-	if (print->length == 0)
-		return true;
-	const ssize_t got = bytes_at(file, bytes, print->length, 0);
-	return got == (ssize_t)print->length && print_of(bytes, print->length).hash == print->hash;
+	return print->length == 0 ||
+	       print_is(print, bytes, pread(file->fd, bytes, print->length, 0));
+}
+
+static bool
+mark_fits(gzFile old, uint64_t inode, const struct mark *mark)
+{
+	char bytes[PRINT_MAX];
+
+	return mark->print.length > 0
+		   ? print_is(&mark->print, bytes, old_bytes(old, bytes, mark->print.length, 0))
+		   : mark->inode == inode;
 }
 
 /* A file that has grown gets a better one. */
@@ -151,30 +172,51 @@ present_open(struct tail_file *file, struct stat *status)
 	return false;
 }
 
-/* A rotated file is opened at the mark, if it is that one. */
-static bool
-old_open(struct tail_file *file, const char *path, const struct mark *mark)
+static gzFile
+old_file(const char *path, uint64_t *inode)
 {
-	old_close(file);
 	const int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
 	struct stat status;
+	gzFile old = NULL;
+
 	if (fd < 0)
-		return false;
+		return NULL;
 	if (fstat(fd, &status) == 0 && S_ISREG(status.st_mode))
-		file->old = gzdopen(fd, "rb");
-	if (file->old == NULL) {
+		old = gzdopen(fd, "rb");
+	if (old == NULL)
 		close(fd);
+	else
+		*inode = (uint64_t)status.st_ino;
+	return old;
+}
+
+/* The rotated file that the mark is in: NULL: it is another one. */
+static gzFile
+old_open(const char *path, const struct mark *mark)
+{
+	uint64_t inode;
+	gzFile old = old_file(path, &inode);
+
+	if (old == NULL || mark_fits(old, inode, mark))
+		return old;
+	gzclose(old);
+	return NULL;
+}
+
+/* A rotated file from its beginning, instead of what is open. */
+static bool
+old_begin(struct tail_file *file, const char *path)
+{
+	uint64_t inode;
+	gzFile old = old_file(path, &inode);
+
+	if (old == NULL)
 		return false;
-	}
-	if (mark == NULL) {
-		begin_at(file, (uint64_t)status.st_ino, 0);
-		return true;
-	}
-	if (mark->print.length > 0 ? print_fits(file, &mark->print)
-				   : mark->inode == (uint64_t)status.st_ino)
-		return true;
+	present_close(file);
 	old_close(file);
-	return false;
+	file->old = old;
+	begin_at(file, inode, 0);
+	return true;
 }
 
 /* --- what was rotated away -----------------------------------------------------------------------
@@ -185,7 +227,7 @@ rotated_forget(struct tail_file *file)
 {
 	for (size_t i = 0; i < file->rotated_count; i++)
 		free(file->rotated[i].path);
-	file->rotated_count = file->rotated_next = 0;
+	file->rotated_count = 0;
 }
 
 static int
@@ -212,10 +254,23 @@ rotated_name(const char *path, size_t stem)
 	return digits > 0 && (rest[digits] == '\0' || strcmp(rest + digits, ".gz") == 0);
 }
 
+/* A file that is being compressed is there twice: the new one is not whole yet. */
+static bool
+rotated_unfinished(const char *path)
+{
+	const size_t length = strlen(path);
+	char plain[PATH_MAX];
+
+	if (length < 3 || length >= sizeof(plain) || strcmp(path + length - 3, ".gz") != 0)
+		return false;
+	snprintf(plain, sizeof(plain), "%.*s", (int)(length - 3), path);
+	return access(plain, F_OK) == 0;
+}
+
 static void
 rotated_list(struct tail_file *file)
 {
-	char pattern[4096];
+	char pattern[PATH_MAX];
 	glob_t found = {.gl_pathc = 0};
 	struct stat status;
 
@@ -228,7 +283,7 @@ rotated_list(struct tail_file *file)
 	for (size_t i = 0; i < found.gl_pathc && file->rotated_count < ROTATED_MOST; i++) {
 		struct rotated *one = &file->rotated[file->rotated_count];
 		if (!rotated_name(found.gl_pathv[i], strlen(file->path)) ||
-		    stat(found.gl_pathv[i], &status) != 0)
+		    rotated_unfinished(found.gl_pathv[i]) || stat(found.gl_pathv[i], &status) != 0)
 			continue;
 		one->path = strdup(found.gl_pathv[i]);
 		one->modified = status.st_mtim;
@@ -239,29 +294,38 @@ rotated_list(struct tail_file *file)
 	qsort(file->rotated, file->rotated_count, sizeof(file->rotated[0]), compare_rotated);
 }
 
-/* Opens the rotated file that the mark is in; those behind it are read next. False: none is. */
-static bool
-rotated_find(struct tail_file *file, const struct mark *mark)
+/*
+ * Lists them, and opens the one that the mark is in. Returns the number of the first one behind it;
+ * *out NULL: there is none with the mark, and all of them are before it for all that is known.
+ */
+static size_t
+rotated_find(struct tail_file *file, const struct mark *mark, gzFile *out)
 {
+	*out = NULL;
 	rotated_list(file);
 	for (size_t i = file->rotated_count; i > 0; i--)
-		if (old_open(file, file->rotated[i - 1].path, mark)) {
-			file->rotated_next = i;
-			return true;
-		}
-	rotated_forget(file);
-	return false;
+		if ((*out = old_open(file->rotated[i - 1].path, mark)) != NULL)
+			return i;
+	return file->rotated_count;
 }
 
-/* The next one that was rotated away while nobody read. */
+/* Goes on at the mark, in what was rotated away. */
 static bool
-rotated_advance(struct tail_file *file)
+rotated_resume(struct tail_file *file, const struct mark *mark)
 {
-	while (file->rotated_next < file->rotated_count)
-		if (old_open(file, file->rotated[file->rotated_next++].path, NULL))
-			return true;
+	gzFile old;
+
+	(void)rotated_find(file, mark, &old);
 	rotated_forget(file);
-	return false;
+	if (old == NULL)
+		return false;
+	present_close(file);
+	old_close(file);
+	file->old = old;
+	file->at = *mark;
+	file->scan = mark->offset;
+	file->skipping = false;
+	return true;
 }
 
 /* --- finding the place ---------------------------------------------------------------------------
@@ -309,13 +373,13 @@ place_find(struct tail_file *file)
 
 	if (!file->known)
 		return present_begin(file, true);
-	if (present_is(file, &mark) || rotated_find(file, &mark)) {
-		file->at = (struct mark){
-		    .inode = file->at.inode, .print = mark.print, .offset = mark.offset};
+	if (present_is(file, &mark)) {
 		file->scan = mark.offset;
 		file->skipping = false;
 		return TAIL_MORE;
 	}
+	if (rotated_resume(file, &mark))
+		return TAIL_MORE;
 	const enum tail_state state = present_begin(file, false);
 	if (state == TAIL_MORE)
 		problem_set(file, "what was read last is gone, lines may be missing: ",
@@ -326,47 +390,71 @@ place_find(struct tail_file *file)
 /* --- the end of a file
  * ---------------------------------------------------------------------------- */
 
-/* What is open has no more for now. Is there another one behind it? */
+/* The present file was cut under us: its copy has what we have not read. */
 static enum tail_state
-end_of_present(struct tail_file *file)
+truncated(struct tail_file *file)
 {
-	struct stat open_one, named;
+	const struct mark mark = file->at;
 
-	if (fstat(file->fd, &open_one) != 0)
-		return TAIL_END;
-	if (open_one.st_size < file->scan || !print_fits(file, &file->at.print)) {
-		/* Truncated: its copy has what we have not read. */
-		const struct mark mark = file->at;
-		present_close(file);
-		if (rotated_find(file, &mark)) {
-			file->scan = mark.offset;
-			file->skipping = false;
-			return TAIL_MORE;
-		}
-		return present_begin(file, false);
-	}
-	if (stat(file->path, &named) != 0)
-		return TAIL_END; /* it was renamed, and the new one is not there yet */
-	if (named.st_ino == open_one.st_ino && named.st_dev == open_one.st_dev)
-		return TAIL_END;
-	/* Its writer goes on in the old one until he is told: the new one has lines when he was. */
-	if (named.st_size == 0)
-		return TAIL_END;
-	char byte;
-	if (pread(file->fd, &byte, 1, file->scan + file->partial) > 0)
+	if (rotated_resume(file, &mark))
 		return TAIL_MORE;
-	return present_begin(file, false);
+	const enum tail_state state = present_begin(file, false);
+	if (state == TAIL_MORE)
+		problem_set(file, "it was truncated, and there is no copy: lines may be missing: ",
+		    "the queue's listing will show what they would have said");
+	return state;
 }
 
+static bool
+is_present(const struct tail_file *file, const struct stat *open_one)
+{
+	struct stat named;
+
+	return stat(file->path, &named) == 0 && named.st_ino == open_one->st_ino &&
+	       named.st_dev == open_one->st_dev;
+}
+
+/*
+ * What is open was rotated away, and is at its end. Its writer goes on in it until he is told: he
+ * was when there are lines in a later one. Those that were rotated away since come first; their
+ * names may have changed again meanwhile, so they are looked for anew each time.
+ */
+static enum tail_state
+end_of_rotated(struct tail_file *file)
+{
+	struct stat named;
+	char byte;
+	gzFile same;
+	size_t next = rotated_find(file, &file->at, &same);
+	const bool begun = stat(file->path, &named) == 0 && named.st_size > 0;
+	const bool later = begun || next < file->rotated_count;
+	enum tail_state state = later ? TAIL_MORE : TAIL_END;
+
+	if (same != NULL)
+		gzclose(same);
+	if (later && bytes_at(file, &byte, 1, file->scan + file->partial) <= 0) {
+		while (next < file->rotated_count && !old_begin(file, file->rotated[next].path))
+			next++;
+		if (next == file->rotated_count)
+			state = present_begin(file, false);
+	}
+	rotated_forget(file);
+	return state;
+}
+
+/* What is open has no more for now. Is there another one behind it? */
 static enum tail_state
 end_reached(struct tail_file *file)
 {
-	if (file->old == NULL)
-		return end_of_present(file);
-	old_close(file);
-	if (rotated_advance(file))
-		return TAIL_MORE;
-	return present_begin(file, false);
+	struct stat open_one;
+
+	if (file->old != NULL)
+		return end_of_rotated(file);
+	if (fstat(file->fd, &open_one) != 0)
+		return TAIL_END;
+	if (open_one.st_size < file->scan || !print_fits(file, &file->at.print))
+		return truncated(file);
+	return is_present(file, &open_one) ? TAIL_END : end_of_rotated(file);
 }
 
 /* --- lines
@@ -454,7 +542,7 @@ tail_file_read(struct tail_file *file, const struct tail_visit *visit)
 	if (file->fd < 0 && file->old == NULL)
 		state = place_find(file);
 	else if (file->fd >= 0 && file->old == NULL && !print_fits(file, &file->at.print))
-		state = end_of_present(file); /* truncated, and grown again */
+		state = truncated(file); /* and grown again */
 	while (state == TAIL_MORE && turn.left > 0)
 		state = lines_read(&turn);
 	if (state == TAIL_END && file->problem[0] != '\0' && file->old == NULL)

@@ -191,6 +191,19 @@ START_TEST(test_copied_and_truncated)
 }
 END_TEST
 
+START_TEST(test_truncated_without_copy)
+{
+	append("mail.log", 1, 3);
+	expect("1 2 3 ");
+	shell(": >mail.log");
+	append("mail.log", 6, 6);
+	ck_assert_int_eq(tail_read(tail, NOW, 1, visit, NULL), TAIL_MORE);
+	ck_assert_msg(strstr(tail_problem(tail), "no copy") != NULL, "%s", tail_problem(tail));
+	expect("6 ");
+	ck_assert_str_eq(tail_problem(tail), "");
+}
+END_TEST
+
 START_TEST(test_missing)
 {
 	ck_assert_int_eq(read_most(3), TAIL_MISSING);
@@ -356,7 +369,7 @@ START_TEST(test_down_being_compressed)
 	append("mail.log", 1, 2);
 	expect("1 2 ");
 	append("mail.log", 3, 4);
-	shell("mv mail.log mail.log.1; gzip <mail.log.1 | head -c 30 >mail.log.1.gz");
+	shell("mv mail.log mail.log.1; gzip <mail.log.1 | head -c -12 >mail.log.1.gz");
 	append("mail.log", 9, 9);
 	restart();
 	expect("3 4 9 ");
@@ -596,6 +609,7 @@ main(void)
 	tcase_add_test(part, test_stopped);
 	tcase_add_test(part, test_renamed);
 	tcase_add_test(part, test_copied_and_truncated);
+	tcase_add_test(part, test_truncated_without_copy);
 	tcase_add_test(part, test_missing);
 	tcase_add_test(part, test_replaced_by_shorter);
 	tcase_add_test(part, test_down_renamed);
