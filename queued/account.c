@@ -90,15 +90,26 @@ set_part(struct account *account, const char **place, struct maillog_text text)
 	return message_set_text(account, place, copy);
 }
 
+/* What its note and its rows say has changed: a listing may have shown it before the log did. */
+static void
+message_told(struct account *account, struct message *message, int64_t at)
+{
+	message->stale = true;
+	message_changed(account, message);
+	for (struct recipient *one = message->recipients; one != NULL; one = one->next)
+		recipient_waits(account, one, WAITING_URGENT, at);
+}
+
 static bool
 on_client(struct account *account, const struct maillog_event *event)
 {
 	struct message *message = message_get(account, event->queue_id, event->at);
+	const char *before = message != NULL ? message->client : NULL;
 
 	if (message == NULL || !set_part(account, &message->client, event->address))
 		return false;
-	message->stale = true;
-	message_changed(account, message);
+	if (message->client != before)
+		message_told(account, message, event->at);
 	return true;
 }
 
@@ -111,10 +122,9 @@ on_from(struct account *account, const struct maillog_event *event)
 	if (message == NULL || !set_part(account, &message->sender, event->address))
 		return false;
 	message_resize(message, event->size);
-	if (message->recipients == NULL && message->sender != before) {
-		message->stale = true;
-		message_changed(account, message);
-	}
+	message->unnamed = event->recipients;
+	if (message->sender != before)
+		message_told(account, message, event->at);
 	return true;
 }
 
@@ -226,10 +236,8 @@ recipient_first(struct account *account, struct message *message, const struct m
 	    account_whose(account, event->address.at, event->address.length, domain);
 
 	*later = whose == ROWS_CANNOT_TELL;
-	if (whose != ROWS_OURS) {
-		message->other = message->other || whose == ROWS_OTHER;
+	if (whose != ROWS_OURS)
 		return NULL;
-	}
 	struct recipient *recipient = recipient_make(account, message, text, domain);
 	*later = recipient == NULL;
 	if (recipient == NULL)
@@ -238,6 +246,18 @@ recipient_first(struct account *account, struct message *message, const struct m
 	if (event->status == MAILLOG_DEFERRED)
 		recipient_tell_held(account, recipient);
 	return recipient;
+}
+
+/* One more recipient has a line. Where all have one, and none is ours, it needs no note. */
+static void
+message_named(struct account *account, struct message *message)
+{
+	if (message->unnamed > 0 && message->unnamed != UNNAMED_UNKNOWN)
+		message->unnamed--;
+	if (message->unnamed == 0 && message->recipients == NULL && !message->foreign) {
+		message->foreign = true;
+		message_changed(account, message);
+	}
 }
 
 static bool
@@ -253,11 +273,12 @@ on_delivery(struct account *account, const struct maillog_event *event)
 	struct recipient *recipient = recipient_find(message, text);
 	if (recipient == NULL)
 		recipient = recipient_first(account, message, event, text, &later);
+	if (later)
+		return false;
 	if (recipient != NULL)
 		on_attempt(account, recipient, event);
-	else if (message->recipients == NULL) /* nothing of ours so far: it needs no note */
-		message_changed(account, message);
-	return !later;
+	message_named(account, message);
+	return true;
 }
 
 static void
@@ -267,15 +288,6 @@ settle_all(struct account *account, struct message *message, enum journal_outcom
 	for (struct recipient *one = message->recipients; one != NULL; one = one->next)
 		if (one->outcome == OUTCOME_HELD)
 			recipient_settle(account, one, outcome, by, at);
-}
-
-static bool
-message_open(const struct message *message)
-{
-	for (const struct recipient *one = message->recipients; one != NULL; one = one->next)
-		if (one->outcome == OUTCOME_HELD)
-			return true;
-	return false;
 }
 
 /* Its file is gone. Recipients without an outcome wait for the listings: a line may be late. */

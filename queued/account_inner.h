@@ -36,6 +36,8 @@ struct recipient {
 };
 TAILQ_HEAD(recipients, recipient);
 
+#define UNNAMED_UNKNOWN UINT32_MAX
+
 enum intent_stage { INTENT_NONE, INTENT_NEW, INTENT_KEPT, INTENT_ASKED };
 
 struct message {
@@ -48,10 +50,11 @@ struct message {
 	const char *sender, *client; /* words */
 	unsigned known_at, seen_at;  /* listings */
 	unsigned absent;
-	size_t listed; /* recipients left by the listing seen_at, less those settled since */
-	bool on_hold;  /* by postsuper -h: an operator wants it to stay */
-	bool gone;     /* has left, goes from memory when its rows are written */
-	bool other;    /* has recipients that are not ours */
+	size_t listed;    /* recipients left by the listing seen_at, less those settled since */
+	bool on_hold;     /* by postsuper -h: an operator wants it to stay */
+	bool gone;        /* has left, goes from memory when its rows are written */
+	bool foreign;     /* all its recipients had a line, and none is ours */
+	uint32_t unnamed; /* recipients without a line since qmgr took it up, or UNNAMED_UNKNOWN */
 	/* intent_at: the listing during which the helper was asked */
 	bool noted, noting, stale; /* the note `pending`: on the disk, being written, outdated */
 	enum intent_stage intent_stage;
@@ -97,6 +100,8 @@ struct message *message_find(const struct account *account, const char *queue_id
 struct message *message_make(struct account *account, const char *queue_id, int64_t at);
 void message_free(struct account *account, struct message *message);
 void message_changed(struct account *account, struct message *message);
+/* Is a recipient of ours held? */
+bool message_open(const struct message *message);
 /* It has left: what it still has to write is written, then it goes. */
 void message_gone(struct account *account, struct message *message);
 bool message_set_text(struct account *account, const char **place, const char *text);

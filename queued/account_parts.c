@@ -101,6 +101,7 @@ message_make(struct account *account, const char *queue_id, int64_t at)
 	snprintf(message->queue_id, sizeof(message->queue_id), "%s", queue_id);
 	message->accepted_at = by_id > 0 ? by_id : at;
 	message->known_at = account->listing;
+	message->unnamed = UNNAMED_UNKNOWN;
 	if (keyed_add(
 		&account->messages, &message->node, message->queue_id, strlen(message->queue_id)))
 		return message;
@@ -161,6 +162,15 @@ message_changed(struct account *account, struct message *message)
 		return;
 	message->changed = true;
 	TAILQ_INSERT_TAIL(&account->changed, message, in_changed);
+}
+
+bool
+message_open(const struct message *message)
+{
+	for (const struct recipient *one = message->recipients; one != NULL; one = one->next)
+		if (one->outcome == OUTCOME_HELD)
+			return true;
+	return false;
 }
 
 void
@@ -269,7 +279,7 @@ recipient_make(
 	recipient->next = message->recipients;
 	message->recipients = recipient;
 	holding_join(account, recipient);
-	message_changed(account, message); /* it needs no note any more */
+	message_changed(account, message); /* its row says what the note does */
 	return recipient;
 }
 
@@ -348,6 +358,7 @@ recipient_settle(struct account *account, struct recipient *recipient, enum jour
 	recipient->outcome_at = at;
 	(void)message_set_text(account, &recipient->by, by);
 	recipient_waits(account, recipient, WAITING_URGENT, at);
+	message_changed(account, message); /* a row that is closed is not restored */
 	if (recipient->told)
 		tell_left(account, recipient);
 	recipient->told = false;

@@ -57,10 +57,15 @@ note_write(const struct message *message, const char *prefix, bool wanted,
 	return writer->note(writer->context, name, wanted ? &row : NULL);
 }
 
+/*
+ * The note keeps client and sender for recipients that no line has named yet. Where an open row
+ * does, it is not needed.
+ */
 static bool
 message_write(struct message *message, const struct account_writer *writer)
 {
-	message->noting = !message->gone && message->recipients == NULL && !message->other;
+	message->noting = !message->gone && !message_open(message) &&
+			  !(message->foreign && message->recipients == NULL);
 	message->intent_noting = !message->gone && message->intent_stage != INTENT_NONE;
 	if ((message->noting != message->noted || (message->noting && message->stale)) &&
 	    !note_write(message, ACCOUNT_PENDING, message->noting, writer))

@@ -483,6 +483,93 @@ START_TEST(test_restart_everywhere)
 }
 END_TEST
 
+static void
+accepted_for_two(void)
+{
+	line_in("10:00:00", "smtpd", ID, "client=unknown[203.0.113.9]");
+	line_in("10:00:00", "qmgr", ID, "from=<s@out.example>, size=285, nrcpt=2 (queue active)");
+	save();
+}
+
+static void
+expect_origin(const char *recipient)
+{
+	const struct journal_row *row = row_saved(ID, recipient);
+
+	ck_assert_str_eq(row->client, "203.0.113.9");
+	ck_assert_str_eq(row->sender, "s@out.example");
+	ck_assert_uint_eq(row->size, 285);
+}
+
+/* One recipient has its outcome, the other one no line yet: his row knows the client too. */
+START_TEST(test_restart_between_recipients)
+{
+	accepted_for_two();
+	answered("10:00:01", ID, "a@c.example", AWAY);
+	save();
+	ck_assert_uint_eq(notes_saved(), 0);
+	answered("10:00:01", ID, "a@c.example", SENT);
+	save();
+	restart();
+	save();
+	answered("10:00:31", ID, "b@d.example", AWAY);
+	save();
+	restart();
+	answered("10:00:41", ID, "b@d.example", SENT);
+	line_in("10:00:41", "qmgr", ID, "removed");
+	save();
+	expect_origin("a@c.example");
+	expect_origin("b@d.example");
+	expect_outcome(ID, "b@d.example", "delivered");
+	ck_assert_uint_eq(notes_saved(), 0);
+	expect_empty();
+}
+END_TEST
+
+/* The same beside a recipient that is not ours; and where none is, no note stays. */
+START_TEST(test_restart_beside_others)
+{
+	accepted_for_two();
+	answered("10:00:01", ID, "x@other.example", AWAY);
+	save();
+	restart();
+	answered("10:00:31", ID, "b@d.example", AWAY);
+	save();
+	expect_origin("b@d.example");
+	line_in("10:00:00", "qmgr", ID2, "from=<s@out.example>, size=285, nrcpt=2 (queue active)");
+	answered("10:00:31", ID2, "x@other.example", AWAY);
+	save();
+	ck_assert_uint_eq(notes_saved(), 1);
+	answered("10:00:31", ID2, "y@other.example", AWAY);
+	save();
+	ck_assert_uint_eq(notes_saved(), 0);
+	line_in("10:01:00", "qmgr", ID2, "from=<s@out.example>, size=285, nrcpt=2 (queue active)");
+	save();
+	ck_assert_uint_eq(notes_saved(), 0);
+}
+END_TEST
+
+/* A listing has shown it before its first lines were read. */
+START_TEST(test_listed_before_its_lines)
+{
+	account_census_begin(account);
+	listed(ID, "deferred", "a@c.example");
+	(void)census_over();
+	save();
+	ck_assert_str_eq(row_saved(ID, "a@c.example")->client, "");
+	line_in("10:00:00", "smtpd", ID, "client=unknown[203.0.113.9]");
+	ck_assert(account_is_dirty(account));
+	save();
+	restart();
+	line_in("10:00:00", "qmgr", ID, "from=<s@out.example>, size=285, nrcpt=1 (queue active)");
+	answered("10:00:01", ID, "a@c.example", SENT);
+	line_in("10:00:01", "qmgr", ID, "removed");
+	save();
+	expect_origin("a@c.example");
+	ck_assert_uint_eq(notes_saved(), 0);
+}
+END_TEST
+
 START_TEST(test_writing_fails)
 {
 	accepted(ID);
@@ -859,6 +946,9 @@ main(void)
 	tcase_add_test(part, test_rejected_at_the_end);
 	tcase_add_test(part, test_no_attempts);
 	tcase_add_test(part, test_restart_everywhere);
+	tcase_add_test(part, test_restart_between_recipients);
+	tcase_add_test(part, test_restart_beside_others);
+	tcase_add_test(part, test_listed_before_its_lines);
 	tcase_add_test(part, test_writing_fails);
 	tcase_add_test(part, test_cannot_tell);
 	tcase_add_test(part, test_coalescing);
