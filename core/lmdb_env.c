@@ -1,10 +1,11 @@
 /*
  * lmdb_env: see lmdb_env.h. In: an open environment. Out: what its file is like. It reads the meta
- * pages through the map, nothing else.
+ * pages and the list of free pages, nothing else.
  */
 #include "core/lmdb_env.h"
 
 #include <errno.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -68,6 +69,46 @@ lmdb_file_is_current(MDB_env *env, const char *path)
 
 	return stat_opened(env, &descriptor, &opened) && stat(path, &named) == 0 &&
 	       opened.st_ino == named.st_ino && opened.st_dev == named.st_dev;
+}
+
+static bool
+free_pages_sound(const MDB_val *key, const MDB_val *value, size_t last_page)
+{
+	const size_t words = value->mv_size / sizeof(size_t);
+	size_t count, page, before = SIZE_MAX;
+
+	if (key->mv_size != sizeof(size_t) || words == 0)
+		return false;
+	memcpy(&count, value->mv_data, sizeof(count));
+	if (count > words - 1)
+		return false;
+	for (size_t i = 1; i <= count; i++, before = page) {
+		memcpy(&page, (const char *)value->mv_data + i * sizeof(page), sizeof(page));
+		if (page < 2 || page > last_page || page >= before)
+			return false;
+	}
+	return true;
+}
+
+int
+lmdb_free_list_check(MDB_env *env, MDB_txn *txn)
+{
+	MDB_val key, value;
+	MDB_cursor *cursor;
+	MDB_envinfo info;
+	int code = mdb_env_info(env, &info);
+
+	if (code == 0)
+		code = mdb_cursor_open(txn, 0, &cursor);
+	if (code != 0)
+		return code;
+	while ((code = mdb_cursor_get(cursor, &key, &value, MDB_NEXT)) == 0)
+		if (!free_pages_sound(&key, &value, info.me_last_pgno)) {
+			code = MDB_CORRUPTED;
+			break;
+		}
+	mdb_cursor_close(cursor);
+	return code == MDB_NOTFOUND ? 0 : code;
 }
 
 bool

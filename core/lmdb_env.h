@@ -25,6 +25,9 @@ bool lmdb_file_is_whole(MDB_env *env);
 int lmdb_file_extend(MDB_env *env, uint64_t tail) __attribute__((warn_unused_result));
 /* Is what is open in `env` still the file that `path` names? */
 bool lmdb_file_is_current(MDB_env *env, const char *path);
+/* Looks through LMDB's list of free pages, its database 0, which a writer trusts blindly. `txn`:
+   read-only. Returns LMDB's code. */
+int lmdb_free_list_check(MDB_env *env, MDB_txn *txn) __attribute__((warn_unused_result));
 /* Codes that tell of broken files; the rest (no room, no permission) is not the file's fault. */
 bool lmdb_code_is_damage(int code);
 

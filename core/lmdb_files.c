@@ -8,11 +8,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #define PATH_SIZE 4096
@@ -318,11 +320,25 @@ copy_bytes(int from, int to, off_t size)
 	return errno == ENXIO && ftruncate(to, size) == 0 && fsync(to) == 0;
 }
 
+/* Is there room for as much as the file takes? (What fills the disk first is told at once.) */
+static bool
+has_room(int directory, const struct stat *status)
+{
+	struct statvfs disk;
+
+	if (fstatvfs(directory, &disk) != 0)
+		return true;
+	if ((uint64_t)disk.f_bavail * disk.f_frsize > (uint64_t)status->st_blocks * 512)
+		return true;
+	errno = ENOSPC;
+	return false;
+}
+
 /* Makes data.mdb another file with the same bytes, mode and group. */
 static bool
 data_renew(int directory, int from, const struct stat *status)
 {
-	if (!remove_tree(directory, DATA_NEW, TREE_DEPTH))
+	if (!remove_tree(directory, DATA_NEW, TREE_DEPTH) || !has_room(directory, status))
 		return false;
 	const int to =
 	    openat(directory, DATA_NEW, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);

@@ -8,6 +8,8 @@
  */
 #include "core/spool_store.h"
 
+#include "core/lmdb_env.h"
+
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -26,6 +28,8 @@ struct spool_writer {
 	size_t page_size;
 	uint64_t map_size, seq; /* seq: the last one given, in this transaction */
 	int lock;
+	struct spool_files files;
+	bool broken; /* LMDB said so */
 	char identity[SPOOL_IDENTITY_SIZE];
 	char state_dir[SPOOL_PATH_SIZE];
 	char aside[SPOOL_PATH_SIZE];
@@ -54,6 +58,9 @@ result_of(struct spool_writer *writer, const char *what, int code)
 		return SPOOL_OK;
 	if (code == MDB_NOTFOUND)
 		return SPOOL_NOT_FOUND;
+	if (code == MDB_PANIC || code == MDB_MAP_RESIZED ||
+	    (code != EINVAL && lmdb_code_is_damage(code)))
+		writer->broken = true;
 	return fail(writer,
 	    code == MDB_MAP_FULL || code == ENOSPC || code == EDQUOT ? SPOOL_FULL : SPOOL_UNUSABLE,
 	    "%s: %s", what, mdb_strerror(code));
@@ -189,6 +196,9 @@ writer_prepare(struct spool_writer *writer, gid_t group)
 	enum spool_result result = files_prove(writer);
 	if (result == SPOOL_OK)
 		result = result_of(writer, "opening the spool", environment_open(writer));
+	if (result == SPOOL_OK && !spool_files_note(writer->state_dir, &writer->files))
+		return fail(writer, SPOOL_UNUSABLE, "%.200s/%s: %s", writer->state_dir,
+		    SPOOL_DIRECTORY, strerror(errno));
 	if (result == SPOOL_OK && !spool_permissions_set(writer->state_dir, group))
 		fail(writer, SPOOL_OK, "mode or group of the spool's files cannot be set: %s",
 		    strerror(errno));
@@ -204,7 +214,7 @@ spool_writer_open(const char *state_dir, gid_t group, size_t map_size, const cha
 	*problem = "out of memory";
 	if (writer == NULL)
 		return NULL;
-	writer->lock = -1;
+	writer->lock = writer->files.lock = -1;
 	const size_t page = (size_t)sysconf(_SC_PAGESIZE);
 	writer->map_size = (map_size > MAP_SIZE_LEAST ? map_size : MAP_SIZE_LEAST) / page * page;
 	snprintf(writer->state_dir, sizeof(writer->state_dir), "%s", state_dir);
@@ -224,11 +234,23 @@ spool_writer_close(struct spool_writer *writer)
 	if (writer == NULL)
 		return;
 	spool_abort(writer);
-	if (writer->env != NULL)
+	/* Closing writes to the table of readers, wherever a lock.mdb that is none says that it is.
+	 */
+	if (writer->env != NULL && !spool_files_lock_broken(&writer->files))
 		mdb_env_close(writer->env);
+	if (writer->files.lock >= 0) /* behind LMDB's own: see spool_store.h */
+		close(writer->files.lock);
 	if (writer->lock >= 0)
 		close(writer->lock);
 	free(writer);
+}
+
+bool
+spool_writer_sound(struct spool_writer *writer, const char **why)
+{
+	*why = writer->broken ? "LMDB finds it broken"
+			      : spool_files_changed(writer->state_dir, &writer->files);
+	return *why == NULL;
 }
 
 /* --- transactions --------------------------------------------------------------------------------
@@ -250,10 +272,13 @@ seq_read(struct spool_writer *writer)
 enum spool_result
 spool_begin(struct spool_writer *writer)
 {
+	const char *why;
 	int dead;
 
 	if (writer->txn != NULL)
 		return fail(writer, SPOOL_UNUSABLE, "a transaction is open already");
+	if (!spool_writer_sound(writer, &why)) /* its mutexes may be anything */
+		return fail(writer, SPOOL_UNUSABLE, "%s", why);
 	mdb_reader_check(writer->env, &dead); /* a reader that was killed keeps no pages */
 	int code = mdb_txn_begin(writer->env, NULL, 0, &writer->txn);
 	if (code != 0)
@@ -262,6 +287,7 @@ spool_begin(struct spool_writer *writer)
 		code = seq_read(writer);
 	if (code != 0)
 		spool_abort(writer);
+	writer->broken = writer->broken || code == EINVAL; /* of a mutex that is none */
 	return code == 0 ? SPOOL_OK : result_of(writer, "beginning", code);
 }
 
@@ -431,8 +457,14 @@ spool_note(struct spool_writer *writer, const char *name, const char *text, size
 static int
 read_begin(struct spool_writer *writer, MDB_txn **txn)
 {
+	const char *why;
+
 	*txn = writer->txn;
-	return *txn != NULL ? 0 : mdb_txn_begin(writer->env, NULL, MDB_RDONLY, txn);
+	if (*txn != NULL)
+		return 0;
+	if (!spool_writer_sound(writer, &why))
+		return MDB_CORRUPTED;
+	return mdb_txn_begin(writer->env, NULL, MDB_RDONLY, txn);
 }
 
 static void

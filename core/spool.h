@@ -47,6 +47,12 @@ struct spool_writer *spool_writer_open(const char *state_dir, gid_t group, size_
 void spool_writer_close(struct spool_writer *writer);
 /* Where a damaged one was put when this writer was opened; "": none was. */
 const char *spool_set_aside(const struct spool_writer *writer);
+/*
+ * False: its files were taken away, cut or overwritten, or LMDB found them broken; *why says so.
+ * What is written now would be found by nobody. Whoever writes ends, and opens it anew: what is
+ * left is proven then, or set aside. Looks at the files by name.
+ */
+bool spool_writer_sound(struct spool_writer *writer, const char **why);
 /* Why the last call failed. Never NULL; valid until the next call. */
 const char *spool_writer_problem(const struct spool_writer *writer);
 

@@ -8,6 +8,8 @@
  */
 #include "core/spool_store.h"
 
+#include "core/lmdb_env.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -161,6 +163,42 @@ order_good(MDB_txn *txn, const struct spool_databases *databases, int progress)
 	return code == MDB_NOTFOUND;
 }
 
+/* What can be read may still end the process that writes to it. The transaction is given up. */
+static bool
+can_write(MDB_txn *txn, const struct spool_databases *databases)
+{
+	static const char probe[] = "probe";
+	MDB_val key = {.mv_size = sizeof(probe) - 1, .mv_data = (void *)(uintptr_t)probe};
+	MDB_val value = key;
+
+	for (size_t i = 0; i < SPOOL_DATABASES; i++) {
+		const int code = mdb_put(txn, databases->dbi[i], &key, &value, 0);
+		if (code == MDB_MAP_FULL || code == ENOSPC)
+			return true;
+		if (code != 0)
+			return false;
+	}
+	return true;
+}
+
+/* LMDB shows it to those who only read. */
+static enum inspect_exit
+inspect_free_list(MDB_env *env)
+{
+	MDB_txn *txn;
+	int dead;
+
+	(void)mdb_reader_check(env, &dead);
+	int code = mdb_txn_begin(env, NULL, MDB_RDONLY, &txn);
+	if (code == MDB_READERS_FULL)
+		return INSPECT_ENVIRONMENT;
+	if (code == 0) {
+		code = lmdb_free_list_check(env, txn);
+		mdb_txn_abort(txn);
+	}
+	return code == 0 ? INSPECT_GOOD : INSPECT_DAMAGED;
+}
+
 /* A file that no spool was ever made in: an empty one is no damage. */
 static enum inspect_exit
 inspect_databases(MDB_env *env, int progress)
@@ -168,15 +206,18 @@ inspect_databases(MDB_env *env, int progress)
 	struct spool_databases databases;
 	MDB_txn *txn;
 	MDB_stat all;
-	int code = mdb_txn_begin(env, NULL, 0, &txn);
+	const enum inspect_exit free_list = inspect_free_list(env);
 
+	if (free_list != INSPECT_GOOD)
+		return free_list;
+	int code = mdb_txn_begin(env, NULL, 0, &txn);
 	if (code != 0)
 		return INSPECT_ENVIRONMENT;
 	code = spool_databases_open(txn, false, &databases);
 	if (code == MDB_NOTFOUND && mdb_env_stat(env, &all) == 0 && all.ms_entries == 0)
 		return INSPECT_GOOD;
 	if (code != 0 || !order_good(txn, &databases, progress) ||
-	    !entries_good(txn, databases.dbi[SPOOL_NOTES], progress))
+	    !entries_good(txn, databases.dbi[SPOOL_NOTES], progress) || !can_write(txn, &databases))
 		return INSPECT_DAMAGED;
 	mdb_txn_abort(txn);
 	return INSPECT_GOOD;
@@ -249,17 +290,76 @@ inspect_in_child(const char *path, int lock)
 enum spool_found
 spool_inspect(const char *state_dir, int lock_held)
 {
+	const struct lmdb_place place = {.state_dir = state_dir, .name = SPOOL_DIRECTORY};
 	char path[SPOOL_PATH_SIZE], lock[SPOOL_PATH_SIZE];
 
 	if (!spool_path(state_dir, SPOOL_DIRECTORY, path) ||
-	    !spool_path(state_dir, LOCK_FILE, lock))
+	    !spool_path(state_dir, LOCK_FILE, lock) || !lmdb_lock_file_renew(&place))
 		return SPOOL_FOUND_CANNOT_TELL;
 	const enum spool_found found = inspect_in_child(path, lock_held);
 	if (found != SPOOL_FOUND_DAMAGED)
 		return found;
-	/* Perhaps only the lock file is: it is made anew. (A reader opens the spool for moments.)
-	 */
+	/* Perhaps only the lock file is. Who reads by the old one must not be overwritten. */
 	if (unlink(lock) != 0)
 		return found;
+	if (!lmdb_lock_file_renew(&place))
+		return SPOOL_FOUND_CANNOT_TELL;
 	return inspect_in_child(path, lock_held);
+}
+
+/* --- while it is open ---------------------------------------------------------------------------
+ */
+
+/* LMDB's magic and format, which never change: where they are others, so are the mutexes behind
+   them, and to take one could last for ever. */
+static bool
+lock_head_read(int lock, uint64_t *out)
+{
+	return pread(lock, out, sizeof(*out), 0) == (ssize_t)sizeof(*out);
+}
+
+bool
+spool_files_note(const char *state_dir, struct spool_files *files)
+{
+	char data[SPOOL_PATH_SIZE], lock[SPOOL_PATH_SIZE];
+	struct stat data_status, lock_status;
+
+	errno = ENAMETOOLONG;
+	if (!spool_path(state_dir, DATA_FILE, data) || !spool_path(state_dir, LOCK_FILE, lock))
+		return false;
+	files->lock = open(lock, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	if (files->lock < 0 || fstat(files->lock, &lock_status) != 0 ||
+	    !lock_head_read(files->lock, &files->lock_head) || stat(data, &data_status) != 0)
+		return false;
+	files->lock_inode = lock_status.st_ino;
+	files->data_inode = data_status.st_ino;
+	files->data_size = data_status.st_size;
+	return true;
+}
+
+bool
+spool_files_lock_broken(const struct spool_files *files)
+{
+	uint64_t head;
+
+	return files->lock >= 0 &&
+	       (!lock_head_read(files->lock, &head) || head != files->lock_head);
+}
+
+const char *
+spool_files_changed(const char *state_dir, struct spool_files *files)
+{
+	char data[SPOOL_PATH_SIZE], lock[SPOOL_PATH_SIZE];
+	struct stat status;
+
+	if (!spool_path(state_dir, DATA_FILE, data) || !spool_path(state_dir, LOCK_FILE, lock))
+		return NULL;
+	if (stat(data, &status) != 0 || status.st_ino != files->data_inode)
+		return "data.mdb is missing, or another file";
+	if (status.st_size < files->data_size)
+		return "data.mdb was cut";
+	files->data_size = status.st_size;
+	if (stat(lock, &status) != 0 || status.st_ino != files->lock_inode)
+		return "lock.mdb is missing, or another file";
+	return spool_files_lock_broken(files) ? "lock.mdb was overwritten" : NULL;
 }

@@ -53,8 +53,8 @@ bool spool_path(const char *state_dir, const char *name, char out[SPOOL_PATH_SIZ
  */
 
 enum spool_found { SPOOL_FOUND_GOOD, SPOOL_FOUND_DAMAGED, SPOOL_FOUND_CANNOT_TELL };
-/* Reads and checks all of it in a child process; a lock file that is broken is removed. The
-   writer's lock, taken before, is `lock_held`. */
+/* Reads and checks all of it in a child process; a lock file that is missing or broken is made
+   anew (lmdb_lock_file_renew). The writer's lock, taken before, is `lock_held`. */
 enum spool_found spool_inspect(const char *state_dir, int lock_held);
 /* The descriptor of the writer's lock, or -1 with errno (EWOULDBLOCK: another writer lives). */
 int spool_lock_take(const char *state_dir);
@@ -62,5 +62,21 @@ int spool_lock_take(const char *state_dir);
 bool spool_files_set_aside(const char *state_dir, char out[SPOOL_PATH_SIZE]);
 bool spool_directory_make(const char *state_dir);
 bool spool_permissions_set(const char *state_dir, gid_t group);
+
+/*
+ * What the writer has open, to see whether others changed it. lock.mdb has a descriptor of its own,
+ * which must outlive LMDB's: closing it gives up all POSIX locks of the process on that file.
+ */
+struct spool_files {
+	int lock; /* -1: not open */
+	uint64_t lock_head, lock_inode, data_inode;
+	int64_t data_size; /* it only grows */
+};
+/* After the environment was opened. False: errno is set. */
+bool spool_files_note(const char *state_dir, struct spool_files *files);
+/* Are they what they were? NULL, or what is wrong (static text). */
+const char *spool_files_changed(const char *state_dir, struct spool_files *files);
+/* Is the lock.mdb that is open another than it was? */
+bool spool_files_lock_broken(const struct spool_files *files);
 
 #endif

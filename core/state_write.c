@@ -61,47 +61,6 @@ environment_create(const char *directory, MDB_env **env)
 
 enum look { LOOK_SOUND = 1, LOOK_BROKEN, LOOK_FAILED };
 
-static bool
-free_pages_sound(const MDB_val *key, const MDB_val *value, size_t last_page)
-{
-	const size_t words = value->mv_size / sizeof(size_t);
-	size_t count, page, before = SIZE_MAX;
-
-	if (key->mv_size != sizeof(size_t) || words == 0)
-		return false;
-	memcpy(&count, value->mv_data, sizeof(count));
-	if (count > words - 1)
-		return false;
-	for (size_t i = 1; i <= count; i++, before = page) {
-		memcpy(&page, (const char *)value->mv_data + i * sizeof(page), sizeof(page));
-		if (page < 2 || page > last_page || page >= before)
-			return false;
-	}
-	return true;
-}
-
-/* LMDB's list of free pages, its database 0: a writer trusts it blindly. */
-static int
-check_free_list(MDB_env *env, MDB_txn *txn)
-{
-	MDB_val key, value;
-	MDB_cursor *cursor;
-	MDB_envinfo info;
-	int code = mdb_env_info(env, &info);
-
-	if (code == 0)
-		code = mdb_cursor_open(txn, 0, &cursor);
-	if (code != 0)
-		return code;
-	while ((code = mdb_cursor_get(cursor, &key, &value, MDB_NEXT)) == 0)
-		if (!free_pages_sound(&key, &value, info.me_last_pgno)) {
-			code = MDB_CORRUPTED;
-			break;
-		}
-	mdb_cursor_close(cursor);
-	return code == MDB_NOTFOUND ? 0 : code;
-}
-
 /* Walks all that readers and the writer rely on. */
 static int
 walk_all(MDB_env *env)
@@ -115,7 +74,7 @@ walk_all(MDB_env *env)
 		return code;
 	code = mdb_dbi_open(txn, NULL, 0, &dbi);
 	if (code == 0)
-		code = check_free_list(env, txn);
+		code = lmdb_free_list_check(env, txn);
 	if (code == 0)
 		code = state_walk(txn, dbi, &walk);
 	mdb_txn_abort(txn);

@@ -408,7 +408,20 @@ on_tick(evutil_socket_t fd, short what, void *context)
 	serve_leave(serve);
 }
 
-/* Has the snapshot changed? Is the state there? */
+/* What is written to a spool that is no more would be lost: a new process proves what is left. */
+static void
+look_at_spool(struct serve *serve)
+{
+	const char *why;
+
+	if (spool_writer_sound(serve->spool, &why))
+		return;
+	log_event(LOG_ERR, "spool-lost", kv("error", why),
+	    kv("effect", "it is opened anew, and set aside where it is broken"));
+	(void)event_base_loopbreak(serve->base);
+}
+
+/* Has the snapshot changed? Are the state and the spool there? */
 static void
 on_heartbeat(evutil_socket_t fd, short what, void *context)
 {
@@ -417,6 +430,7 @@ on_heartbeat(evutil_socket_t fd, short what, void *context)
 
 	(void)fd;
 	(void)what;
+	look_at_spool(serve);
 	serve_enter(serve);
 	if (serve_need_snapshot(serve) && snapshot_meta(serve->snapshot)->serial != serve->serial) {
 		serve->serial = snapshot_meta(serve->snapshot)->serial;

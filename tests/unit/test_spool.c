@@ -8,6 +8,7 @@
 #include "tests/unit/table.h"
 
 #include <fcntl.h>
+#include <lmdb.h>
 #include <signal.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -477,6 +478,53 @@ damage(const char *name, off_t offset, size_t length)
 	close(file);
 }
 
+/* The newest entry of LMDB's list of free pages, its database 0. */
+static size_t
+free_list_entry(char *out, size_t size)
+{
+	MDB_env *env;
+	MDB_txn *txn;
+	MDB_cursor *cursor;
+	MDB_val key, value;
+
+	ck_assert_int_eq(mdb_env_create(&env), 0);
+	ck_assert_int_eq(mdb_env_open(env, path_of("queued/spool"), MDB_RDONLY, 0), 0);
+	ck_assert_int_eq(mdb_txn_begin(env, NULL, MDB_RDONLY, &txn), 0);
+	ck_assert_int_eq(mdb_cursor_open(txn, 0, &cursor), 0);
+	ck_assert_int_eq(mdb_cursor_get(cursor, &key, &value, MDB_LAST), 0);
+	ck_assert_uint_le(value.mv_size, size);
+	ck_assert_uint_ge(value.mv_size, 2 * sizeof(size_t));
+	const size_t length = value.mv_size;
+	memcpy(out, value.mv_data, length);
+	mdb_cursor_close(cursor);
+	mdb_txn_abort(txn);
+	mdb_env_close(env);
+	return length;
+}
+
+/* Writes the number of a page that is none into it. */
+static void
+break_free_list(void)
+{
+	static char file_bytes[MAP];
+	const size_t wrong = SIZE_MAX / 2;
+	char entry[4096];
+	const size_t length = free_list_entry(entry, sizeof(entry));
+	const int file = open(path_of("queued/spool/data.mdb"), O_RDWR);
+	const ssize_t have = pread(file, file_bytes, sizeof(file_bytes), 0);
+	int changed = 0;
+
+	ck_assert_int_gt(have, 0);
+	for (char *at = file_bytes;
+	     (at = memmem(at, (size_t)(file_bytes + have - at), entry, length)) != NULL;
+	     at++, changed++)
+		ck_assert_int_gt(
+		    pwrite(file, &wrong, sizeof(wrong), at - file_bytes + (ssize_t)sizeof(size_t)),
+		    0);
+	ck_assert_int_gt(changed, 0);
+	close(file);
+}
+
 static void
 expect_set_aside(const char *where)
 {
@@ -540,6 +588,161 @@ START_TEST(test_broken_lock)
 }
 END_TEST
 
+/* The inode of the spool's data.mdb. */
+static ino_t
+data_inode(void)
+{
+	struct stat status;
+
+	ck_assert_int_eq(stat(path_of("queued/spool/data.mdb"), &status), 0);
+	return status.st_ino;
+}
+
+/* Readers of an old lock.mdb are not seen through a new one: their pages must not be reused. */
+START_TEST(test_lock_made_anew)
+{
+	struct spool_writer *writer;
+	int rows = 0;
+
+	make_some();
+	const ino_t first = data_inode();
+	ck_assert_int_eq(unlink(path_of("queued/spool/lock.mdb")), 0);
+	writer = open_writer();
+	ck_assert_str_eq(spool_set_aside(writer), "");
+	ck_assert_uint_ne(data_inode(), first);
+	ck_assert_int_eq(spool_each_open(writer, count_entry, &rows), SPOOL_OK);
+	ck_assert_int_eq(rows, 500);
+	spool_writer_close(writer);
+}
+END_TEST
+
+/* A reader that stays: its process holds lock.mdb, so that nobody can tell that he is alone. */
+static pid_t
+reader_that_stays(void)
+{
+	int ends[2];
+	char byte;
+
+	ck_assert_int_eq(pipe(ends), 0);
+	const pid_t child = fork();
+	if (child == 0) {
+		MDB_env *env;
+		MDB_txn *txn;
+		if (mdb_env_create(&env) != 0 ||
+		    mdb_env_open(env, path_of("queued/spool"), MDB_RDONLY | MDB_NOTLS, 0) != 0 ||
+		    mdb_txn_begin(env, NULL, MDB_RDONLY, &txn) != 0)
+			_exit(1);
+		_exit(write(ends[1], "", 1) == 1 ? pause() : 1);
+	}
+	close(ends[1]);
+	ck_assert_int_eq(read(ends[0], &byte, 1), 1);
+	close(ends[0]);
+	return child;
+}
+
+START_TEST(test_broken_lock_of_a_reader)
+{
+	struct spool_writer *writer;
+	int rows = 0;
+
+	make_some();
+	const ino_t first = data_inode();
+	const pid_t reader = reader_that_stays();
+	damage("queued/spool/lock.mdb", 0, 4096);
+	writer = open_writer();
+	ck_assert_str_eq(spool_set_aside(writer), "");
+	ck_assert_uint_ne(data_inode(), first);
+	ck_assert_int_eq(spool_each_open(writer, count_entry, &rows), SPOOL_OK);
+	ck_assert_int_eq(rows, 500);
+	spool_writer_close(writer);
+	kill(reader, SIGKILL);
+	ck_assert_int_eq(waitpid(reader, NULL, 0), reader);
+}
+END_TEST
+
+/* What becomes of the files while the writer has them open. */
+static void
+take_away(void)
+{
+	char away[256];
+
+	snprintf(away, sizeof(away), "%s", path_of("away"));
+	ck_assert_int_eq(rename(path_of("queued/spool"), away), 0);
+}
+
+static void
+cut(void)
+{
+	ck_assert_int_eq(truncate(path_of("queued/spool/data.mdb"), 4096), 0);
+}
+
+static void
+remove_lock(void)
+{
+	ck_assert_int_eq(unlink(path_of("queued/spool/lock.mdb")), 0);
+}
+
+static void
+overwrite_lock(void)
+{
+	damage("queued/spool/lock.mdb", 0, 4096);
+}
+
+static void
+overwrite_metas(void)
+{
+	damage("queued/spool/data.mdb", 0, 2 * 4096);
+}
+
+static void (*const mishaps[])(void) = {
+    take_away, cut, remove_lock, overwrite_lock, overwrite_metas};
+
+/* Nothing is written to what nobody will find; whoever opens it anew has a spool again. */
+START_TEST(test_mishap_while_open)
+{
+	struct spool_writer *writer;
+	const char *why;
+
+	make_some();
+	writer = open_writer();
+	ck_assert(spool_writer_sound(writer, &why));
+	mishaps[_i]();
+	ck_assert_int_ne(spool_begin(writer), SPOOL_OK);
+	ck_assert(!spool_writer_sound(writer, &why));
+	ck_assert_ptr_nonnull(why);
+	const pid_t child = fork();
+	if (child == 0) {
+		spool_writer_close(writer);
+		_exit(0);
+	}
+	int status = 0;
+	ck_assert_int_eq(waitpid(child, &status, 0), child);
+	ck_assert_msg(status == 0, "closing it died: %x", (unsigned)status);
+}
+END_TEST
+
+/* LMDB's list of free pages is read by nobody but the writer, whom a wrong one may kill. */
+START_TEST(test_damaged_free_list)
+{
+	struct spool_writer *writer;
+	char key[16];
+
+	make_some();
+	writer = open_writer();
+	for (int turn = 0; turn < 3; turn++) { /* pages become free */
+		begin(writer);
+		for (int i = 0; i < 500; i += 3) {
+			snprintf(key, sizeof(key), "key%05d", i);
+			put(writer, key, turn == 1 ? "another text" : "a third text", false);
+		}
+		commit(writer);
+	}
+	spool_writer_close(writer);
+	break_free_list();
+	expect_set_aside("queued/spool.damaged.1");
+}
+END_TEST
+
 START_TEST(test_modes)
 {
 	struct stat status;
@@ -588,6 +791,9 @@ main(void)
 	    {"pages", test_damaged_pages},
 	    {"truncated", test_truncated},
 	    {"lock", test_broken_lock},
+	    {"lock-anew", test_lock_made_anew},
+	    {"lock-of-reader", test_broken_lock_of_a_reader},
+	    {"free-list", test_damaged_free_list},
 	    {"modes", test_modes},
 	    {"none", test_no_spool},
 	};
@@ -600,5 +806,10 @@ main(void)
 		tcase_add_test(part, tests[i].test);
 		suite_add_tcase(suite, part);
 	}
+	TCase *part = tcase_create("mishap");
+	tcase_add_checked_fixture(part, setup, teardown);
+	tcase_add_loop_test(
+	    part, test_mishap_while_open, 0, (int)(sizeof(mishaps) / sizeof(mishaps[0])));
+	suite_add_tcase(suite, part);
 	return table_run(suite);
 }
