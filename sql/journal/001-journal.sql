@@ -256,8 +256,10 @@ begin
 		"primary" text, reply text, code text, seq bigint)
 	where t.kind = 'message'
 	order by 1, 3, 4, t.seq desc
+	-- Who found a message in the queue without its first lines in the log (a spool made anew) knows no client: what is here stays.
 	on conflict (accepted_at, relay, queue_id, recipient) do update set region = excluded.region, domain = excluded.domain,
-		sender = excluded.sender, client = excluded.client, size = excluded.size, first_attempt = excluded.first_attempt,
+		sender = coalesce(nullif(excluded.sender, ''), m.sender), client = coalesce(nullif(excluded.client, ''), m.client),
+		size = excluded.size, first_attempt = excluded.first_attempt,
 		last_attempt = excluded.last_attempt, attempts = excluded.attempts, outcome = excluded.outcome,
 		outcome_at = excluded.outcome_at, outcome_by = excluded.outcome_by, primary_server = excluded.primary_server,
 		code = excluded.code, reply = excluded.reply, spool = excluded.spool, seq = excluded.seq, taken_at = excluded.taken_at

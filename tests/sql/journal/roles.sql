@@ -36,6 +36,19 @@ select is(told('reader', 'select * from mxhold_journal.message'), '00000', 'a re
 select is(told('reader', 'select * from mxhold_journal.event'), '00000', '... and events');
 select is(told('reader', 'update mxhold_journal.message set outcome = ''delivered'''), '42501', 'and changes nothing');
 select is(told('reader', 'select mxhold_journal.take(''[]'', ''s'', 0)'), '42501', '... and ships nothing');
+create function public.shipped(spool text, seq int, outcome text, sender text, client text) returns text language sql as $$
+	select told('relay_a', format('select mxhold_journal.take(%L, %L, %s)', jsonb_build_array(jsonb_build_object('kind', 'message',
+		'queue_id', '4jXBsQ0XlFzps', 'recipient', 'a@c.example', 'domain', 'c.example', 'sender', sender, 'client', client, 'size', 285,
+		'accepted_at', (extract(epoch from now()) * 1000000)::bigint, 'attempts', 1, 'outcome', outcome, 'seq', seq)), spool, seq))
+$$;
+create function public.origin() returns text language sql as $$
+	select string_agg(concat_ws(' ', outcome, sender, client), ';') from mxhold_journal.message where queue_id = '4jXBsQ0XlFzps'
+$$;
+select is(shipped('s', 1, 'held', 's@out.example', '203.0.113.9'), '00000', 'a row is shipped');
+select is(shipped('t', 1, 'delivered', '', ''), '00000', '... and from another spool, which knows no client');
+select is(origin(), 'delivered s@out.example 203.0.113.9', 'what was known of sender and client stays');
+select is(shipped('t', 2, 'delivered', 'r@out.example', '203.0.113.10'), '00000', 'a later row knows another one');
+select is(origin(), 'delivered r@out.example 203.0.113.10', 'that counts');
 select is((select count(*)::text from pg_proc p where p.pronamespace = 'mxhold_journal'::regnamespace and p.prosecdef and p.proconfig::text not like '%search_path=pg_catalog, mxhold_journal, pg_temp%'), '0', 'functions pin their search_path');
 select is((select count(*)::text from pg_proc p where p.pronamespace = 'mxhold_journal'::regnamespace and obj_description(p.oid, 'pg_proc') is null), '0', 'each function has its comment');
 select is((select count(*)::text from pg_class c where c.relnamespace = 'mxhold_journal'::regnamespace and c.relkind in ('r', 'p') and obj_description(c.oid, 'pg_class') is null), '0', 'each table too');
