@@ -70,11 +70,44 @@ show_number(const json_t *object, const char *name)
 	return json_integer_value(json_object_get(object, name));
 }
 
+/*
+ * Characters of UTF-8 that a terminal obeys, or that turn what stands beside them: the controls
+ * U+0080 to U+009F, and those of direction and of lines. How many bytes; 0: it is none.
+ */
+static size_t
+control_length(const char *text)
+{
+	static const struct {
+		const char *lead;
+		unsigned char low, high; /* of the byte behind it */
+	} forms[] = {
+	    {"\xc2", 0x80, 0x9f},     /* C1: U+009B begins sequences, as ESC [ does */
+	    {"\xd8", 0x9c, 0x9c},     /* U+061C */
+	    {"\xe2\x80", 0x8b, 0x8f}, /* U+200B to U+200F */
+	    {"\xe2\x80", 0xa8, 0xae}, /* U+2028 to U+202E */
+	    {"\xe2\x81", 0xa6, 0xa9}, /* U+2066 to U+2069 */
+	};
+
+	if ((unsigned char)*text < ' ' || *text == 0x7f)
+		return 1;
+	for (size_t i = 0; i < sizeof(forms) / sizeof(forms[0]); i++) {
+		const size_t length = strlen(forms[i].lead);
+		if (strncmp(text, forms[i].lead, length) == 0 &&
+		    (unsigned char)text[length] >= forms[i].low &&
+		    (unsigned char)text[length] <= forms[i].high)
+			return length + 1;
+	}
+	return 0;
+}
+
 void
 show_safe(const char *text)
 {
-	for (; *text != '\0'; text++)
-		putchar((unsigned char)*text < ' ' || *text == 0x7f ? '?' : *text);
+	while (*text != '\0') {
+		const size_t control = control_length(text);
+		putchar(control > 0 ? '?' : *text);
+		text += control > 0 ? control : 1;
+	}
 }
 
 /* --- domains ---------------------------------------------------------------------------------- */

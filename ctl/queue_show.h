@@ -28,7 +28,7 @@ const char *show_next(const json_t *domain, char *out, size_t size);
 void show_recipient(const json_t *row, int64_t now);
 /* A primary, with its endpoints. */
 void show_primary(const json_t *primary, int64_t now);
-/* Prints a text that others wrote. */
+/* Prints a text that others wrote (UTF-8): what a terminal would obey as '?'. */
 void show_safe(const char *text);
 
 #endif

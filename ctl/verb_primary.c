@@ -27,7 +27,7 @@ struct view {
 static void
 print_json(const json_t *object)
 {
-	json_dumpf(object, stdout, JSON_COMPACT);
+	json_dumpf(object, stdout, JSON_COMPACT | JSON_ENSURE_ASCII); /* a terminal may read it */
 	putchar('\n');
 	fflush(stdout);
 }

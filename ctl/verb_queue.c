@@ -28,7 +28,7 @@ struct target { /* what an order is about: one of the two */
 static void
 print_json(const json_t *object)
 {
-	json_dumpf(object, stdout, JSON_COMPACT);
+	json_dumpf(object, stdout, JSON_COMPACT | JSON_ENSURE_ASCII); /* a terminal may read it */
 	putchar('\n');
 }
 

@@ -1,0 +1,61 @@
+/*
+ * test_ctl_show: texts of strangers on an operator's terminal.
+ */
+#include "ctl/queue_show.h"
+
+#include <check.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const struct {
+	const char *text, *shown;
+} texts[] = {
+    {"", ""},
+    {"anna@customer.example", "anna@customer.example"},
+    {"a\x1b[2Jb\r\n\tc\x7f", "a?[2Jb???c?"},
+    {"gr\xc3\xbc\xc3\x9f", "gr\xc3\xbc\xc3\x9f"}, /* letters stay */
+    {"\xc2\x9b"
+     "2J",
+	"?2J"}, /* CSI in one character */
+    {"\xc2\x80\xc2\x9f\xc2\xa0", "??\xc2\xa0"},
+    {"a\xe2\x80\xae"
+     "b\xe2\x80\xac",
+	"a?b?"}, /* turns the text round */
+    {"\xe2\x81\xa6x\xe2\x81\xa9", "?x?"},
+    {"\xe2\x80\xa8\xe2\x80\x8f\xd8\x9c", "???"},
+    {"\xe2\x82\xac\xe2\x80\x94", "\xe2\x82\xac\xe2\x80\x94"},
+    {"\xc2", "\xc2"}, /* cut */
+    {"\xe2\x80", "\xe2\x80"},
+};
+
+START_TEST(test_safe)
+{
+	FILE *before = stdout;
+	char *shown = NULL;
+	size_t length = 0;
+
+	stdout = open_memstream(&shown, &length);
+	ck_assert_ptr_nonnull(stdout);
+	show_safe(texts[_i].text);
+	fclose(stdout);
+	stdout = before;
+	ck_assert_str_eq(shown, texts[_i].shown);
+	free(shown);
+}
+END_TEST
+
+int
+main(void)
+{
+	Suite *suite = suite_create("ctl show");
+	TCase *part = tcase_create("safe");
+
+	tcase_add_loop_test(part, test_safe, 0, (int)(sizeof(texts) / sizeof(texts[0])));
+	suite_add_tcase(suite, part);
+	SRunner *runner = srunner_create(suite);
+	srunner_run_all(runner, CK_ENV);
+	const int failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed == 0 ? 0 : 1;
+}
