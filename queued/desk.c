@@ -284,6 +284,16 @@ unread_by_all(const struct desk *desk)
 	return total;
 }
 
+static size_t
+watchers(const struct desk *desk)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < DESK_CLIENTS; i++)
+		count += desk->client[i].state == CLIENT_WATCHING;
+	return count;
+}
+
 /* --- answers ------------------------------------------------------------------------------------
  */
 
@@ -387,6 +397,8 @@ take_line(struct client *client, const char *line, size_t length)
 		finish(client, "you may look, and not act");
 	} else if (request.what == DESK_PING) {
 		finish(client, NULL);
+	} else if (request.what == DESK_WATCH && watchers(desk) >= DESK_WATCHERS) {
+		finish(client, "busy: too many are watching");
 	} else if (request.what == DESK_WATCH) {
 		memcpy(client->watched, request.domain, sizeof(client->watched));
 		client_set_state(client, CLIENT_WATCHING);

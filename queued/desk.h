@@ -16,6 +16,7 @@
 
 #define DESK_SOCKET "queue-control"
 #define DESK_CLIENTS 32
+#define DESK_WATCHERS 16 /* of them: whoever watches stays */
 #define DESK_LINE_MAX 8192
 #define DESK_IDLE_S 60               /* without a request under way */
 #define DESK_WRITE_S 30              /* without reading what is answered */

@@ -352,6 +352,32 @@ START_TEST(test_crowd)
 }
 END_TEST
 
+/* Those who watch stay; so many that nobody else had a place are too many. */
+START_TEST(test_crowd_that_watches)
+{
+	int crowd[2 * DESK_CLIENTS];
+
+	for (size_t i = 0; i < 2 * DESK_CLIENTS; i++) {
+		crowd[i] = dial("c");
+		say(crowd[i], "{\"do\":\"watch\"}\n");
+		settle();
+	}
+	const int fd = dial("c");
+	say(fd, "{\"do\":\"ping\"}\n");
+	settle();
+	ck_assert_str_eq(hear(fd), "{\"end\":true,\"error\":null}\n");
+	ck_assert_str_eq(hear(crowd[DESK_WATCHERS]),
+	    "{\"end\":true,\"error\":\"busy: too many are watching\"}\n");
+	desk_changed(desk, "a.example");
+	settle();
+	ck_assert_str_eq(hear(crowd[0]), "{\"changed\":\"a.example\"}\n");
+	close(fd);
+	for (size_t i = 0; i < 2 * DESK_CLIENTS; i++)
+		close(crowd[i]);
+	settle();
+}
+END_TEST
+
 /* --- the helper's client ------------------------------------------------------------------------
  */
 
@@ -467,6 +493,7 @@ main(void)
 	tcase_add_test(sockets, test_watching);
 	tcase_add_test(sockets, test_unread_answers_put_off_the_next);
 	tcase_add_test(sockets, test_crowd);
+	tcase_add_test(sockets, test_crowd_that_watches);
 	tcase_add_test(sockets, test_helper_client);
 	tcase_add_test(sockets, test_helper_client_bounds);
 	suite_add_tcase(suite, sockets);
