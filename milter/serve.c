@@ -3,10 +3,10 @@
  *
  * libmilter's own ways to end are too rude for us: at SIGTERM it drops all sessions, and each of
  * them would get 451 for the rest of its connection. So SIGTERM is left unblocked in this thread
- * alone: as the first thread of the process, Linux gives it a signal sent to the process, before
- * libmilter's thread that waits for the same one. (Should that thread get it after all, sessions
- * are dropped: a matter of courtesy, not of safety.) Then no further session is taken, and the
- * process ends when those that it has are over.
+ * alone, and libmilter's thread that waits for the same one is kept from it (sigwait below): Linux
+ * would choose that thread whenever this one has not yet seen an earlier signal, such as the
+ * SIGCONT that comes with each SIGTERM. Then no further session is taken, and the process ends when
+ * those that it has are over.
  *
  * To take no further session, the descriptor of the listening socket is made to stand for a
  * listening socket that nobody can reach. The real one lives on in the parent, and in the child
@@ -19,6 +19,7 @@
 #include "core/supervise.h"
 #include "milter/callbacks.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <libmilter/mfapi.h>
@@ -26,9 +27,12 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <sysexits.h>
 #include <time.h>
 #include <unistd.h>
@@ -39,22 +43,37 @@
 #define THREAD_STACK ((size_t)256 * 1024)
 #define DESCRIPTORS_KEPT 64 /* for the snapshot, the log, and what libraries open */
 #define TICK_MS 1000
-#define DRAIN_TICK_MS 50
-#define DRAIN_BACKLOG_MS 300 /* for whoever connected just before another instance took over */
-#define DRAIN_QUIET_MS 3000  /* sessions without a transaction for so long are dropped */
+#define DRAIN_TICK_MS 50 /* between two looks at who is there */
+#define DRAIN_EMPTY 6    /* looks without anybody there: the end */
+#define DRAIN_QUIET 60   /* looks without a transaction: who is still there is dropped */
 
 struct server {
 	const struct serve_setup *setup;
 	struct census census;
 	struct callbacks callbacks;
-	long descriptors;    /* more than these, and this process makes room for another */
-	atomic_bool over;    /* libmilter has returned */
-	int64_t drain_since; /* 0: serving */
-	int64_t quiet_since;
+	struct sockaddr_un bound; /* to what the listening socket was */
+	long descriptors;         /* more than these, and this process makes room for another */
+	atomic_bool over;         /* libmilter has returned */
+	int64_t drain_since;      /* 0: serving */
+	int empty;                /* so many looks in a row nobody was there */
+	int quiet;                /* so many nobody had a transaction */
 	int code;
 };
 
 static int wake_fd = -1; /* written to by the handler of SIGTERM */
+
+/*
+ * libmilter calls this one, in place of libc's, in the one thread in which it waits for signals; it
+ * has blocked them all there (start_libmilter), so none ends the wait.
+ */
+int
+sigwait(const sigset_t *set, int *number)
+{
+	(void)set;
+	(void)number;
+	for (;;)
+		(void)pause();
+}
 
 static int64_t
 clock_ms(void)
@@ -78,6 +97,49 @@ on_term(int signal_number)
 
 /* --- draining ----------------------------------------------------------------------- */
 
+/* Is it a connection that was accepted at the socket with this address? */
+static bool
+is_taken(int fd, const struct sockaddr_un *listening)
+{
+	struct sockaddr_un local = {.sun_family = AF_UNSPEC};
+	socklen_t size = sizeof(local), length = sizeof(int);
+	int listens = 1;
+
+	return getsockname(fd, (struct sockaddr *)&local, &size) == 0 &&
+	       local.sun_family == AF_UNIX &&
+	       strncmp(local.sun_path, listening->sun_path, sizeof(local.sun_path)) == 0 &&
+	       getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &length) == 0 && listens == 0;
+}
+
+/*
+ * How many connections are there, also those of which no callback was told yet? -1: who knows.
+ * An accepted connection has the address that its listening socket was bound to.
+ */
+static long
+connections(const struct server *server)
+{
+	const struct dirent *entry;
+	DIR *directory = opendir("/proc/self/fd");
+	long found = 0;
+
+	if (directory == NULL)
+		return -1;
+	while ((entry = readdir(directory)) != NULL) {
+		if (is_taken((int)strtol(entry->d_name, NULL, 10), &server->bound))
+			found++;
+	}
+	(void)closedir(directory);
+	return found;
+}
+
+static bool
+somebody_waits(const struct server *server)
+{
+	struct pollfd backlog = {.fd = server->setup->listener->fd, .events = POLLIN};
+
+	return poll(&backlog, 1, 0) > 0;
+}
+
 static void
 server_drain(struct server *server, const char *why, int code)
 {
@@ -85,7 +147,7 @@ server_drain(struct server *server, const char *why, int code)
 
 	if (server->drain_since != 0)
 		return;
-	server->drain_since = server->quiet_since = clock_ms();
+	server->drain_since = clock_ms();
 	server->code = code;
 	/* While the name stands for this socket, others take what waits at it; else only we can. */
 	if (listener_look(setup->listener) == LISTENER_OURS)
@@ -94,20 +156,29 @@ server_drain(struct server *server, const char *why, int code)
 	    kv_number("sessions", atomic_load(&server->census.sessions)));
 }
 
+/* Where descriptors ran out, those who never said a word are not waited for. */
+static bool
+somebody_is_there(const struct server *server)
+{
+	return server->code == EX_OK ? connections(server) != 0
+				     : atomic_load(&server->census.sessions) > 0;
+}
+
+/*
+ * Ended when nobody was there at several looks: who connects may have found the name of the socket
+ * just before another instance took it. Looks, not time: on a busy machine they are further apart.
+ */
 static bool
 server_drained(struct server *server)
 {
-	const int64_t now = clock_ms();
+	const bool waiting = somebody_waits(server); /* first: then he is a connection */
+	const bool busy = waiting || somebody_is_there(server);
 
-	if (server->drain_since == 0)
-		return false;
-	if (atomic_load(&server->census.transactions) > 0)
-		server->quiet_since = now;
-	if (now - server->drain_since >= SERVE_DRAIN_MS)
-		return true;
-	if (atomic_load(&server->census.sessions) > 0)
-		return now - server->quiet_since >= DRAIN_QUIET_MS;
-	return now - server->drain_since >= DRAIN_BACKLOG_MS;
+	server->empty = busy ? 0 : server->empty + 1;
+	server->quiet =
+	    waiting || atomic_load(&server->census.transactions) > 0 ? 0 : server->quiet + 1;
+	return server->empty >= DRAIN_EMPTY || server->quiet >= DRAIN_QUIET ||
+	       clock_ms() - server->drain_since >= SERVE_DRAIN_MS;
 }
 
 /* The lowest free descriptor tells how many are taken, at least. */
@@ -126,12 +197,14 @@ server_loop(struct server *server)
 {
 	struct pollfd wait = {.fd = wake_fd, .events = POLLIN};
 
-	while (!atomic_load(&server->over) && !server_drained(server)) {
+	while (server->drain_since == 0 || !server_drained(server)) {
 		const int tick = server->drain_since == 0 ? TICK_MS : DRAIN_TICK_MS;
+		const bool woken = poll(&wait, 1, tick) > 0;
+		uint64_t count;
 
-		if (poll(&wait, 1, tick) > 0) {
-			uint64_t count;
-
+		if (atomic_load(&server->over))
+			return;
+		if (woken) {
 			(void)!read(wake_fd, &count, sizeof(count));
 			server_drain(server, "SIGTERM", EX_OK);
 		} else if (descriptors_run_out(server)) {
@@ -235,7 +308,10 @@ server_start(struct server *server)
 {
 	const struct conf *conf = server->setup->conf;
 	struct callbacks *callbacks = &server->callbacks;
+	socklen_t size = sizeof(server->bound);
 
+	if (getsockname(server->setup->listener->fd, (struct sockaddr *)&server->bound, &size) != 0)
+		return failed("getsockname", errno);
 	callbacks->lookup = lookup_new(conf);
 	if (callbacks->lookup == NULL)
 		return failed("snapshot", ENOMEM);

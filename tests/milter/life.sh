@@ -41,6 +41,16 @@ if [ "$(id -u)" -eq 0 ]; then
 	is "$(stat -c '%u:%g %a' "$socket")" '0:64101 660' 'the socket is for root and its group'
 fi
 
+# Which threads of the child take SIGTERM: not libmilter's, which would drop all sessions.
+takes_sigterm() {
+	for thread in "/proc/$1/task"/*; do
+		blocked=$(sed -n 's/^SigBlk:.*\(....\)$/\1/p' "$thread/status") # as much as sh can count
+		[ $((0x${blocked:-ffff} & 0x4000)) -ne 0 ] || basename "$thread"
+	done
+}
+serving=$(child)
+is "$(takes_sigterm "$serving" | xargs)" "$serving" 'the first thread of the child alone takes SIGTERM'
+
 # --- death, standstill
 
 old=$(child)
