@@ -9,9 +9,9 @@
  *
  * load: sends well-formed transactions over SESSIONS connections at once, a new connection after
  * PER_SESSION messages. With -x every tenth is given up (ABORT), every tenth breaks off (close).
- * Prints `messages=N refused=N rate=N/s`; fails when a reply is not "continue".
- * idle: opens COUNT connections and says nothing (with -H: half a packet) for SECONDS, then prints
- * how many of them were still open.
+ * Prints `messages=N refused=N failed=N rate=N/s`, before it a line for each failure (when, in
+ * which step, why); fails when a reply is not "continue". idle: opens COUNT connections and says
+ * nothing (with -H: half a packet) for SECONDS, then prints how many of them were still open.
  *
  * Commands of a script, each with the reply that it prints:
  *
@@ -46,6 +46,7 @@
 #define WAIT_MS 10000
 #define WORDS_MAX 64
 #define PACKET_MAX 70000
+#define LOAD_FAILURES_SHOWN 20
 
 static const char *socket_path;
 
@@ -494,19 +495,46 @@ static struct load {
 	size_t body;
 	long per_session;
 	const char *recipient;
+	double began;
 	bool odd; /* some transactions are given up, some connections break off */
 	atomic_long started;
 	atomic_long refused;
 	atomic_long failed;
 } load = {.messages = 1000, .sessions = 1, .body = 2000, .per_session = 50};
 
+static double
+clock_s(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
+}
+
+/* By errno. `command`: what was sent, or 0: the connection was not made. */
+static bool
+load_failed(char command, const char *where)
+{
+	if (atomic_fetch_add(&load.failed, 1) < LOAD_FAILURES_SHOWN)
+		printf("failed at %.3f s: %c, %s: %s\n", clock_s() - load.began,
+		    command == '\0' ? '-' : command, where, strerror(errno));
+	return false;
+}
+
+/* For what has no reply. */
+static bool
+load_tell(int fd, struct packet *packet)
+{
+	return packet_send(fd, packet) || load_failed((char)packet->bytes[4], "send");
+}
+
 static bool
 load_ask(int fd, struct packet *packet, struct reply *reply)
 {
-	if (!packet_send(fd, packet) || !reply_read(fd, reply)) {
-		atomic_fetch_add(&load.failed, 1);
+	if (!load_tell(fd, packet))
 		return false;
-	}
+	if (!reply_read(fd, reply))
+		return load_failed((char)packet->bytes[4], "reply");
 	if (reply->command != SMFIR_CONTINUE && reply->command != SMFIC_OPTNEG)
 		atomic_fetch_add(&load.refused, 1);
 	return true;
@@ -541,7 +569,7 @@ load_envelope(int fd, struct packet *packet, struct reply *reply)
 	if (!load_ask(fd, packet, reply))
 		return false;
 	put_macros(packet, SMFIC_RCPT, macros);
-	if (!packet_send(fd, packet))
+	if (!load_tell(fd, packet))
 		return false;
 	put_texts(packet, SMFIC_RCPT, rcpt);
 	return load_ask(fd, packet, reply);
@@ -556,16 +584,16 @@ load_content(int fd, struct packet *packet, struct reply *reply)
 	size_t left = load.body;
 
 	put_texts(packet, SMFIC_HEADER, header);
-	if (!packet_send(fd, packet))
+	if (!load_tell(fd, packet))
 		return false;
 	for (; left > 0; left -= packet->length - 1) {
 		packet_begin(packet, SMFIC_BODY);
 		packet_add(packet, octets, left < sizeof(octets) ? left : sizeof(octets));
-		if (!packet_send(fd, packet))
+		if (!load_tell(fd, packet))
 			return false;
 	}
 	put_macros(packet, SMFIC_BODYEOB, macros);
-	if (!packet_send(fd, packet))
+	if (!load_tell(fd, packet))
 		return false;
 	packet_begin(packet, SMFIC_BODYEOB);
 	return load_ask(fd, packet, reply);
@@ -579,7 +607,7 @@ load_message(int fd, long number, struct packet *packet, struct reply *reply)
 		return false;
 	if (load.odd && number % 10 == 3) {
 		packet_begin(packet, SMFIC_ABORT);
-		return packet_send(fd, packet);
+		return load_tell(fd, packet);
 	}
 	if (load.odd && number % 10 == 7)
 		return false;
@@ -604,8 +632,12 @@ load_session(void *unused)
 			used = 0;
 			fd = dial();
 			put_negotiation(packet, SMFI_CURR_PROT);
-			if (fd < 0 || !load_ask(fd, packet, reply)) {
-				atomic_fetch_add(&load.failed, fd < 0);
+			if (fd < 0) {
+				(void)load_failed('\0', "connect");
+				continue;
+			}
+			if (!load_ask(fd, packet, reply)) {
+				(void)close(fd);
 				fd = -1;
 				continue;
 			}
@@ -623,22 +655,14 @@ load_session(void *unused)
 	return NULL;
 }
 
-static double
-clock_s(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
-}
-
 static int
 run_load(int argc, char **argv)
 {
 	static pthread_t threads[1024];
-	double began = clock_s(), took;
+	double took;
 	int option;
 
+	load.began = clock_s();
 	load.recipient = "u@customer.example";
 	while ((option = getopt(argc, argv, "n:c:b:k:r:x")) != -1) {
 		switch (option) {
@@ -659,7 +683,7 @@ run_load(int argc, char **argv)
 	}
 	for (long i = 0; i < load.sessions; i++)
 		(void)pthread_join(threads[i], NULL);
-	took = clock_s() - began;
+	took = clock_s() - load.began;
 	printf("messages=%ld refused=%ld failed=%ld rate=%.0f/s\n", load.messages, load.refused,
 	    load.failed, (double)load.messages / took);
 	return load.refused == 0 && load.failed == 0 ? EX_OK : EX_UNAVAILABLE;
