@@ -1,5 +1,5 @@
 /*
- * verb_domain: `mxholdctl domain add|remove|suspend|resume|list|show|check`.
+ * verb_domain: `mxholdctl domain add|set|remove|suspend|resume|list|show|check`.
  *
  * All but `check` speak SQL to the authority, through the SOC's own connection (db.h), and exactly
  * the SQL that one would type. `check` (domain_check.c) asks this relay's snapshot instead. Names
@@ -16,14 +16,54 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Options that are columns of mxhold.domain. */
+static const struct {
+	const char *option, *argument, *help, *column;
+} columns[] = {
+    {"next-hops", "LIST", "where held mail goes, such as [203.0.113.5]:25", "next_hops"},
+    {"size-limit", "BYTES", "largest message", "size_limit"},
+    {"oversize", "WORD", "larger ones: reject or defer", "oversize"},
+    {"retention", "INTERVAL", "how long its mail may wait, such as '5 days'", "retention"},
+    {"quota-messages", "NUMBER", "messages that a relay may hold of it", "quota_messages"},
+    {"quota-bytes", "BYTES", "bytes that a relay may hold of it", "quota_bytes"},
+    {"when-primary-up", "WORD", "new mail while its primary answers: accept or defer",
+	"when_primary_up"},
+    {"mx-check", "yes|no", "defer its mail where its MX records do not name the relay", "mx_check"},
+    {"refused", "WORD", "what its primary refuses for good: judge (and take out) or keep",
+	"refused"},
+    {"hold-until", "TIME", "a maintenance: its mail waits until then, or infinity", "hold_until"},
+    {"hold-reason", "TEXT", "why", "hold_reason"},
+    {"pin-certificate", "HEX", "SHA-256 of its primary's public key: nobody else gets mail",
+	"pin_certificate"},
+    {"pin-banner", "TEXT", "what its primary's greeting begins with, the same", "pin_banner"},
+    {"note", "TEXT", "for people", "note"},
+};
+
+#define COLUMNS (sizeof(columns) / sizeof(columns[0]))
+
 struct request {
 	struct ctl *ctl;
 	struct db db;
 	char name[DOMAIN_SIZE];
 	/* options */
 	bool dry, subdomains, tls;
-	const char *customer, *next_hops, *regions, *size_limit, *oversize, *note;
+	const char *customer, *regions, *values[COLUMNS];
+	const char *subdomains_word, *tls_word; /* yes, no */
 };
+
+/* Adds an option for each column behind the first `count` of `options`, and ends the table. */
+static void
+column_options(struct request *request, struct ctl_option *options, size_t count)
+{
+	for (size_t i = 0; i < COLUMNS; i++)
+		options[count++] = (struct ctl_option){.name = columns[i].option,
+		    .argument = columns[i].argument,
+		    .help = columns[i].help,
+		    .text = &request->values[i]};
+	options[count++] = (struct ctl_option){
+	    .name = "dry-run", .help = "show the SQL and do not run it", .flag = &request->dry};
+	options[count] = (struct ctl_option){.name = NULL};
+}
 
 /* --- what they have in common -------------------------------------------------------------- */
 
@@ -66,43 +106,41 @@ change_one(struct request *request, char *sql, const char *done)
 /* --- add ------------------------------------------------------------------------------------- */
 
 static void
-add_column(struct request *request, struct text *columns, struct text *values, const char *column,
+add_column(struct request *request, struct text *names, struct text *values, const char *column,
     const char *value)
 {
 	if (value == NULL)
 		return;
 	char *literal = db_format(&request->db, "%s", value);
-	text_format(columns, ", %s", column);
+	text_format(names, ", %s", column);
 	text_format(values, ", %s", literal);
 	free(literal);
 }
 
 static void
-add_true(struct text *columns, struct text *values, const char *column, bool set)
+add_true(struct text *names, struct text *values, const char *column, bool set)
 {
 	if (!set)
 		return;
-	text_format(columns, ", %s", column);
+	text_format(names, ", %s", column);
 	text_puts(values, ", true");
 }
 
 static char *
 insert_sql(struct request *request)
 {
-	struct text columns = {NULL, 0, 0}, values = {NULL, 0, 0};
+	struct text names = {NULL, 0, 0}, values = {NULL, 0, 0};
 	char *name = db_format(&request->db, "%s", request->name);
 
-	text_puts(&columns, "name");
+	text_puts(&names, "name");
 	text_puts(&values, name);
 	free(name);
-	add_column(request, &columns, &values, "customer", request->customer);
-	add_column(request, &columns, &values, "next_hops", request->next_hops);
-	add_true(&columns, &values, "include_subdomains", request->subdomains);
-	add_true(&columns, &values, "tls_required", request->tls);
-	add_column(request, &columns, &values, "size_limit", request->size_limit);
-	add_column(request, &columns, &values, "oversize", request->oversize);
-	add_column(request, &columns, &values, "note", request->note);
-	char *left = text_take(&columns), *right = text_take(&values);
+	add_column(request, &names, &values, "customer", request->customer);
+	add_true(&names, &values, "include_subdomains", request->subdomains);
+	add_true(&names, &values, "tls_required", request->tls);
+	for (size_t i = 0; i < COLUMNS; i++)
+		add_column(request, &names, &values, columns[i].column, request->values[i]);
+	char *left = text_take(&names), *right = text_take(&values);
 	char *sql = mem_format("insert into mxhold.domain (%s) values (%s)", left, right);
 	free(left);
 	free(right);
@@ -175,32 +213,92 @@ static int
 domain_add(struct ctl *ctl, int argc, char **argv)
 {
 	struct request request = {.ctl = ctl};
-	const struct ctl_option options[] = {
+	struct ctl_option options[COLUMNS + 6] = {
 	    {"customer", "NAME", "whose domain it is (required)", &request.customer, NULL},
-	    {"next-hops", "LIST", "where held mail goes, such as [203.0.113.5]:25",
-		&request.next_hops, NULL},
 	    {"regions", "LIST", "narrow it to these of the customer's regions", &request.regions,
 		NULL},
 	    {"include-subdomains", NULL, "all names below belong to it too", NULL,
 		&request.subdomains},
 	    {"tls", NULL, "deliver to the primary only over TLS", NULL, &request.tls},
-	    {"size-limit", "BYTES", "largest message", &request.size_limit, NULL},
-	    {"oversize", "WORD", "larger ones: reject or defer", &request.oversize, NULL},
-	    {"note", "TEXT", "for people", &request.note, NULL},
-	    {"dry-run", NULL, "show the SQL and do not run it", NULL, &request.dry},
-	    {NULL, NULL, NULL, NULL, NULL},
 	};
 	const struct ctl_usage usage = {"domain add NAME --customer NAME [OPTION...]",
-	    "Authorises a domain, so that the relays of the customer's regions hold its mail.\n",
+	    "Authorises a domain, so that the relays of the customer's regions hold its mail.\n"
+	    "What is not given is the customer's, else the relay's own.\n",
 	    options};
 	char **operands;
-	int count, code = ctl_options(ctl, &usage, argc, argv, &operands, &count);
+	int count, code;
 
+	column_options(&request, options, 4);
+	code = ctl_options(ctl, &usage, argc, argv, &operands, &count);
 	if (code >= 0 || !take_name(&request, &usage, operands, count, &code))
 		return code;
 	if (request.customer == NULL)
 		return ctl_wrong(&usage, "--customer is wanted");
 	code = db_open(&request.db, ctl, request.dry) ? insert_domain(&request) : request.db.code;
+	db_close(&request.db);
+	return code;
+}
+
+/* --- set -------------------------------------------------------------------------------------- */
+
+static void
+set_column(struct request *request, struct text *sql, const char *column, const char *value)
+{
+	if (value == NULL)
+		return;
+	char *literal = strcmp(value, "default") == 0 ? mem_string("default")
+						      : db_format(&request->db, "%s", value);
+	text_format(sql, "%s%s = %s", sql->length > 0 ? ", " : "", column, literal);
+	free(literal);
+}
+
+/* NULL: nothing is to be set. */
+static char *
+update_sql(struct request *request)
+{
+	struct text list = {NULL, 0, 0};
+
+	set_column(request, &list, "customer", request->customer);
+	set_column(request, &list, "include_subdomains", request->subdomains_word);
+	set_column(request, &list, "tls_required", request->tls_word);
+	for (size_t i = 0; i < COLUMNS; i++)
+		set_column(request, &list, columns[i].column, request->values[i]);
+	if (list.length == 0)
+		return NULL;
+	char *name = db_format(&request->db, "%s", request->name);
+	char *assignments = text_take(&list);
+	char *sql = mem_format("update mxhold.domain set %s where name = %s", assignments, name);
+	free(assignments);
+	free(name);
+	return sql;
+}
+
+static int
+domain_set(struct ctl *ctl, int argc, char **argv)
+{
+	struct request request = {.ctl = ctl};
+	struct ctl_option options[COLUMNS + 5] = {
+	    {"customer", "NAME", "whose domain it is", &request.customer, NULL},
+	    {"include-subdomains", "yes|no", "all names below belong to it too",
+		&request.subdomains_word, NULL},
+	    {"tls", "yes|no", "deliver to the primary only over TLS", &request.tls_word, NULL},
+	};
+	const struct ctl_usage usage = {"domain set NAME OPTION...",
+	    "Changes columns of a domain's row; the value `default` takes back what was set.\n",
+	    options};
+	char **operands, *sql;
+	int count, code;
+
+	column_options(&request, options, 3);
+	code = ctl_options(ctl, &usage, argc, argv, &operands, &count);
+	if (code >= 0 || !take_name(&request, &usage, operands, count, &code))
+		return code;
+	code = db_open(&request.db, ctl, request.dry) ? CTL_OK : request.db.code;
+	if (code == CTL_OK) {
+		sql = update_sql(&request);
+		code = sql != NULL ? change_one(&request, sql, "changed")
+				   : ctl_wrong(&usage, "nothing is to be changed");
+	}
 	db_close(&request.db);
 	return code;
 }
@@ -323,7 +421,13 @@ domain_list(struct ctl *ctl, int argc, char **argv)
 	"d.tls_required, coalesce(d.size_limit, c.size_limit) as size_limit, "                     \
 	"coalesce(d.oversize, c.oversize) as oversize, "                                           \
 	"coalesce(d.when_primary_up, c.when_primary_up) as when_primary_up, "                      \
-	"d.note, d.created_at, d.created_by, d.updated_at, d.updated_by "                          \
+	"coalesce(d.retention, c.retention) as retention, "                                        \
+	"coalesce(d.quota_messages, c.quota_messages) as quota_messages, "                         \
+	"coalesce(d.quota_bytes, c.quota_bytes) as quota_bytes, "                                  \
+	"coalesce(d.mx_check, c.mx_check) as mx_check, coalesce(d.refused, c.refused) as "         \
+	"refused, "                                                                                \
+	"d.hold_until, d.hold_reason, d.pin_certificate, d.pin_banner, d.note, d.created_at, "     \
+	"d.created_by, d.updated_at, d.updated_by "                                                \
 	"from mxhold.domain_status s join mxhold.domain d on d.name = s.domain "                   \
 	"join mxhold.customer c on c.name = s.customer where s.domain = %s"
 
@@ -372,6 +476,7 @@ ctl_verb_domain(struct ctl *ctl, int argc, char **argv)
 {
 	static const struct ctl_verb verbs[] = {
 	    {"add", "authorise a domain", domain_add},
+	    {"set", "change limits, next hops, a maintenance, pins of one", domain_set},
 	    {"remove", "end it: new mail is deferred, held mail is delivered", domain_remove},
 	    {"suspend", "defer its mail for a time", domain_suspend},
 	    {"resume", "end that", domain_resume},

@@ -114,6 +114,29 @@ is "$code $err $(pg_sql -c "select count(*) from mxhold.domain where name = 'x.e
 	"0 insert into mxhold.domain (name, customer) values ('x.example', 'acme'); 0" 'dry run: shown, not done'
 run "$ctl" domain add x.example
 is "$code" 64 'without a customer: 64'
+run "$ctl" domain add full.example --customer acme --retention '3 days' --quota-messages 100 --quota-bytes 1000000 --refused keep \
+	--when-primary-up defer --mx-check no --hold-until infinity --hold-reason 'new server' --pin-banner mx.full.example \
+	--pin-certificate "$(printf 'AB%.0s' $(seq 32))"
+is "$code $(pg_sql -c "select retention, quota_messages, quota_bytes, refused, when_primary_up, mx_check, hold_until, hold_reason, pin_banner,
+	pin_certificate = repeat('ab', 32) from mxhold.domain where name = 'full.example'")" \
+	'0 3 days|100|1000000|keep|defer|f|infinity|new server|mx.full.example|t' 'domain add: a column each'
+run "$ctl" domain add y.example --customer acme --refused never
+is "$code" 65 'a value that SQL refuses: 65'
+run "$ctl" -v domain set Full.Example --retention default --hold-until default --tls yes --quota-messages 7 --hold-reason "it's over"
+is "$code $(head -n 1 "$work/err")" "0 update mxhold.domain set tls_required = 'yes', retention = default, quota_messages = '7', \
+hold_until = default, hold_reason = 'it''s over' where name = 'full.example';" 'domain set -v shows the SQL'
+is "$(pg_sql -c "select tls_required, retention, quota_messages, hold_until, hold_reason, refused from mxhold.domain where name = 'full.example'")" \
+	"t||7||it's over|keep" 'which did what it says, and no more'
+run "$ctl" domain show full.example --json
+is "$(printf '%s' "$out" | python3 -c 'import json, sys; d = json.load(sys.stdin); print(d["quota_messages"], d["refused"], d["pin_banner"])')" \
+	'7 keep mx.full.example' 'domain show tells them'
+run "$ctl" domain set full.example
+is "$code" 64 'nothing to set: 64'
+run "$ctl" domain set nobody.example --note x
+is "$code" 65 'no such domain: 65'
+run "$ctl" domain set full.example --quota-bytes 5 --dry-run
+is "$code $(pg_sql -c "select quota_bytes from mxhold.domain where name = 'full.example'")" '0 1000000' 'dry run: not done'
+pg_sql -c "delete from mxhold.domain where name = 'full.example'"
 run "$ctl" domain list
 is "$code $(cut -f1 "$work/out" | tr '\n' ' ')" '0 foo.example lonely.example xn--bcher-kva.example ' 'domain list'
 run "$ctl" --json domain list --customer other
