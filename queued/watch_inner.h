@@ -16,7 +16,7 @@
 #define WATCH_LINGER_MS 30000  /* without held mail, before a domain is forgotten */
 #define WATCH_WANTED_MS 900000 /* the same where its primary's state is wanted (rule 10) */
 #define WATCH_RECENT_S 60      /* older attempts (log of a time when we were away) prove nothing */
-#define WATCH_STALE_MS 30000   /* a primary not probed for so long is unknown again */
+#define WATCH_STALE_MS 30000   /* not probed for so long, or twice its interval: unknown again */
 #define WATCH_SOME 20          /* messages tried one by one where a flush had no effect */
 #define WATCH_ROUND_MS 8000    /* all that are down are probed once in this, if it can be done */
 #define WATCH_CONNECT_MS 1500  /* the shortest wait for a connection: SYNs at 0 and 1 s */

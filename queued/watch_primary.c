@@ -108,6 +108,19 @@ primary_schedule(struct watch *watch, struct watch_primary *primary)
 /* --- links ---------------------------------------------------------------------------------------
  */
 
+/* What was not looked at for a while is not known any more. */
+static bool
+is_stale(const struct watch *watch, const struct watch_primary *primary)
+{
+	const struct primary_policy *policy = &watch->setup.primary;
+	const int64_t interval = policy->interval_ms > policy->long_interval_ms
+				     ? policy->interval_ms
+				     : policy->long_interval_ms;
+	const int64_t lasts = 2 * interval > WATCH_STALE_MS ? 2 * interval : WATCH_STALE_MS;
+
+	return watch->now.ms - primary->seen_ms > lasts;
+}
+
 static void
 link_wants(struct watch *watch, struct watch_link *link, bool wants)
 {
@@ -117,9 +130,7 @@ link_wants(struct watch *watch, struct watch_link *link, bool wants)
 		return;
 	link->wants = wants;
 	primary->wants += wants ? 1 : (size_t)-1;
-	/* What was not looked at for a while is not known any more. */
-	if (wants && primary->wants == 1 && primary->probe == 0 &&
-	    watch->now.ms - primary->seen_ms > WATCH_STALE_MS)
+	if (wants && primary->wants == 1 && primary->probe == 0 && is_stale(watch, primary))
 		primary->machine = primary_new(watch->now);
 	primary_schedule(watch, primary);
 }

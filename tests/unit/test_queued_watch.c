@@ -37,7 +37,8 @@ struct world {
 		enum resolver_type type;
 	} ask[64];
 	size_t asking;
-	bool quiet; /* nothing is written down */
+	uint32_t ttl; /* of answers */
+	bool quiet;   /* nothing is written down */
 };
 
 static void
@@ -167,10 +168,11 @@ port_random(void *context)
 static struct world world;
 
 static void
-set_up(void)
+set_up_with(int64_t interval_ms)
 {
-	const struct watch_setup setup = {
-	    .primary = {.interval_ms = 5000, .long_interval_ms = 10000, .confirmations = 3},
+	const struct watch_setup setup = {.primary = {.interval_ms = interval_ms,
+					      .long_interval_ms = 2 * interval_ms,
+					      .confirmations = 3},
 	    .probes = 2000,
 	    .use4 = true,
 	    .use6 = false,
@@ -190,6 +192,7 @@ set_up(void)
 
 	memset(&world, 0, sizeof(world));
 	world.row_result = WATCH_ROW_FOUND;
+	world.ttl = 300;
 	world.row.retention = 432000;
 	world.now = (struct queued_time){.ms = 1000000, .wall = 1700000000};
 	world.fleet = fleet_new("relay1");
@@ -199,6 +202,12 @@ set_up(void)
 	world.watch = watch_new(&setup);
 	world.sink = watch_sink(world.watch);
 	watch_set_time(world.watch, world.now);
+}
+
+static void
+set_up(void)
+{
+	set_up_with(5000);
 }
 
 static void
@@ -307,7 +316,7 @@ resolved(const char *name, enum resolver_type type, const char *record)
 {
 	struct dns_record records[1];
 	struct route_answer come = {
-	    .outcome = RESOLVER_FOUND, .ttl = 300, .records = records, .count = 1};
+	    .outcome = RESOLVER_FOUND, .ttl = world.ttl, .records = records, .count = 1};
 	char text[256];
 
 	(void)snprintf(text, sizeof(text), "x. 300 IN %s", record);
@@ -502,6 +511,59 @@ START_TEST(test_route_by_mx)
 	resolved("mail.a.example", RESOLVER_A, "A 8.8.8.8");
 	expect("probe 8.8.8.8");
 	ck_assert_uint_eq(watch_count(world.watch).primaries, 1);
+}
+END_TEST
+
+static void
+answer_questions(void)
+{
+	while (world.asking > 0) {
+		const enum resolver_type type = world.ask[--world.asking].type;
+
+		if (type == RESOLVER_MX)
+			resolved("a.example", type, "MX 10 mail.a.example.");
+		else
+			resolved("mail.a.example", type, "A 9.9.9.9");
+	}
+}
+
+/* Rows and routes are read again meanwhile: neither is a reason to probe, or to forget. */
+static void
+with_long_interval(void)
+{
+	tear_down();
+	set_up_with(60000);
+	world.ttl = 95;
+}
+
+static void
+watch_ten_minutes(void)
+{
+	held("a.example", "A", 3600);
+	for (unsigned second = 0; second < 600; second++) {
+		answer_questions();
+		if (world.probing > 0)
+			answer(PROBE_DOWN);
+		ck_assert(second < 5 || world.state.primary == PRIMARY_DOWN);
+		tick_for(1000);
+	}
+	ck_assert_uint_ge(world.probes_started, 9);
+	ck_assert_uint_le(world.probes_started, 11);
+	ck_assert_int_le(world.state.primary_since, 1700000000 + 5);
+}
+
+START_TEST(test_long_interval)
+{
+	with_long_interval();
+	watch_ten_minutes();
+}
+END_TEST
+
+START_TEST(test_long_interval_by_mx)
+{
+	with_long_interval();
+	world.row.next_hops[0] = '\0';
+	watch_ten_minutes();
 }
 END_TEST
 
@@ -756,6 +818,8 @@ main(void)
 	    {"old mail", test_old_mail_is_active_at_once},
 	    {"waiting mail", test_waiting_mail_becomes_active},
 	    {"by MX", test_route_by_mx},
+	    {"long interval", test_long_interval},
+	    {"long interval by MX", test_long_interval_by_mx},
 	    {"nowhere", test_nowhere_is_down},
 	    {"SOC hold", test_soc_hold},
 	    {"operator hold", test_operator_hold},
