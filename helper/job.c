@@ -20,7 +20,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#define POSTCONF_MS 5000
+#define POSTCONF_MS 2000 /* less than the parent waits for an answer */
+#define READS_MOST 64    /* of 1 KiB, a turn */
 
 /* No MAIL_CONFIG: what counts is said by -c. */
 static const char *const clean_environment[] = {
@@ -136,7 +137,8 @@ job_read(struct job *job)
 	char bytes[1024];
 	ssize_t got;
 
-	while (job->output >= 0) {
+	/* Whoever writes faster than we read must not keep us from everything else. */
+	for (unsigned i = 0; i < READS_MOST && job->output >= 0; i++) {
 		got = read(job->output, bytes, sizeof(bytes));
 		if (got > 0) {
 			keep_words(job, bytes, (size_t)got);

@@ -34,7 +34,7 @@ bool job_find_postsuper(const char *config_dir, char *path, size_t size)
 /* False: it could not be started; errno is set. */
 bool job_start(struct job *job, const char *postsuper, const char *config_dir,
     const struct helper_request *request, int64_t now_ms) __attribute__((warn_unused_result));
-/* Takes in what it has written; to be called when `output` is readable. */
+/* Takes in some of what it has written; to be called when `output` is readable. */
 void job_read(struct job *job);
 /* Past its deadline: kills it. It ends then as every other. */
 void job_kill(struct job *job);

@@ -5,8 +5,10 @@
 #include "helper/job.h"
 
 #include <check.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static bool
 parses(const char *line, struct helper_request *out)
@@ -136,6 +138,19 @@ START_TEST(test_judge)
 }
 END_TEST
 
+/* A postsuper that writes faster than anybody reads: there is more whenever one looks. */
+START_TEST(test_words_without_end)
+{
+	struct job job = {.pid_fd = -1, .output = open("/dev/zero", O_RDONLY)};
+
+	ck_assert_int_ge(job.output, 0);
+	job_read(&job);
+	ck_assert_int_ge(job.output, 0);
+	ck_assert_uint_lt(job.used, JOB_OUTPUT_MAX);
+	close(job.output);
+}
+END_TEST
+
 int
 main(void)
 {
@@ -147,6 +162,7 @@ main(void)
 	tcase_add_test(tcase, test_print);
 	tcase_add_test(tcase, test_answers);
 	tcase_add_test(tcase, test_judge);
+	tcase_add_test(tcase, test_words_without_end);
 	suite_add_tcase(suite, tcase);
 	SRunner *runner = srunner_create(suite);
 	srunner_run_all(runner, CK_ENV);
