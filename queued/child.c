@@ -64,6 +64,8 @@ spawn(struct child *child, char *const argv[], int out, int err)
 			code = posix_spawn_file_actions_adddup2(&actions, out, STDOUT_FILENO);
 		if (code == 0)
 			code = posix_spawn_file_actions_adddup2(&actions, err, STDERR_FILENO);
+		if (code == 0) /* libraries need not mark theirs */
+			code = posix_spawn_file_actions_addclosefrom_np(&actions, 3);
 		if (code == 0)
 			code = posix_spawn(
 			    &child->pid, argv[0], &actions, &attributes, argv, environment);

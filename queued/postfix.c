@@ -19,7 +19,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define ASK_MS 5000
+#define ASK_MS 3000 /* twice, in less than the parent waits for an answer */
 #define OUTPUT_SIZE 8192
 #define POSTQUEUE "/usr/sbin/postqueue"
 
@@ -51,6 +51,7 @@ spawn_postconf(const char *const *arguments, int out)
 	(void)posix_spawn_file_actions_addopen(&files, 0, "/dev/null", O_RDWR, 0);
 	(void)posix_spawn_file_actions_adddup2(&files, out, 1);
 	(void)posix_spawn_file_actions_adddup2(&files, 0, 2);
+	(void)posix_spawn_file_actions_addclosefrom_np(&files, 3);
 	if (posix_spawnp(&pid, "postconf", &files, NULL, argv.wanted, environment) != 0)
 		pid = -1;
 	(void)posix_spawn_file_actions_destroy(&files);
