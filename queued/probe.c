@@ -17,10 +17,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #define READ_HIGH_WATER 16384
+#define DESCRIPTORS_ELSE 512 /* what all but the probes may need */
+#define PROBES_LEAST 16
 
 struct prober {
 	struct event_base *base;
@@ -72,14 +75,44 @@ prober_free(struct prober *prober)
 	free(prober);
 }
 
+unsigned
+prober_most(unsigned wanted)
+{
+	struct rlimit limit;
+	unsigned most = PROBES_LEAST;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) != 0 ||
+	    (limit.rlim_cur > DESCRIPTORS_ELSE &&
+		(limit.rlim_cur - DESCRIPTORS_ELSE) / 5 * 4 >= wanted))
+		return wanted;
+	if (limit.rlim_cur > DESCRIPTORS_ELSE + 2 * PROBES_LEAST)
+		most = (unsigned)((limit.rlim_cur - DESCRIPTORS_ELSE) / 5 * 4);
+	return most < wanted ? most : wanted;
+}
+
 /* --- the end -------------------------------------------------------------------------------------
  */
+
+/*
+ * Closes it at once: libevent would do so in its next turn only, and where thousands of probes end
+ * together and as many begin, each would need two descriptors for a moment.
+ */
+static void
+stream_close(struct bufferevent *stream)
+{
+	const evutil_socket_t fd = bufferevent_getfd(stream);
+
+	if (bufferevent_get_underlying(stream) == NULL && fd >= 0 &&
+	    bufferevent_setfd(stream, -1) == 0)
+		close(fd);
+	bufferevent_free(stream);
+}
 
 static void
 probe_free(struct probe *probe)
 {
 	if (probe->stream != NULL)
-		bufferevent_free(probe->stream);
+		stream_close(probe->stream);
 	if (probe->timer != NULL)
 		event_free(probe->timer);
 	free(probe);

@@ -34,6 +34,9 @@ struct probe;
 
 struct prober *prober_new(struct event_base *base, const struct probe_sender *sender);
 void prober_free(struct prober *prober); /* open probes must be cancelled before */
+/* How many at once, of `wanted`, this process' limit of descriptors has room for (and a quarter
+ * more of them, for primaries that answer). */
+unsigned prober_most(unsigned wanted);
 
 typedef void probe_done(const struct probe_finding *finding, void *context);
 /* `done` is called once, later, from the event loop. NULL: out of memory. */

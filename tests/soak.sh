@@ -37,7 +37,7 @@ soak-milter | $((300 + messages / 100)) | sh tests/milter/memory.sh $messages
 soak-faults | $((seconds + 900)) | LAB_SECONDS=$seconds LAB_SIZE=\${LAB_SIZE:-8g} sh tests/lab/faults.sh
 soak-queue  | $((seconds + 900)) | LAB_ROUNDS=2 sh tests/lab/queue-faults.sh
 soak-held   | $((900 + held / 50)) | MESSAGES=$held DOMAINS=$((held / 10)) sh tests/queued/scale.sh
-soak-blackhole | 1200 | MESSAGES=10000 DOMAINS=10000 PRIMARIES=10000 SWALLOW=100 FIRST=15 sh tests/queued/scale.sh
+soak-blackhole | 1200 | MESSAGES=10000 DOMAINS=10000 PRIMARIES=10000 SWALLOW=100 FIRST=15 BACK=6 sh tests/queued/scale.sh
 soak-ship   | $((600 + rows / 250)) | sh tests/sync/journal-large.sh $rows
 soak-fuzz   | $((seconds * 2 + 600)) | sh tests/fuzz/run.sh \$BUILD/fuzz $fuzz_each $fuzz_names
 LIST

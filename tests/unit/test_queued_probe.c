@@ -12,7 +12,9 @@
 #include <openssl/rsa.h>
 #include <openssl/ssl.h>
 #include <openssl/x509.h>
+#include <fcntl.h>
 #include <signal.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -30,6 +32,7 @@ static char pin[2 * EVP_MAX_MD_SIZE + 1];
 static struct event_base *base;
 static struct probe_finding found;
 static pid_t server;
+static unsigned open_at_start, open_at_end;
 
 static void
 make_certificate(void)
@@ -147,12 +150,23 @@ serve(const struct script *script)
 /* --- the probe
  * ---------------------------------------------------------------------------------------- */
 
+static unsigned
+open_files(void)
+{
+	unsigned count = 0;
+
+	for (int fd = 0; fd < 256; fd++)
+		count += fcntl(fd, F_GETFD) >= 0;
+	return count;
+}
+
 static void
 done(const struct probe_finding *finding, void *context)
 {
 	unsigned *calls = context;
 
 	found = *finding;
+	open_at_end = open_files();
 	(*calls)++;
 }
 
@@ -184,6 +198,7 @@ run(const struct script *script, struct probe_target target)
 	ck_assert_ptr_nonnull(prober);
 	ck_assert(ip_parse("127.0.0.1", &target.address));
 	target.port = serve(script);
+	open_at_start = open_files();
 	ck_assert_ptr_nonnull(probe_start(prober, &target, done, &calls));
 	ck_assert_uint_eq(calls, 0); /* never from within */
 	ck_assert_int_ge(event_base_dispatch(base), 0);
@@ -264,6 +279,28 @@ START_TEST(test_refused)
 	run(NULL, (struct probe_target){.port = 0});
 	ck_assert_int_eq(found.outcome, PROBE_DOWN);
 	ck_assert_str_eq(found.reason, "connect: Connection refused");
+	ck_assert_uint_eq(open_at_end, open_at_start); /* another may begin at once */
+}
+END_TEST
+
+/* Fewer at once where there are not so many descriptors; the other work has some left. */
+START_TEST(test_most)
+{
+	struct rlimit limit, kept;
+
+	ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &kept), 0);
+	limit = kept;
+	limit.rlim_cur = kept.rlim_max < 1024 ? kept.rlim_max : 1024;
+	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
+	ck_assert_uint_eq(prober_most(100), 100);
+	const unsigned most = prober_most(2000);
+	ck_assert_uint_ge(most, 16);
+	ck_assert_uint_lt(most + most / 4 + 400, 1024);
+	ck_assert_uint_eq(prober_most(most), most);
+	limit.rlim_cur = 64;
+	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
+	ck_assert_uint_eq(prober_most(2000), 16);
+	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &kept), 0);
 }
 END_TEST
 
@@ -331,6 +368,7 @@ main(void)
 	tcase_add_loop_test(tcase, test_pin_without_tls, 0, 2);
 	tcase_add_loop_test(tcase, test_garbage_for_tls, 0, 2);
 	tcase_add_test(tcase, test_refused);
+	tcase_add_test(tcase, test_most);
 	tcase_add_loop_test(tcase, test_closed, 0, 2);
 	tcase_add_test(tcase, test_flood);
 	tcase_add_test(tcase, test_no_farewell);
