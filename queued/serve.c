@@ -9,6 +9,7 @@
 
 #include "core/log.h"
 #include "core/supervise.h"
+#include "queued/stand_in.h"
 
 #include <event2/buffer.h>
 #include <event2/bufferevent.h>
@@ -21,7 +22,9 @@
 #include <time.h>
 #include <unistd.h>
 
-#define RETRY_MS 200       /* how often stores that are not ours yet are tried */
+#define RETRY_MS 200  /* how often stores that are not ours yet are tried */
+#define PUT_OFF_MS 10 /* who has asked whether we live is answered before that may last */
+#define PUT_OFF_MOST 200
 #define TELL_MS 10000      /* how often that is said */
 #define ALIVE_TIMEOUT_S 10 /* who asks whether we live says so within this */
 #define SPOOL_DEFAULT 4294967296u
@@ -146,12 +149,14 @@ open_stores(struct serve *serve)
 {
 	const char *directory = serve->conf->paths.state_dir, *problem = "";
 	int64_t size = serve->conf->queue.spool_size;
+	const pid_t stand_in = stand_in_begin(serve->setup->alive_fd);
 
 	if (serve->state == NULL)
 		serve->state = state_writer_open(directory, serve->setup->group, &problem);
 	if (serve->state != NULL && serve->spool == NULL)
 		serve->spool = spool_writer_open(directory, serve->setup->group,
 		    size > 0 ? (size_t)size : SPOOL_DEFAULT, &problem);
+	stand_in_end(stand_in);
 	if (serve->state != NULL && serve->spool != NULL)
 		return true;
 	if (serve->now.ms >= serve->tell_ms) {
@@ -463,6 +468,10 @@ on_retry(evutil_socket_t fd, short what, void *context)
 
 	(void)fd;
 	(void)what;
+	if (serve->asked > 0 && serve->put_off++ < PUT_OFF_MOST) {
+		serve_set_timer(serve->on_retry, PUT_OFF_MS);
+		return;
+	}
 	serve_enter(serve);
 	bool opened = open_stores(serve), started = opened && start_parts(serve);
 	serve_leave(serve);
@@ -494,18 +503,19 @@ on_term(evutil_socket_t fd, short what, void *context)
  * ----------------------------------------------------------------------------------- */
 
 static void
-alive_end(struct bufferevent *stream, short what, void *context)
+alive_said(struct bufferevent *stream, void *context)
 {
-	(void)what;
-	(void)context;
+	struct serve *serve = context;
+
+	serve->asked--;
 	bufferevent_free(stream);
 }
 
 static void
-alive_said(struct bufferevent *stream, void *context)
+alive_end(struct bufferevent *stream, short what, void *context)
 {
-	(void)context;
-	bufferevent_free(stream);
+	(void)what;
+	alive_said(stream, context);
 }
 
 static void
@@ -513,12 +523,11 @@ alive_asked(struct bufferevent *stream, void *context)
 {
 	struct evbuffer *input = bufferevent_get_input(stream);
 
-	(void)context;
 	(void)evbuffer_drain(input, evbuffer_get_length(input));
-	bufferevent_setcb(stream, NULL, alive_said, alive_end, NULL);
+	bufferevent_setcb(stream, NULL, alive_said, alive_end, context);
 	(void)bufferevent_disable(stream, EV_READ);
 	if (bufferevent_write(stream, "alive\n", 6) != 0)
-		bufferevent_free(stream);
+		alive_said(stream, context);
 }
 
 static void
@@ -537,7 +546,8 @@ on_alive(evutil_socket_t fd, short what, void *context)
 		close(client);
 		return;
 	}
-	bufferevent_setcb(stream, alive_asked, NULL, alive_end, NULL);
+	serve->asked++;
+	bufferevent_setcb(stream, alive_asked, NULL, alive_end, serve);
 	(void)bufferevent_set_timeouts(stream, &limit, &limit);
 	(void)bufferevent_enable(stream, EV_READ | EV_WRITE);
 }

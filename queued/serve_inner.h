@@ -38,7 +38,9 @@ struct serve {
 	struct event *on_term, *on_alive, *on_tick, *on_retry, *on_heartbeat, *on_resolver,
 	    *on_fetcher, *on_ask;
 	struct queued_time now;
-	unsigned depth; /* of serve_enter: callbacks within callbacks */
+	unsigned depth;   /* of serve_enter: callbacks within callbacks */
+	unsigned asked;   /* connections of who asks whether we live */
+	unsigned put_off; /* how often opening the stores was, for them */
 	/* stores */
 	struct snapshot *snapshot;
 	bool snapshot_open, snapshot_bad;
