@@ -104,6 +104,7 @@ static const struct conf_key keys[] = {
 	.max = DAY},
     {"queue", "mx_interval", CONF_DURATION, AT(queue.mx_interval), .preset = "1d", .min = 1,
 	.max = 30 * DAY},
+    {"queue", "trust_anchor", CONF_ANCHOR, AT(queue.trust_anchor), .max = PATH_LENGTH_MAX},
     {"queue", "spool_size", CONF_NUMBER, AT(queue.spool_size), .preset = "4294967296",
 	.min = 1 << 20, .max = INT64_C(1) << 44},
 
@@ -213,7 +214,7 @@ within_bounds(
 		    (long long)key->max);
 		return false;
 	}
-	if ((key->type == CONF_PATH || key->type == CONF_LOG) &&
+	if ((key->type == CONF_PATH || key->type == CONF_LOG || key->type == CONF_ANCHOR) &&
 	    strlen(value->text) > (size_t)key->max) {
 		fault(load, line, "[%s] %s has %zu bytes; it must be a path of at most %lld",
 		    key->section, key->name, strlen(value->text), (long long)key->max);

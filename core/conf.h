@@ -67,7 +67,9 @@ struct conf {
 		int64_t refused_after;         /* least time from first to last, default 2h */
 		int64_t sender_retry; /* rule 10: who tries again after it is taken, default 5m */
 		int64_t mx_interval;  /* how often MX records are read, default 1d */
-		int64_t spool_size;   /* bytes of disk at most, default 4 GiB */
+		/* DNSSEC: the root's key, or "none"; NULL: RESOLVER_ANCHOR, where it holds */
+		char *trust_anchor;
+		int64_t spool_size; /* bytes of disk at most, default 4 GiB */
 	} queue;
 	struct {
 		char *command; /* gets one JSON object on stdin; NULL: none */

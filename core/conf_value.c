@@ -63,6 +63,16 @@ parse_log(const char *text, struct conf_value *out)
 		   : "journald, or an absolute path without '..', such as /var/log/mail.log";
 }
 
+static const char *
+parse_anchor(const char *text, struct conf_value *out)
+{
+	if (strcmp(text, "none") == 0)
+		return keep_text(text, strlen(text), out);
+	return parse_path(text, out) == NULL
+		   ? NULL
+		   : "none, or an absolute path without '..', such as /usr/share/dns/root.key";
+}
+
 static bool
 only_of(const char *text, const char *characters, size_t max)
 {
@@ -292,6 +302,7 @@ conf_value_parse(enum conf_type type, const char *text, struct conf_value *out)
 	    [CONF_CONNINFO] = parse_conninfo,
 	    [CONF_PATH] = parse_path,
 	    [CONF_LOG] = parse_log,
+	    [CONF_ANCHOR] = parse_anchor,
 	    [CONF_NAME] = parse_name,
 	    [CONF_REGION] = parse_region,
 	    [CONF_ACCOUNT] = parse_account,

@@ -12,6 +12,7 @@ enum conf_type {
 	CONF_CONNINFO,  /* char *: libpq's connection string; may hold a password, never shown */
 	CONF_PATH,      /* char *: absolute, no trailing slash */
 	CONF_LOG,       /* char *: such a path, or "journald" */
+	CONF_ANCHOR,    /* char *: such a path, or "none" */
 	CONF_NAME,      /* char *: a relay's name */
 	CONF_REGION,    /* char * */
 	CONF_ACCOUNT,   /* char *: a user or group, by name or number */

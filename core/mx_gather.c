@@ -165,6 +165,7 @@ on_mx(const struct resolver_answer *answer, void *context)
 	struct mx_facts *facts = &gather->facts;
 
 	facts->mx = answer->outcome;
+	facts->dnssec = answer->dnssec;
 	facts->bogus = answer->dnssec == RESOLVER_BOGUS;
 	facts->cut = answer->cut;
 	memcpy(facts->canonical, answer->canonical, sizeof(facts->canonical));

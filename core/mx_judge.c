@@ -278,15 +278,17 @@ judge_lookup(struct judge *j)
 	const struct mx_facts *facts = j->facts;
 	const char *domain = facts->domain;
 
+	if (facts->bogus)
+		find(j, MX_ISSUE_BOGUS,
+		    "the DNSSEC signatures of %s fail: servers that check them get no answer (%s)",
+		    domain, facts->problem != NULL ? facts->problem : "bogus");
+	if (facts->mx == RESOLVER_CANNOT_TELL && facts->bogus)
+		return false;
 	if (facts->mx == RESOLVER_CANNOT_TELL) {
 		find(j, MX_ISSUE_DNS, "the MX records of %s could not be read: %s", domain,
 		    facts->problem != NULL ? facts->problem : "no answer");
 		return false;
 	}
-	if (facts->bogus)
-		find(j, MX_ISSUE_BOGUS,
-		    "the DNSSEC signatures of %s fail: servers that check them get no answer",
-		    domain);
 	if (facts->mx == RESOLVER_NXDOMAIN)
 		find(j, MX_ISSUE_NO_DOMAIN, "there is no domain %s in the DNS", domain);
 	else if (facts->mx == RESOLVER_NODATA && facts->itself.lookup == RESOLVER_FOUND)

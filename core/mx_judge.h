@@ -53,6 +53,7 @@ struct mx_facts {
 	const char *domain; /* normal form */
 	enum resolver_outcome mx;
 	const char *problem;         /* why CANNOT_TELL */
+	enum resolver_dnssec dnssec; /* of the MX answer */
 	bool bogus;                  /* DNSSEC signatures fail */
 	bool cut;                    /* there are more records than these */
 	char canonical[DOMAIN_SIZE]; /* the domain is an alias of this */

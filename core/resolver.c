@@ -1,7 +1,8 @@
 /*
  * resolver: see resolver.h. Two libunbound contexts, each with a thread of its own: one keeps
  * answers for their TTL; the other, for fresh questions, is made anew (which takes a millisecond)
- * before it could answer with what it has heard a while ago. Questions stand in lists:
+ * before it could answer with what it has heard a while ago. A third one asks for the root's name
+ * servers, where the trust anchor has to be proven first. Questions stand in lists:
  * waiting (too many in flight), asked, and done (an answer or an error is there, `done` was not yet
  * called). It must never hand out a name or address in another reading than core/dns_text's.
  */
@@ -23,8 +24,12 @@
 #define LOOK_MS 5000  /* how often resolv.conf is looked at */
 #define FRESH_MS 5000 /* no fresh answer was heard longer ago, before it was asked for */
 #define TEXT_ROOM 65536
+#define PROOF_MS 5000  /* how long the root may take to show itself */
+#define PROVE_MS 60000 /* then it is asked again after this, doubled each time */
+#define PROVE_MOST_MS 3600000
+#define TYPE_NS 2
 
-enum { CONTEXT_KEEPING, CONTEXT_FRESH, CONTEXTS };
+enum { CONTEXT_KEEPING, CONTEXT_FRESH, CONTEXT_PROOF, CONTEXTS };
 enum stage { STAGE_WAITING, STAGE_ASKED, STAGE_DONE, STAGES };
 
 struct list {
@@ -59,6 +64,11 @@ struct resolver {
 	int64_t next_look_ms;
 	bool rebuild; /* resolv.conf changed: new contexts once nothing is in flight */
 	bool broken;  /* the contexts could not be made again: tried at each look */
+	bool checks;  /* DNSSEC, by the trust anchor */
+	bool to_be_proven, proving;
+	int proof_id;
+	int64_t prove_at_ms; /* proving: until then; else when to try. -1: not set yet */
+	int64_t prove_wait_ms;
 	unsigned most;
 	size_t count[STAGES];
 	struct list list[STAGES]; /* WAITING and ASKED: in the order of their deadlines */
@@ -194,7 +204,7 @@ context_configure(struct ub_ctx *context, bool checks)
 
 /* The text of what failed, or NULL. */
 static const char *
-context_sources(const struct resolver *resolver, struct ub_ctx *context)
+context_sources(const struct resolver *resolver, struct ub_ctx *context, bool checks)
 {
 	const char *conf = resolver->resolv_conf;
 
@@ -204,8 +214,7 @@ context_sources(const struct resolver *resolver, struct ub_ctx *context)
 		return "resolv.conf cannot be read";
 	if (resolver->hosts != NULL && ub_ctx_hosts(context, resolver->hosts) != 0)
 		return "the file of hosts cannot be read";
-	if (resolver->trust_anchor != NULL &&
-	    ub_ctx_add_ta_file(context, resolver->trust_anchor) != 0)
+	if (checks && ub_ctx_add_ta_file(context, resolver->trust_anchor) != 0)
 		return "the trust anchor cannot be read";
 	return NULL;
 }
@@ -225,6 +234,7 @@ contexts_delete(struct resolver *resolver)
 {
 	for (size_t i = 0; i < CONTEXTS; i++)
 		context_delete(resolver, i);
+	resolver->proving = false;
 }
 
 static const char *
@@ -232,6 +242,7 @@ context_make(struct resolver *resolver, size_t i)
 {
 	struct epoll_event watch = {.events = EPOLLIN, .data.u32 = (uint32_t)i};
 	struct ub_ctx *context = ub_ctx_create();
+	const bool checks = resolver->checks || i == CONTEXT_PROOF;
 
 	resolver->context[i] = context;
 	if (i == CONTEXT_FRESH) {
@@ -240,10 +251,10 @@ context_make(struct resolver *resolver, size_t i)
 	}
 	if (context == NULL)
 		return "out of memory";
-	const char *problem = context_sources(resolver, context);
+	const char *problem = context_sources(resolver, context, checks);
 	if (problem != NULL)
 		return problem;
-	if (!context_configure(context, resolver->trust_anchor != NULL))
+	if (!context_configure(context, checks))
 		return "libunbound refuses an option";
 	if (epoll_ctl(resolver->epoll_fd, EPOLL_CTL_ADD, ub_fd(context), &watch) != 0)
 		return "epoll_ctl fails";
@@ -257,7 +268,7 @@ contexts_make(struct resolver *resolver)
 
 	if (resolver->server == NULL && stat(resolver->resolv_conf, &resolver->conf_seen) != 0)
 		memset(&resolver->conf_seen, 0, sizeof(resolver->conf_seen));
-	for (size_t i = 0; i < CONTEXTS && problem == NULL; i++)
+	for (size_t i = 0; i < CONTEXT_PROOF && problem == NULL; i++)
 		problem = context_make(resolver, i);
 	if (problem != NULL)
 		contexts_delete(resolver);
@@ -274,6 +285,82 @@ copy_text(char **out, const char *text)
 	return (*out != NULL) == (text != NULL);
 }
 
+/* --- the trust anchor ------------------------------------------------------------------------- */
+
+bool
+resolver_use_anchor(struct resolver_setup *setup, const char *setting)
+{
+	setup->trust_anchor = setting != NULL ? setting : RESOLVER_ANCHOR;
+	setup->prove_anchor = setting == NULL;
+	if (setting == NULL || strcmp(setting, "none") != 0) {
+		if (access(setup->trust_anchor, R_OK) == 0)
+			return true;
+	}
+	setup->trust_anchor = NULL;
+	return setting == NULL || strcmp(setting, "none") == 0;
+}
+
+/* libunbound's callback, out of ub_process(). */
+static void
+proof_answered(void *data, int error, struct ub_result *result)
+{
+	struct resolver *resolver = data;
+
+	resolver->proving = false;
+	resolver->checks = error == 0 && result != NULL && result->secure;
+	resolver->rebuild = resolver->checks;
+	if (result != NULL)
+		ub_resolve_free(result);
+}
+
+static void
+proof_start(struct resolver *resolver)
+{
+	static char root[] = ".";
+
+	context_delete(resolver, CONTEXT_PROOF);
+	resolver->proving = context_make(resolver, CONTEXT_PROOF) == NULL &&
+			    ub_resolve_async(resolver->context[CONTEXT_PROOF], root, TYPE_NS, 1,
+				resolver, proof_answered, &resolver->proof_id) == 0;
+	resolver->prove_at_ms = -1; /* the clock was perhaps not told yet */
+}
+
+/* Goes on with the proof: once it succeeded it is done, until the servers are others. */
+static void
+proof_go_on(struct resolver *resolver)
+{
+	if (!resolver->to_be_proven)
+		return;
+	if (resolver->prove_at_ms < 0)
+		resolver->prove_at_ms = resolver->now_ms + PROOF_MS;
+	if (resolver->proving && resolver->now_ms >= resolver->prove_at_ms) {
+		(void)ub_cancel(resolver->context[CONTEXT_PROOF], resolver->proof_id);
+		resolver->proving = false;
+	}
+	if (resolver->proving)
+		return;
+	if (resolver->context[CONTEXT_PROOF] != NULL) { /* it has just ended */
+		context_delete(resolver, CONTEXT_PROOF);
+		resolver->prove_at_ms = resolver->now_ms + resolver->prove_wait_ms;
+		if (resolver->prove_wait_ms < PROVE_MOST_MS)
+			resolver->prove_wait_ms *= 2;
+	} else if (!resolver->checks && resolver->now_ms >= resolver->prove_at_ms) {
+		proof_start(resolver);
+	}
+}
+
+bool
+resolver_checks(const struct resolver *resolver)
+{
+	return resolver->checks && !resolver->rebuild;
+}
+
+bool
+resolver_proving(const struct resolver *resolver)
+{
+	return resolver->proving || (resolver->checks && resolver->rebuild);
+}
+
 static const char *
 resolver_prepare(struct resolver *resolver, const struct resolver_setup *setup)
 {
@@ -288,7 +375,13 @@ resolver_prepare(struct resolver *resolver, const struct resolver_setup *setup)
 	    !copy_text(&resolver->hosts, setup->hosts) ||
 	    !copy_text(&resolver->trust_anchor, setup->trust_anchor))
 		return "out of memory";
-	return contexts_make(resolver);
+	resolver->to_be_proven = resolver->trust_anchor != NULL && setup->prove_anchor;
+	resolver->checks = resolver->trust_anchor != NULL && !setup->prove_anchor;
+	resolver->prove_wait_ms = PROVE_MS;
+	const char *problem = contexts_make(resolver);
+	if (problem == NULL && resolver->to_be_proven)
+		proof_start(resolver);
+	return problem;
 }
 
 struct resolver *
@@ -610,11 +703,8 @@ answer_dnssec(
 		answer->dnssec = RESOLVER_BOGUS;
 	else if (result->secure)
 		answer->dnssec = RESOLVER_SECURE;
-	else if (resolver->trust_anchor != NULL)
+	else if (resolver->checks)
 		answer->dnssec = RESOLVER_INSECURE;
-	if (result->bogus)
-		answer->problem =
-		    result->why_bogus != NULL ? result->why_bogus : "DNSSEC validation fails";
 }
 
 static void
@@ -627,7 +717,10 @@ answer_read(
 	if (result->canonname != NULL && strcasecmp(result->canonname, answer->name) != 0 &&
 	    !domain_normalise_host(result->canonname, strlen(result->canonname), answer->canonical))
 		answer->canonical[0] = '\0';
-	if (result->rcode == 3) {
+	if (result->bogus) {
+		answer_failed(answer,
+		    result->why_bogus != NULL ? result->why_bogus : "DNSSEC validation fails");
+	} else if (result->rcode == 3) {
 		answer->outcome = RESOLVER_NXDOMAIN;
 	} else if (result->rcode != 0) {
 		answer_failed(answer, rcode_problem(result->rcode));
@@ -676,6 +769,18 @@ end_late(struct resolver *resolver, enum stage stage, int64_t now_ms)
 	}
 }
 
+/* What was proven of the old ones says nothing. */
+static void
+servers_changed(struct resolver *resolver)
+{
+	resolver->rebuild = true;
+	if (!resolver->to_be_proven)
+		return;
+	resolver->checks = false;
+	resolver->prove_wait_ms = PROVE_MS;
+	proof_start(resolver);
+}
+
 static void
 look_at_conf(struct resolver *resolver, int64_t now_ms)
 {
@@ -689,12 +794,13 @@ look_at_conf(struct resolver *resolver, int64_t now_ms)
 			now.st_size != seen->st_size ||
 			now.st_mtim.tv_sec != seen->st_mtim.tv_sec ||
 			now.st_mtim.tv_nsec != seen->st_mtim.tv_nsec))
-			resolver->rebuild = true;
+			servers_changed(resolver);
 	}
 	if (!resolver->rebuild || resolver->count[STAGE_ASKED] > 0)
 		return;
 	resolver->rebuild = false;
-	contexts_delete(resolver);
+	for (size_t i = 0; i < CONTEXT_PROOF; i++)
+		context_delete(resolver, i);
 	(void)contexts_make(resolver); /* else every question is told so, until it works */
 }
 
@@ -710,6 +816,7 @@ resolver_process(struct resolver *resolver, int64_t now_ms)
 	}
 	end_late(resolver, STAGE_WAITING, now_ms);
 	end_late(resolver, STAGE_ASKED, now_ms);
+	proof_go_on(resolver);
 	look_at_conf(resolver, now_ms);
 	send_waiting(resolver);
 	/* Those that join the list meanwhile wait for the next call. */
@@ -731,6 +838,9 @@ resolver_wait_ms(const struct resolver *resolver, int64_t now_ms)
 		if (query != NULL && query->deadline_ms < first)
 			first = query->deadline_ms;
 	}
+	if (resolver->to_be_proven && (resolver->proving || !resolver->checks) &&
+	    resolver->prove_at_ms < first)
+		first = resolver->prove_at_ms;
 	if (first == INT64_MAX)
 		return -1;
 	return first > now_ms ? first - now_ms : 0;

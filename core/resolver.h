@@ -29,8 +29,7 @@ enum resolver_dnssec {
 	RESOLVER_UNCHECKED, /* there is no trust anchor: nobody looked */
 	RESOLVER_INSECURE,  /* the zone is not signed */
 	RESOLVER_SECURE,
-	RESOLVER_BOGUS, /* signatures fail; the records are told all the same, as Postfix sees them
-			   without a validating resolver */
+	RESOLVER_BOGUS, /* signatures fail: CANNOT_TELL */
 };
 const char *resolver_dnssec_name(enum resolver_dnssec dnssec);
 
@@ -64,8 +63,18 @@ struct resolver_setup {
 	const char *resolv_conf; /* NULL: /etc/resolv.conf */
 	const char *hosts; /* names to take from a file; NULL: none, as smtp_host_lookup=dns */
 	const char *trust_anchor; /* file with the root's key; NULL: DNSSEC is not checked */
-	unsigned most;            /* questions in flight; more of them wait. 0: 100 */
+	/* Answers are checked only once the servers have shown a root that fits the anchor: those
+	   of a private network, or that cut signatures off, would be bogus altogether. */
+	bool prove_anchor;
+	unsigned most; /* questions in flight; more of them wait. 0: 100 */
 };
+
+/*
+ * [queue] trust_anchor into `setup`: a file, "none", or NULL: RESOLVER_ANCHOR, where it is there,
+ * and to be proven. False: the file cannot be read (errno), and there is no anchor.
+ */
+#define RESOLVER_ANCHOR "/usr/share/dns/root.key" /* of Debian's package dns-root-data */
+bool resolver_use_anchor(struct resolver_setup *setup, const char *setting);
 
 struct resolver;
 struct resolver_query;
@@ -95,6 +104,10 @@ int resolver_fd(const struct resolver *resolver);
 void resolver_process(struct resolver *resolver, int64_t now_ms);
 /* Milliseconds after which resolver_process() is to be called at the latest; -1: any time. */
 int64_t resolver_wait_ms(const struct resolver *resolver, int64_t now_ms);
+/* Is DNSSEC checked now? */
+bool resolver_checks(const struct resolver *resolver);
+/* Is it being found out whether it will be? */
+bool resolver_proving(const struct resolver *resolver);
 /* Questions not yet answered, waiting ones included. */
 size_t resolver_open(const struct resolver *resolver);
 

@@ -144,19 +144,17 @@ on_gathered(struct mx_facts *facts, void *context)
 	check->answered = true;
 }
 
-/* Waits for the resolver, which answers everything by its deadline. */
+/* Lets the resolver, which answers everything by its deadline, go on for a second at most. */
 static void
-wait_for_answer(struct check *check, struct resolver *resolver)
+resolver_step(struct resolver *resolver)
 {
-	while (!check->answered) {
-		struct pollfd ready = {.fd = resolver_fd(resolver), .events = POLLIN};
-		int64_t wait = resolver_wait_ms(resolver, clock_ms());
+	struct pollfd ready = {.fd = resolver_fd(resolver), .events = POLLIN};
+	int64_t wait = resolver_wait_ms(resolver, clock_ms());
 
-		if (wait < 0 || wait > 1000)
-			wait = 1000;
-		(void)poll(&ready, 1, (int)wait);
-		resolver_process(resolver, clock_ms());
-	}
+	if (wait < 0 || wait > 1000)
+		wait = 1000;
+	(void)poll(&ready, 1, (int)wait);
+	resolver_process(resolver, clock_ms());
 }
 
 static void
@@ -204,26 +202,32 @@ read_policy(struct check *check)
 static int
 read_dns(struct check *check)
 {
-	const struct resolver_setup setup = {.server = check->server};
+	struct resolver_setup setup = {.server = check->server};
+	const char *problem;
+	const char *anchor = check->ctl->conf->queue.trust_anchor;
+
+	if (!resolver_use_anchor(&setup, anchor))
+		ctl_say("the trust anchor %s cannot be read: DNSSEC is not checked", anchor);
+	struct resolver *resolver = resolver_new(&setup, &problem);
+	if (resolver == NULL) {
+		ctl_say("no DNS can be asked: %s", problem);
+		return CTL_UNAVAILABLE;
+	}
+	while (resolver_proving(resolver))
+		resolver_step(resolver);
 	const struct mx_gather_question question = {.domain = check->domain,
 	    .fresh = true,
 	    .sts = true,
 	    .deadline_ms = clock_ms() + DEADLINE_MS,
 	    .done = on_gathered,
 	    .context = check};
-	const char *problem;
-	struct resolver *resolver = resolver_new(&setup, &problem);
-
-	if (resolver == NULL) {
-		ctl_say("no DNS can be asked: %s", problem);
-		return CTL_UNAVAILABLE;
-	}
 	if (mx_gather_start(resolver, &question) == NULL) {
 		resolver_free(resolver);
 		ctl_say("out of memory");
 		return CTL_SOFTWARE;
 	}
-	wait_for_answer(check, resolver);
+	while (!check->answered)
+		resolver_step(resolver);
 	resolver_free(resolver);
 	if (check->facts.sts == MX_STS_POLICY)
 		read_policy(check);
@@ -372,15 +376,16 @@ answer_json(struct check *check)
 
 	each_relay_address(check, add_address, addresses);
 	each_relay_address(check, add_spf_term, spf);
-	return json_pack("{s:s, s:s, s:s, s:s, s:s, s:o, s:o, s:o, s:o, s:i, s:i, s:s, s:o, s:o}",
-	    "domain", check->domain, "row", check->owner, "relay", check->ctl->conf->relay.name,
-	    "outcome", outcomes[verdict->outcome], "relay_is", states[verdict->state], "findings",
+	return json_pack(
+	    "{s:s, s:s, s:s, s:s, s:s, s:o, s:o, s:o, s:o, s:i, s:i, s:s, s:s, s:o, s:o}", "domain",
+	    check->domain, "row", check->owner, "relay", check->ctl->conf->relay.name, "outcome",
+	    outcomes[verdict->outcome], "relay_is", states[verdict->state], "findings",
 	    findings_json(verdict), "found",
 	    rows_json(verdict->found, verdict->found_count, "expected"), "expected",
 	    rows_json(verdict->expected, verdict->expected_count, "found"), "zone",
 	    zone_json(check), "answer_bytes", (int)verdict->found_size, "expected_bytes",
-	    (int)verdict->expected_size, "mta_sts", sts_name(check), "relay_addresses", addresses,
-	    "spf_terms", spf);
+	    (int)verdict->expected_size, "dnssec", resolver_dnssec_name(check->facts.dnssec),
+	    "mta_sts", sts_name(check), "relay_addresses", addresses, "spf_terms", spf);
 }
 
 /* --- the answer for a person
@@ -478,7 +483,8 @@ print_answer(const struct check *check, const json_t *answer)
 		printf("%s  %-11s %s: %s\n", i == 0 ? "\nFindings:\n" : "",
 		    mx_severity_name(verdict->findings[i].severity),
 		    mx_issue_name(verdict->findings[i].issue), verdict->findings[i].text);
-	printf("\nMTA-STS policy: %s\n", sts_name(check));
+	printf("\nDNSSEC: %s\nMTA-STS policy: %s\n", resolver_dnssec_name(check->facts.dnssec),
+	    sts_name(check));
 	if (verdict->outcome == MX_FINDINGS && rows_differ(verdict)) {
 		printf("\nLines for the zone, in place of all MX records of the name:\n");
 		print_array(json_object_get(answer, "zone"), "\n  ");

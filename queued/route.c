@@ -308,7 +308,9 @@ go_by_mx(struct search *search, const struct hop *hop)
 	case RESOLVER_CANNOT_TELL: break;
 	}
 	search->route->verdict = ROUTE_CANNOT_TELL;
-	explain(search, hop->host, "the DNS does not tell the MX records");
+	explain(search, hop->host,
+	    answer->bogus ? "the DNSSEC signatures of its MX records fail"
+			  : "the DNS does not tell the MX records");
 }
 
 /* --- next hops -----------------------------------------------------------------------------------

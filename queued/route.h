@@ -49,6 +49,7 @@ struct route {
 /* What is known of one question. `records` may be NULL where count is 0. */
 struct route_answer {
 	enum resolver_outcome outcome;
+	bool bogus; /* CANNOT_TELL, since DNSSEC signatures fail */
 	uint32_t ttl;
 	const struct dns_record *records;
 	size_t count;

@@ -377,13 +377,16 @@ static bool
 start_parts(struct serve *serve)
 {
 	const struct conf *conf = serve->conf;
-	const struct resolver_setup dns = {.most = 200};
+	struct resolver_setup dns = {.most = 200};
 	const char *problem = "out of memory";
 
 	(void)postfix_read(conf->paths.postfix_config_dir, conf->relay.name, &serve->postfix);
 	if (access(serve->postfix.postqueue, X_OK) != 0)
 		log_event(LOG_ERR, "postqueue-missing", kv("path", serve->postfix.postqueue),
 		    kv("effect", "held mail waits for Postfix's own retries"));
+	if (!resolver_use_anchor(&dns, conf->queue.trust_anchor))
+		log_event(LOG_ERR, "trust-anchor-unreadable", kv("path", conf->queue.trust_anchor),
+		    kv("effect", "DNSSEC is not checked"));
 	serve->resolver = resolver_new(&dns, &problem);
 	serve->prober = prober_new(serve->base, &serve->postfix.sender);
 	serve->flush =
@@ -426,6 +429,18 @@ look_at_spool(struct serve *serve)
 	(void)event_base_loopbreak(serve->base);
 }
 
+/* Says so when DNSSEC begins or ceases to be checked. */
+static void
+tell_dnssec(struct serve *serve)
+{
+	const bool checks = resolver_checks(serve->resolver);
+
+	if (checks == serve->dnssec)
+		return;
+	serve->dnssec = checks;
+	log_event(LOG_NOTICE, "dnssec", kv("checked", checks ? "yes" : "no"));
+}
+
 /* Has the snapshot changed? Are the state and the spool there? */
 static void
 on_heartbeat(evutil_socket_t fd, short what, void *context)
@@ -456,6 +471,7 @@ on_heartbeat(evutil_socket_t fd, short what, void *context)
 		serve->aside_ms = 0;
 		serve_end_alert(serve, ALERT_SPOOL, "");
 	}
+	tell_dnssec(serve);
 	mxwatch_io_tick(serve->mxwatch, serve->now);
 	serve_leave(serve);
 	serve_set_timer(serve->on_heartbeat, SERVE_HEARTBEAT_MS);

@@ -54,6 +54,7 @@ struct serve {
 	/* parts */
 	struct postfix_settings postfix;
 	struct resolver *resolver;
+	bool dnssec; /* it is checked, as was told */
 	struct sts_fetcher *fetcher;
 	struct prober *prober;
 	struct serve_probe *probes;

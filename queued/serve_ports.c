@@ -242,6 +242,7 @@ resolver_answered(const struct resolver_answer *answer, void *context)
 	struct serve *serve = context;
 	struct dns_record records[RESOLVER_RECORDS_MAX];
 	const struct route_answer told = {.outcome = answer->outcome,
+	    .bogus = answer->dnssec == RESOLVER_BOGUS,
 	    .ttl = answer->ttl,
 	    .records = records,
 	    .count = answer->count};

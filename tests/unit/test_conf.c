@@ -88,6 +88,7 @@ START_TEST(test_defaults)
 	ck_assert_int_eq(conf->queue.refused_after, 7200);
 	ck_assert_int_eq(conf->queue.sender_retry, 300);
 	ck_assert_int_eq(conf->queue.mx_interval, 86400);
+	ck_assert_ptr_null(conf->queue.trust_anchor);
 	ck_assert_int_eq(conf->queue.spool_size, INT64_C(4) << 30);
 	ck_assert_ptr_null(conf->alert.command);
 	conf_free(conf);
@@ -120,7 +121,7 @@ static const char everything[] =
     "[queue]\nprobe_interval = 7\nprobe_interval_long = 2m\nconfirmations = 1\nconcurrency = 9\n"
     "retention = 30d\nquota_messages = 1000\nquota_bytes = 123456789012\nkeep_refused = yes\n"
     "unknown_user_tries = 4\nunknown_user_interval = 1h\nrefused_tries = 5\nrefused_after = 1d\n"
-    "sender_retry = 30s\nmx_interval = 12h\nspool_size = 1048576\n"
+    "sender_retry = 30s\nmx_interval = 12h\ntrust_anchor = none\nspool_size = 1048576\n"
     "[alert]\ncommand = /usr/local/bin/tell us\n"
     "[relay]\n"; /* a section may come again, its keys may not; no newline is needed at the end */
 
@@ -169,6 +170,7 @@ START_TEST(test_everything)
 	ck_assert_int_eq(conf->queue.refused_after, 86400);
 	ck_assert_int_eq(conf->queue.sender_retry, 30);
 	ck_assert_int_eq(conf->queue.mx_interval, 43200);
+	ck_assert_str_eq(conf->queue.trust_anchor, "none");
 	ck_assert_int_eq(conf->queue.spool_size, 1 << 20);
 	ck_assert_str_eq(conf->alert.command, "/usr/local/bin/tell us");
 	conf_free(conf);
@@ -193,6 +195,7 @@ static const struct {
     {"[queue]\nsender_retry = 0s\n", "must be from 1 to 86400"},
     {"[queue]\nmx_interval = 31d\n", "must be from 1 to 2592000"},
     {"[queue]\nspool_size = 1000\n", "must be from 1048576"},
+    {"[queue]\ntrust_anchor = root.key\n", "must be none, or an absolute path"},
     {"[queue]\nlifetime = 1d\n", "unknown key lifetime; [queue] has: probe_interval"},
     {"[alert]\ncommand = tell\n", "must be"},
     {"[alert]\nmail = ops@example.com\n", "unknown key mail; [alert] has: command"},
@@ -556,7 +559,7 @@ START_TEST(test_sample)
 	    "probe_interval", "probe_interval_long", "confirmations", "concurrency", "retention",
 	    "quota_messages", "quota_bytes", "keep_refused", "unknown_user_tries",
 	    "unknown_user_interval", "refused_tries", "refused_after", "sender_retry",
-	    "mx_interval", "spool_size", "command"};
+	    "mx_interval", "trust_anchor", "spool_size", "command"};
 	static char text[20000];
 	char wanted[100];
 
