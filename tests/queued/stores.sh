@@ -1,0 +1,160 @@
+#!/bin/sh
+# What becomes of mxhold-queued's stores while it serves: taken away, overwritten, and so large that proving them lasts. No
+# row is lost that the log still tells of, nobody has to restart anything, and policyd refuses nobody for it.
+set -eu
+cd "$(dirname "$0")/../.."
+
+if [ "$(id -u)" -ne 0 ]; then
+	echo '1..0 # SKIP namespaces and users of the test are for root to make'
+	exit 0
+fi
+if [ "${STORES_INSIDE:-}" != yes ]; then
+	exec env STORES_INSIDE=yes unshare --mount --propagation private --net --pid --fork --kill-child --mount-proc -- sh "$0" "$@"
+fi
+. tests/lib/tap.sh
+
+BUILD=${BUILD:-build}
+work=$(mktemp -d /tmp/mxst.XXXXXX)
+cleanup() {
+	status=$?
+	if [ "$status" -ne 0 ] || [ "$tap_failed" -gt 0 ]; then
+		tail -25 "$work/queued.log" 2>/dev/null | sed 's/^/# queued: /'
+	fi
+	rm -rf "$work"
+}
+trap cleanup EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+chmod 711 "$work"
+ip link set lo up
+
+mkdir "$work/state" "$work/sock" "$work/postfix"
+cat >"$work/rows" <<'ROWS'
+relay eu1 eu names=eu.mx.backup.example addresses=192.0.2.11
+customer acme regions=eu
+domain customer.example acme hops=[203.0.113.25]
+ROWS
+"$BUILD/tests/tools/mksnapshot" -r eu1 -g 64100 "$work/state" "$work/rows"
+chown -R 64101:64100 "$work/state"
+chmod 750 "$work/state"
+: >"$work/maillog"
+cat >"$work/mxhold.conf" <<CONF
+[relay]
+name = eu1
+region = eu
+[authority]
+stale_after = 1d
+[paths]
+state_dir = $work/state
+socket_dir = $work/sock
+postfix_config_dir = $work/postfix
+maillog = $work/maillog
+[users]
+group = 64100
+socket_group = 64105
+sync = 64101
+policyd = 64102
+milter = 64103
+queued = 64104
+CONF
+stores=$work/state/queued
+queued_pid=
+policyd_pid=
+
+start() {
+	"$BUILD/bin/mxhold-$1" -f -c "$work/mxhold.conf" 2>>"$work/$1.log" &
+	eval "$1_pid=$!"
+}
+
+# deferred ID: a line of Postfix for a recipient of customer.example.
+deferred() {
+	printf '%s relay postfix/mxhold/smtp[1]: %s: to=<%s@customer.example>, relay=none, delay=1, delays=0/0/1/0, dsn=4.4.1, status=deferred (connect to x: refused)\n' \
+		"$(LC_ALL=C date '+%b %e %H:%M:%S')" "$1" "$1" >>"$work/maillog"
+}
+
+messages() {
+	timeout 20 "$BUILD/bin/mxholdctl" -c "$work/mxhold.conf" queue list --json 2>/dev/null |
+		sed -n 's/.*"domain":"customer.example".*"messages":\([0-9]*\).*/\1/p'
+}
+
+holds() {
+	[ "$(messages)" = "$1" ]
+}
+
+# in_spool ID: has the spool that is there a row of it?
+in_spool() {
+	grep -q "\"queue_id\":\"$1\"" "$stores/spool/data.mdb"
+}
+
+# answer: what policyd says to a recipient.
+answer() {
+	printf 'request=smtpd_access_policy\nprotocol_state=RCPT\nclient_address=203.0.113.9\nsender=a@b.example\nrecipient=u@customer.example\n\n' |
+		timeout 10 "$BUILD/tests/tools/asker" raw "$work/sock/policy" -w 300 2>/dev/null | grep action=
+}
+
+# overwrite FILE BYTES: with noise, in its place.
+overwrite() {
+	head -c "$2" /dev/urandom | dd of="$1" conv=notrunc status=none
+}
+
+start policyd
+start queued
+deferred 4Bcdfg0000zB1
+ok "$(wait_for 20 holds 1 && echo 0 || echo 1)" 'a message is held'
+ok "$(wait_for 10 in_spool 4Bcdfg0000zB1 && echo 0 || echo 1)" 'and is in the spool'
+
+rm -rf "$stores/spool"
+deferred 4Bcdfg0000zB2
+ok "$(wait_for 20 in_spool 4Bcdfg0000zB2 && echo 0 || echo 1)" 'a spool that was taken away is made anew'
+ok "$(wait_for 10 in_spool 4Bcdfg0000zB1 && echo 0 || echo 1)" 'with what the log tells of before'
+ok "$(wait_for 10 holds 2 && echo 0 || echo 1)" 'both messages are held'
+
+overwrite "$stores/spool/data.mdb" 131072
+deferred 4Bcdfg0000zB3
+aside() { test -d "$stores/spool.damaged.1" && in_spool 4Bcdfg0000zB3; }
+ok "$(wait_for 20 aside && echo 0 || echo 1)" 'one that was overwritten is set aside, and made anew'
+like "$(cat "$work/queued.log")" 'event=alert alert=spool .*set aside' 'an alert says so'
+ok "$(wait_for 10 holds 3 && echo 0 || echo 1)" 'three messages are held'
+
+overwrite "$stores/spool/lock.mdb" 4096
+deferred 4Bcdfg0000zB4
+ok "$(wait_for 20 in_spool 4Bcdfg0000zB4 && echo 0 || echo 1)" 'an overwritten lock.mdb is replaced'
+ok "$(wait_for 10 holds 4 && echo 0 || echo 1)" 'four messages are held'
+is "$(find "$stores" -name 'spool.damaged*' | wc -l)" 1 'what was sound is not set aside for it'
+
+overwrite "$stores/state/data.mdb" 65536
+is "$(answer)" 'action=defer_unauth_destination' 'a state that was overwritten refuses nobody'
+overwrite "$stores/state/lock.mdb" 4096
+is "$(answer)" 'action=defer_unauth_destination' 'nor its lock.mdb'
+deferred 4Bcdfg0000zB5
+ok "$(wait_for 20 holds 5 && echo 0 || echo 1)" 'and mxhold-queued goes on'
+
+# --- proving it lasts longer than the parent waits for an answer
+kill -TERM "$queued_pid"
+wait "$queued_pid" || true
+"$BUILD/tests/tools/mkqueue" "$work/state" 64100 rows 100000 1 100
+chown -R 64104:64100 "$stores"
+before=$(grep -c 'event=child-killed' "$work/queued.log" || true)
+start queued
+# proving: the process that has the spool open while nobody serves.
+proving() {
+	for process in $(ps -o pid= --ppid "$(ps -o pid= --ppid "$queued_pid" | tr -d ' ' | head -1)"); do
+		if grep -q "$stores/spool/data.mdb" "/proc/$process/maps" 2>/dev/null; then
+			kill -STOP "$process"
+			return 0
+		fi
+	done
+	return 1
+}
+if wait_for 10 proving; then
+	sleep 13
+	is "$(grep -c 'event=child-killed' "$work/queued.log" || true)" "$before" 'who proves for long is not killed for it'
+	kill -CONT "$process"
+else
+	note 'the proof was over at once'
+fi
+ok "$(wait_for 20 holds 5 && echo 0 || echo 1)" 'and serves then'
+kill -TERM "$queued_pid" "$policyd_pid"
+wait "$queued_pid" "$policyd_pid" || true
+is "$(grep -l 'Sanitizer' "$work"/*.log || true)" '' 'no sanitizer has complained'
+tap_done
