@@ -152,8 +152,8 @@ configure "$work/root.key"
 "$BUILD/bin/mxhold-queued" -f -c "$work/mxhold.conf" 2>"$work/queued.log" &
 queued_pid=$!
 try 'with an anchor of its own from the start' wait_for 20 named
-bad_known() { [ "$(fact bad.example)" = named ] || [ "$(fact bad.example)" = 'not named' ]; }
-if wait_for 4 bad_known; then ok 1 'what is bogus stays unknown'; else ok 0 'what is bogus stays unknown'; fi
+sleep 3
+case $(fact bad.example) in named | 'not named') ok 1 'what is bogus stays unknown' ;; *) ok 0 'what is bogus stays unknown' ;; esac
 case $(cat "$work/queued.log") in *'alert=mx'*) ok 1 'and raises no alert' ;; *) ok 0 'and raises no alert' ;; esac
 kill -TERM "$queued_pid"
 wait "$queued_pid" || true
