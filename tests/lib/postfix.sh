@@ -4,6 +4,7 @@
 #   pf_start DIR, pf_stop DIR         start and end it; pf_stop leaves no process behind, whatever state it is in
 #   pf_set DIR NAME=VALUE...          postconf -e (pf_reload, or pf_start, makes it count)
 #   pf_reload DIR                     re-reads main.cf and master.cf, and tells the daemons
+#   pf_date_back ETC                  after another change of main.cf: whoever reads it need not wait
 #   pf_log DIR                        path of its log; pf_queue DIR lists the queue as JSON lines
 #   pf_run DIR COMMAND...             runs a Postfix command against this instance, as in `pf_run "$d" postqueue -f`
 #   pf_pids DIR                       the processes of the instance
@@ -68,7 +69,15 @@ pf_create() {
 		alias_database =
 	CONF
 	chmod 0644 "$1/etc/main.cf" "$1/etc/master.cf"
+	pf_date_back "$1/etc"
 	pf_chroot_files "$1"
+}
+
+# pf_date_back ETC: a program that reads main.cf waits until the last change is two seconds ago, lest it be half a change;
+# ours are whole. An older date stays as it is.
+pf_date_back() {
+	pf_fresh=$(find "$1/main.cf" -type f -newermt '3 seconds ago' 2>/dev/null) || true
+	[ -z "$pf_fresh" ] || touch -d '1 minute ago' "$1/main.cf"
 }
 
 # What a chrooted daemon looks up by itself. Run again after /etc/resolv.conf of its namespace has changed.
@@ -83,12 +92,14 @@ pf_chroot_files() {
 pf_set() {
 	pf_target=$1
 	shift
-	pf_run "$pf_target" postconf -c "$pf_target/etc" -e "$@"
+	pf_run "$pf_target" postconf -c "$pf_target/etc" -e "$@" || return
+	pf_date_back "$pf_target/etc"
 }
 
 # Returns when master(8) has bound its sockets, or fails with its words.
 pf_start() {
 	pf_chroot_files "$1"
+	pf_date_back "$1/etc"
 	# While no master runs, `postfix start` has its queue checked by the user postfix, who writes straight to this file when
 	# he finds something (half a queue file of a cleanup that was killed), and could not start Postfix if he may not.
 	[ ! -f "$1/log/mail.log" ] || chown postfix "$1/log/mail.log"
@@ -100,6 +111,7 @@ pf_start() {
 }
 
 pf_reload() {
+	pf_date_back "$1/etc"
 	pf_run "$1" postfix -c "$1/etc" reload >/dev/null 2>&1
 }
 

@@ -43,6 +43,7 @@ put() {
 
 put_all() {
 	put_left=$1
+	pf_date_back "$relay/etc"
 	while [ -n "$put_left" ]; do
 		case $put_left in
 		*';;'*)
@@ -54,6 +55,7 @@ put_all() {
 			put_left=
 			;;
 		esac
+		pf_date_back "$relay/etc"
 	done
 }
 
