@@ -51,7 +51,7 @@ child_frozen() {
 }
 child_stopped() { kill -s STOP "$(child)"; }
 helper_killed() { kill -9 "$(lab_pid eu.helper)" "$(pgrep -P "$(lab_pid eu.helper)" | head -1)"; }
-log_renamed() {
+log_moved() {
 	rotated=$((${rotated:-0} + 1))
 	number=$rotated
 	while [ "$number" -gt 0 ]; do
@@ -61,21 +61,49 @@ log_renamed() {
 	mv "$LAB/eu/log/mail.log" "$LAB/eu/log/mail.log.1"
 	# As logrotate's `create` does: postlogd would make one that only root may read.
 	(umask 022 && : >"$LAB/eu/log/mail.log")
+}
+log_renamed() {
+	log_moved
 	lab_pf eu pf_reload
 }
-# What logrotate does; a line that comes in between would be lost, so Postfix writes none meanwhile.
+log_renamed_twice() {
+	frozen=$(child)
+	kill -s STOP "$frozen"
+	log_renamed
+	sleep 0.3
+	log_renamed
+	kill -s CONT "$frozen" 2>/dev/null || true
+}
+# Postfix goes on in the old file for a while; the new one is empty.
+log_renamed_untold() {
+	log_moved
+	all_killed
+	wait_for 10 lab_queued_answers eu
+	sleep 0.5
+	lab_pf eu pf_reload
+}
+# What logrotate does with `copytruncate`, `dateext` and `dateformat -%Y%m%d-%s`; a line that comes in between would be lost, so
+# Postfix writes none meanwhile.
 log_truncated() {
 	logger=$(pgrep -f "postlogd.*" | while read -r pid; do
 		[ "$(readlink "/proc/$pid/cwd")" = "$LAB/eu/spool" ] && echo "$pid"
 	done | head -1)
 	[ -z "$logger" ] || kill -s STOP "$logger"
-	cp -p "$LAB/eu/log/mail.log" "$LAB/eu/log/mail.log-copy$(date +%s)"
+	cp -p "$LAB/eu/log/mail.log" "$LAB/eu/log/mail.log-$(date +%Y%m%d-%s)"
 	: >"$LAB/eu/log/mail.log"
 	[ -z "$logger" ] || kill -s CONT "$logger"
 }
 log_renamed_unseen() {
 	all_killed
 	log_renamed
+}
+# One recipient of each message is delivered at once, the other one has no line yet.
+killed_between() {
+	lab_server_do p26 at mail slow 3000
+	sleep 2
+	child_killed
+	sleep 0.5
+	lab_server_do p26 reset
 }
 state_removed() { rm -rf "$LAB/eu/state/queued/state"; }
 state_garbage() { dd if=/dev/urandom of="$LAB/eu/state/queued/state/data.mdb" bs=4096 count=20 conv=notrunc status=none; }
@@ -95,21 +123,28 @@ forgets_users() {
 	both reset
 }
 
-faults='child_killed log_renamed all_killed log_truncated child_frozen parent_killed helper_killed log_renamed_unseen
-state_removed child_stopped state_garbage spool_full down_and_up forgets_users'
+faults='child_killed log_renamed all_killed log_truncated child_frozen killed_between parent_killed log_renamed_twice
+log_renamed_untold helper_killed log_renamed_unseen state_removed child_stopped state_garbage spool_full down_and_up forgets_users'
 
 # --- the proof ---------------------------------------------------------------------------------------------------------------
 
-load() { # NAME COUNT RATE
-	awk -v n="$2" -v d="$domains" -v p="$1" 'BEGIN { for (i = 0; i < n; i++) printf "m %s%d@d%d.example\n", p, i, i % d }' >"$LAB/$1.addresses"
+# Where a message has two recipients, each is another primary's.
+load() { # NAME MESSAGES RATE [RECIPIENTS A MESSAGE]
+	awk -v n="$(($2 * ${4:-1}))" -v d="$domains" -v p="$1" 'BEGIN {
+		for (i = 0; i < n; i++) printf "m %s%d@d%d.example\n", p, i, i % d }' >"$LAB/$1.addresses"
 	# shellcheck disable=SC2046
-	$(lab_words sender) "$lab_tools/sender" -s 192.0.2.11:25 -r "$LAB/$1.addresses" -l "$LAB/$1.ledger" -n "$2" -q "$3" -m 4 -g 30 \
-		-i "$1" >"$LAB/$1.summary" 2>&1 &
+	$(lab_words sender) "$lab_tools/sender" -s 192.0.2.11:25 -r "$LAB/$1.addresses" -l "$LAB/$1.ledger" -n "$2" -q "$3" -k "${4:-1}" \
+		-m 4 -g 30 -i "$1" >"$LAB/$1.summary" 2>&1 &
 	load_pid=$!
 }
 
+# The recipients of the ledger on stdin that got 250 at the end.
+taken() {
+	awk -F'\t' '$6 == "end" && $7 == 250 { gsub(/[<>]/, "", $3); print $3 }'
+}
+
 sent() {
-	cat "$LAB"/*.ledger | awk -F'\t' '$6 == "end" && $7 == 250 { gsub(/[<>]/, "", $3); print $3 }' | sort
+	cat "$LAB"/*.ledger | taken | sort
 }
 
 open_rows() {
@@ -120,7 +155,17 @@ all_written() {
 	[ "$(lab_rows 'select count(*) from mxhold_journal.message')" -ge "$(sent | wc -l)" ] && [ "$(open_rows)" -eq 0 ]
 }
 
+# For whoever studies a run that failed.
+keep_evidence() {
+	mkdir -p "$LAB/log/evidence"
+	cp "$LAB"/*.ledger "$LAB"/eu/log/mail.log* "$LAB/log/evidence"
+	for server in p25 p26; do cp "$LAB/$server/ledger" "$LAB/log/evidence/$server"; done
+	lab_rows 'select * from mxhold_journal.message order by queue_id' >"$LAB/log/evidence/journal"
+	lab_rows 'select * from mxhold_journal.event' >"$LAB/log/evidence/events"
+}
+
 agree() {
+	keep_evidence
 	sent >"$LAB/sent"
 	cat "$LAB/p25/ledger" "$LAB/p26/ledger" | cut -f4 | tr -d '<>' | sort >"$LAB/arrived"
 	lab_rows 'select recipient from mxhold_journal.message' | sort >"$LAB/journal"
@@ -153,7 +198,7 @@ both down
 note "seed $seed"
 load held 150 0
 wait "$load_pid" || true
-load steady $((rounds * 200)) 8
+load steady $((rounds * 250)) 8 2
 round=0
 while [ "$round" -lt "$rounds" ]; do
 	for fault in $faults; do
@@ -188,7 +233,7 @@ lab_ctl eu queue list >"$LAB/list" 2>/dev/null || true
 like "$(cat "$LAB/list")" 'd1\.example' 'mxhold-queued is dead: what it knew can be read'
 load without 20 0
 wait "$load_pid" || true
-is "$(grep -c '	end	.*	250	' "$LAB/without.ledger")" 20 'the relay takes mail, and holds it'
+is "$(taken <"$LAB/without.ledger" | wc -l)" 20 'the relay takes mail, and holds it'
 both up
 try 'it delivers all of it, as Postfix does, and what was held when the hold has ended' wait_for 90 lab_queue_empty eu
 lab_keep eu.helper eu "$lab_bin/mxhold-helper" -f -c "$LAB/eu/mxhold.conf"
