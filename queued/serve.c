@@ -348,11 +348,15 @@ static struct watch_setup
 watch_settings(struct serve *serve)
 {
 	const struct conf *conf = serve->conf;
+	const unsigned wanted = (unsigned)conf->queue.concurrency, probes = prober_most(wanted);
 
+	if (probes < wanted)
+		log_event(LOG_WARNING, "probes-limited", kv_number("at_once", probes),
+		    kv_number("concurrency", wanted), kv("reason", "limit of open files"));
 	return (struct watch_setup){.primary = {.interval_ms = conf->queue.probe_interval * 1000,
 					.long_interval_ms = conf->queue.probe_interval_long * 1000,
 					.confirmations = (unsigned)conf->queue.confirmations},
-	    .probes = (unsigned)conf->queue.concurrency,
+	    .probes = probes,
 	    .use4 = serve->postfix.use4,
 	    .use6 = serve->postfix.use6,
 	    .port = 25,
