@@ -270,7 +270,10 @@ on_delivery(struct account *account, const struct maillog_event *event)
 	if (message == NULL)
 		return false;
 	journal_address(text, event->address.at, event->address.length);
-	struct recipient *recipient = recipient_find(message, text);
+	struct recipient *recipient = recipient_find_listed(message, text);
+	/* One that has lines of its own is another. */
+	if (recipient != NULL && recipient->attempts > 0 && !recipient->from_listing)
+		recipient = recipient_find(message, text);
 	if (recipient == NULL)
 		recipient = recipient_first(account, message, event, text, &later);
 	if (later)
@@ -378,6 +381,7 @@ listed_new(struct account *account, struct message *message, const char *address
 	journal_text(words, sizeof(words), reason, strlen(reason));
 	(void)message_set_text(account, &recipient->reply, words);
 	recipient->seen_at = account->listing;
+	recipient->from_listing = true;
 	recipient_waits(account, recipient, WAITING_URGENT, now);
 	recipient_tell_held(account, recipient);
 }
@@ -394,12 +398,14 @@ listed_recipients(struct account *account, struct message *message,
 		if (!census_recipient(listed, i, &address, &reason))
 			continue;
 		journal_address(text, address, strlen(address));
-		struct recipient *recipient = recipient_find(message, text);
+		struct recipient *recipient = recipient_find_listed(message, text);
 		if (recipient != NULL) {
 			recipient->seen_at = account->listing;
 			recipient->absent = 0;
-			if (recipient->outcome != OUTCOME_HELD)
-				message->listed--; /* settled since: the listing is older */
+			/* Settled since: the listing is older. Or told twice. */
+			if (recipient->outcome != OUTCOME_HELD ||
+			    recipient != recipient_find(message, text))
+				message->listed--;
 		} else if (held)
 			listed_new(account, message, address, reason, now);
 	}

@@ -31,7 +31,8 @@ struct recipient {
 	enum journal_outcome outcome;
 	unsigned known_at, seen_at; /* listings */
 	unsigned absent;
-	bool told; /* the watch counts it as held */
+	bool told;         /* the watch counts it as held */
+	bool from_listing; /* known before any line, perhaps by another spelling */
 	char code[16];
 };
 TAILQ_HEAD(recipients, recipient);
@@ -109,6 +110,8 @@ void message_resize(struct message *message, uint64_t size);
 void message_intent_clear(struct account *account, struct message *message);
 
 struct recipient *recipient_find(const struct message *message, const char *text);
+/* The same, or one that is spelled alike but for quotes, as postqueue(1) may do. */
+struct recipient *recipient_find_listed(const struct message *message, const char *text);
 /* `domain` in normal form; counts it as held. */
 struct recipient *recipient_make(
     struct account *account, struct message *message, const char *text, const char *domain);

@@ -283,6 +283,45 @@ recipient_make(
 	return recipient;
 }
 
+static const char *
+skip_quotes(const char *text)
+{
+	return text + strspn(text, "\"\\");
+}
+
+/*
+ * A recipient with a control character in its quoted local part is listed twice: as `"u?"@d` from
+ * the message, and without quotes from the log of what was put off. Nothing else makes an address
+ * with a question mark need quotes.
+ */
+static bool
+alike_but_for_quotes(const char *a, const char *b)
+{
+	bool replaced = false;
+
+	a = skip_quotes(a);
+	b = skip_quotes(b);
+	while (*a != '\0' && canonical(*a) == canonical(*b)) {
+		replaced = replaced || canonical(*a) == '?';
+		a = skip_quotes(a + 1);
+		b = skip_quotes(b + 1);
+	}
+	return replaced && *a == '\0' && *b == '\0';
+}
+
+struct recipient *
+recipient_find_listed(const struct message *message, const char *text)
+{
+	struct recipient *one = recipient_find(message, text);
+
+	if (one != NULL)
+		return one;
+	one = message->recipients;
+	while (one != NULL && !alike_but_for_quotes(one->text, text))
+		one = one->next;
+	return one;
+}
+
 static struct recipients *
 waiting_list(struct account *account, enum waiting waiting)
 {

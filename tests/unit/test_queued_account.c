@@ -769,6 +769,44 @@ held_and_listed(const char *recipients)
 	helper_there = true;
 }
 
+/* A control character in a quoted local part: listed twice, and one recipient all the same. */
+START_TEST(test_spelling_with_quotes)
+{
+	accepted(ID);
+	if (_i == 0)
+		answered("10:00:01", ID, "\"u?\"@c.example", AWAY);
+	for (int i = 0; i < 2; i++) {
+		account_census_begin(account);
+		listed(ID, "deferred", "u?@c.example \\\"u?\\\"@c.example");
+		ck_assert_uint_eq(census_over(), 0);
+		ck_assert_uint_eq(account_counts(account).held, 1);
+	}
+	ck_assert_uint_eq(account_find_due(account, 10, judge, NULL), 1); /* all is known of it */
+	account_intent_drop(account, ID);
+	answered("10:05:00", ID, "\"u?\"@c.example", AWAY);
+	answered("10:06:00", ID, "\"u?\"@c.example", SENT);
+	line_in("10:06:00", "qmgr", ID, "removed");
+	census_empty();
+	census_empty();
+	save();
+	expect_outcome(ID, _i == 0 ? "\"u?\"@c.example" : "u?@c.example", "delivered");
+	ck_assert_uint_eq(unaccounted, 0);
+	expect_empty();
+}
+END_TEST
+
+/* What has lines of its own is a recipient of its own. */
+START_TEST(test_spelling_of_two)
+{
+	accepted(ID);
+	answered("10:00:01", ID, "\"u?\"@c.example", AWAY);
+	answered("10:00:01", ID, "u?@c.example", AWAY);
+	ck_assert_uint_eq(account_counts(account).held, 2);
+	answered("10:05:00", ID, "\"u?\"@c.example", SENT);
+	ck_assert_uint_eq(account_counts(account).held, 1);
+}
+END_TEST
+
 START_TEST(test_taken_out)
 {
 	held_and_listed("a@c.example b@c.example");
@@ -957,6 +995,8 @@ main(void)
 	tcase_add_test(part, test_listing_races);
 	tcase_add_test(part, test_one_recipient_vanishes);
 	tcase_add_test(part, test_spelling);
+	tcase_add_loop_test(part, test_spelling_with_quotes, 0, 2);
+	tcase_add_test(part, test_spelling_of_two);
 	tcase_add_test(part, test_taken_out);
 	tcase_add_test(part, test_taken_out_restart);
 	tcase_add_test(part, test_taken_out_forgotten);
