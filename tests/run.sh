@@ -1,9 +1,10 @@
 #!/bin/sh
 # Runs the suites of tests/suites, or of SUITES_FILE (all, or those named as arguments), and adds up their TAP.
 #
-# In: BUILD, SAN_BUILD; JOBS, how many suites may run at once (default 2). Out: a line a suite as it ends, the failing
-# lines of each, the logs below $BUILD/log, and as the last line `N passed, N failed`. A suite that dies, takes longer
-# than it may, or runs no test counts as one failure.
+# In: BUILD, SAN_BUILD; JOBS, how many suites may run at once (default 3: most of them wait for most of their time).
+# Those that may take longest start first. Out: a line a suite as it ends, the failing lines of each, the logs below
+# $BUILD/log, and as the last line `N passed, N failed`. A suite that dies, takes longer than it may, or runs no test
+# counts as one failure.
 # usage: run.sh [SUITE...]
 set -eu
 
@@ -11,7 +12,7 @@ cd "$(dirname "$0")/.."
 BUILD=${BUILD:-build}
 SAN_BUILD=${SAN_BUILD:-build/san}
 SUITES_FILE=${SUITES_FILE:-tests/suites}
-JOBS=${JOBS:-2}
+JOBS=${JOBS:-3}
 export BUILD SAN_BUILD SUITES_FILE JOBS
 logs=$BUILD/log
 mkdir -p "$logs"
@@ -68,7 +69,7 @@ done
 wanted=" $* "
 together=
 alone=
-for name in $(suites | cut -d '|' -f 1); do
+for name in $(suites | sort -s -t '|' -k 2,2nr | cut -d '|' -f 1); do
 	case $wanted in "  " | *" ${name#!} "*) ;; *) continue ;; esac
 	case $name in
 	!*) alone="$alone ${name#!}" ;;
