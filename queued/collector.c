@@ -650,6 +650,8 @@ parts_make(struct collector *collector)
 	collector->census =
 	    census_new(collector->base, collector->conf->paths.postfix_config_dir, &census);
 	collector->tick = evtimer_new(collector->base, on_tick, collector);
+	if (collector->census != NULL && collector->ports.postqueue != NULL)
+		census_set_command(collector->census, collector->ports.postqueue);
 	return collector->account != NULL && collector->tail != NULL && collector->census != NULL &&
 	       collector->tick != NULL;
 }

@@ -41,6 +41,7 @@ struct collector_ports {
 	bool (*take_out)(void *context, const struct collector_act *act);
 	/* Raised, or (raised = false) ended: ALERT_UNACCOUNTED and ALERT_SPOOL. NULL: none. */
 	void (*alert)(void *context, const struct alert *alert, bool raised);
+	const char *postqueue; /* absolute, kept by reference; NULL: /usr/sbin/postqueue */
 	void *context;
 };
 

@@ -129,6 +129,7 @@ start_collector(struct serve *serve)
 	    .may_refuse = collector_may_refuse,
 	    .take_out = collector_take_out,
 	    .alert = collector_alert,
+	    .postqueue = serve->postfix.postqueue,
 	    .context = serve,
 	};
 	const char *problem = "it does not start";
