@@ -97,7 +97,8 @@ message() {
 }
 message 4Bcdfg0000zB1 a@customer.example >"$work/one"
 message 4Bcdfg0000zB2 'b>, relay=none, dsn=2.0.0, status=sent (x)@customer.example' >"$work/two"
-chmod 644 "$work/one" "$work/two"
+message 4Bcdfg0000zB3 c@customer.example >"$work/three"
+chmod 644 "$work/one" "$work/two" "$work/three"
 
 starts_with "cat $work/one $work/two"
 ok "$(wait_for 20 holds 2 && echo 0 || echo 1)" 'postqueue is found where command_directory says'
@@ -113,7 +114,7 @@ for script in "cat $work/one; head -c 100 $work/two" "cat $work/one; head -c 100
 done
 like "$(cat "$work/queued.log")" 'event=serving' 'it serves'
 is "$(grep -c 'unaccounted\|child-died\|child-killed' "$work/queued.log" || true)" 0 'and says nothing that is not so'
-starts_with "cat $work/one $work/two"
-ok "$(wait_for 20 holds 2 && echo 0 || echo 1)" 'a whole one is taken again'
+starts_with "cat $work/one $work/two $work/three"
+ok "$(wait_for 20 holds 3 && echo 0 || echo 1)" 'a whole one is taken again'
 stop
 tap_done
