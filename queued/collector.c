@@ -21,6 +21,7 @@
 #include <time.h>
 
 #define TICK_MS 200
+#define SOON_MS 10      /* while journalctl reads a backlog */
 #define LINES_MOST 1000 /* a transaction */
 #define COMMIT_MS 1000
 #define FULL_MS 5000 /* between tries while the spool takes nothing */
@@ -571,6 +572,8 @@ on_tick(evutil_socket_t fd, short what, void *context)
 	tick(collector);
 	if (collector->log == TAIL_MORE && !collector->full)
 		next.tv_usec = 0;
+	else if (collector->log == TAIL_LATER && !collector->full)
+		next.tv_usec = SOON_MS * 1000L;
 	event_add(collector->tick, &next);
 }
 

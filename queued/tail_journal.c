@@ -13,6 +13,7 @@
 #include "queued/child.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <jansson.h>
 #include <stdio.h>
@@ -24,6 +25,7 @@
 #define CURSOR_SIZE 512
 #define BUFFER_SIZE                                                                                \
 	(4 * TAIL_LINE_MAX) /* a message as an array of numbers takes four times as much */
+#define PIPE_SIZE (1 << 20)
 #define PAUSE_MOST_MS 30000
 #define QUIET_MS 1000    /* nothing for so long: all was read */
 #define BEGIN_MS 10000   /* the same of a child that said nothing yet: it still opens its files */
@@ -95,8 +97,11 @@ child_begin(struct tail_journal *journal)
 	journal->skipping = false;
 	journal->words[0] = '\0';
 	journal->heard_ms = clock_ms();
-	if (child_start(&journal->child, argv))
+	if (child_start(&journal->child, argv)) {
+		/* Room for what comes between two looks; where it is not given, 64 KiB must do. */
+		(void)fcntl(journal->child.out, F_SETPIPE_SZ, PIPE_SIZE);
 		return true;
+	}
 	snprintf(journal->problem, TAIL_PROBLEM_SIZE, "%s: %s", journal->command, strerror(errno));
 	journal->told_ms = TOLD_NEVER;
 	pause_grow(journal);

@@ -154,6 +154,24 @@ native() { # QUEUE-ID RECIPIENT REPLY (a Python expression of bytes)
 	PYTHON
 }
 
+# COUNT messages that came and went, written as fast as journald takes them.
+native_many() {
+	python3 - "$1" <<-'PYTHON'
+		import socket, sys
+		sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+		sock.connect('/run/systemd/journal/socket')
+		def send(daemon, text):
+		    sock.send(f'SYSLOG_FACILITY=2\nPRIORITY=6\nSYSLOG_IDENTIFIER=relay/{daemon}\nMESSAGE={text}\n'.encode())
+		for i in range(int(sys.argv[1])):
+		    queue_id = f'4dXyBd{i:05d}z'
+		    send('smtpd', f'{queue_id}: client=out.example[192.0.2.7]')
+		    send('qmgr', f'{queue_id}: from=<n@out.example>, size=100, nrcpt=1 (queue active)')
+		    send('smtp', f'{queue_id}: to=<many{i}@one.example>, relay=mx.example[192.0.2.9]:25, delay=1, delays=0/0/0/1, '
+		         'dsn=2.0.0, status=sent (250 ok)')
+		    send('qmgr', f'{queue_id}: removed')
+	PYTHON
+}
+
 # --- the scene --------------------------------------------------------------------------------------------------------
 
 own_system
@@ -232,6 +250,12 @@ within 10 'what comes after one that is too long' has_rows 1 '^4dXyBc1004z after
 printf 'MESSAGE_ID=a596d6fe7bfa4994828e72309e95d61e\nMESSAGE=Suppressed 7 messages from postfix@-.service\n' |
 	logger --journald --socket-errors=on
 within 10 'what journald threw away is told' told 1 'lines of Postfix are lost: journald: Suppressed 7 messages from postfix'
+
+# A pipe's worth at each look would be 600 lines a second.
+end_collect TERM
+native_many 5000
+start_collect
+within 20 'a backlog of 20,000 lines is read as fast as journalctl writes it' has_rows 5000 ' many[0-9]*@one.example delivered '
 
 # --- the oldest is removed while nobody reads --------------------------------------------------------------------------------------
 
