@@ -29,6 +29,7 @@ account_new(const struct account_ports *ports)
 	TAILQ_INIT(&account->changed);
 	TAILQ_INIT(&account->written);
 	TAILQ_INIT(&account->intents);
+	TAILQ_INIT(&account->nameless);
 	return account;
 }
 
@@ -280,6 +281,7 @@ on_delivery(struct account *account, const struct maillog_event *event)
 		return false;
 	if (recipient != NULL)
 		on_attempt(account, recipient, event);
+	message_named_one(account, message);
 	message_named(account, message);
 	return true;
 }
@@ -359,11 +361,27 @@ account_census_begin(struct account *account)
 	account->listing_runs = true;
 }
 
-/* Messages in these are on their way; the log will say what becomes of them in a moment. */
+/* Messages in others are on their way; the log will say what becomes of them in a moment. */
 static bool
 queue_is_held(const char *queue)
 {
 	return strcmp(queue, "deferred") == 0 || strcmp(queue, "hold") == 0;
+}
+
+/* That moment is over: its first attempt takes long. (One that is not known may have left since.)
+ */
+static bool
+takes_long(const struct message *message, int64_t now)
+{
+	return now - message->accepted_at >= ACCOUNT_NAMELESS;
+}
+
+bool
+account_wants_names(const struct account *account, int64_t now)
+{
+	const struct message *first = TAILQ_FIRST(&account->nameless);
+
+	return first != NULL && takes_long(first, now);
 }
 
 static void
@@ -390,7 +408,7 @@ static void
 listed_recipients(struct account *account, struct message *message,
     const struct census_message *listed, int64_t now)
 {
-	const bool held = queue_is_held(listed->queue);
+	const bool held = queue_is_held(listed->queue) || takes_long(message, now);
 	const char *address, *reason;
 	char text[JOURNAL_ADDRESS_SIZE];
 
@@ -431,6 +449,7 @@ account_census_message(struct account *account, const struct census_message *lis
 
 	if (message == NULL)
 		return;
+	message_named_one(account, message);
 	message->seen_at = account->listing;
 	message->absent = 0;
 	message->listed = listed->recipients;

@@ -21,6 +21,7 @@
 
 #define ACCOUNT_PENDING "pending/" /* note: a message whose recipients are not known yet */
 #define ACCOUNT_INTENT "intent/"   /* note: a message that is to be taken out, why and for whom */
+#define ACCOUNT_NAMELESS 5000000   /* so long a message may be without a recipient's line */
 #define ACCOUNT_COALESCE 300000000 /* a row that only counts attempts is written so often */
 
 struct account;
@@ -51,6 +52,11 @@ void account_census_message(
  * nothing. Returns how many messages it lacked that may still be found by the next one.
  */
 size_t account_census_end(struct account *account, bool complete, int64_t now);
+/*
+ * Is there a message that came a while ago, and no line has named a recipient of it? Its first
+ * attempt takes long (a primary that swallows all); a listing names them.
+ */
+bool account_wants_names(const struct account *account, int64_t now);
 
 /* --- restoring, before anything else comes in ---------------------------------------------------
  */

@@ -64,6 +64,8 @@ struct message {
 	unsigned intent_at;    /* listing */
 	bool intent_noted, intent_noting;
 	TAILQ_ENTRY(message) in_intents; /* while there is an intent */
+	TAILQ_ENTRY(message) in_nameless;
+	bool nameless; /* it is in account->nameless: nobody has named a recipient yet */
 	char queue_id[JOURNAL_ID_SIZE];
 };
 TAILQ_HEAD(messages, message);
@@ -87,7 +89,7 @@ struct account {
 	struct keyed messages, holdings, departed;
 	struct words words;
 	struct recipients urgent, lazy, written_rows;
-	struct messages changed, written, intents;
+	struct messages changed, written, intents, nameless;
 	unsigned listing;  /* number of the last one that began */
 	unsigned complete; /* number of the last one that was complete */
 	bool listing_runs;
@@ -103,6 +105,8 @@ void message_free(struct account *account, struct message *message);
 void message_changed(struct account *account, struct message *message);
 /* Is a recipient of ours held? */
 bool message_open(const struct message *message);
+/* A recipient was named, or will not be. */
+void message_named_one(struct account *account, struct message *message);
 /* It has left: what it still has to write is written, then it goes. */
 void message_gone(struct account *account, struct message *message);
 bool message_set_text(struct account *account, const char **place, const char *text);

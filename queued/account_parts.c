@@ -102,11 +102,22 @@ message_make(struct account *account, const char *queue_id, int64_t at)
 	message->accepted_at = by_id > 0 ? by_id : at;
 	message->known_at = account->listing;
 	message->unnamed = UNNAMED_UNKNOWN;
-	if (keyed_add(
-		&account->messages, &message->node, message->queue_id, strlen(message->queue_id)))
-		return message;
-	free(message);
-	return NULL;
+	if (!keyed_add(
+		&account->messages, &message->node, message->queue_id, strlen(message->queue_id))) {
+		free(message);
+		return NULL;
+	}
+	message->nameless = true;
+	TAILQ_INSERT_TAIL(&account->nameless, message, in_nameless);
+	return message;
+}
+
+void
+message_named_one(struct account *account, struct message *message)
+{
+	if (message->nameless)
+		TAILQ_REMOVE(&account->nameless, message, in_nameless);
+	message->nameless = false;
 }
 
 static void
@@ -149,6 +160,7 @@ message_free(struct account *account, struct message *message)
 		message->recipients = next;
 	}
 	message_intent_clear(account, message);
+	message_named_one(account, message);
 	words_drop(&account->words, message->sender);
 	words_drop(&account->words, message->client);
 	keyed_remove(&account->messages, &message->node);
@@ -177,6 +189,7 @@ void
 message_gone(struct account *account, struct message *message)
 {
 	message->gone = true;
+	message_named_one(account, message);
 	message_changed(account, message);
 }
 
@@ -279,6 +292,7 @@ recipient_make(
 	recipient->next = message->recipients;
 	message->recipients = recipient;
 	holding_join(account, recipient);
+	message_named_one(account, message);
 	message_changed(account, message); /* its row says what the note does */
 	return recipient;
 }

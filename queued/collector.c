@@ -27,7 +27,8 @@
 #define FULL_MS 5000 /* between tries while the spool takes nothing */
 #define CENSUS_LEAST_MS 60000
 #define CENSUS_MOST_MS 600000
-#define CENSUS_SHARE 100 /* a listing may take this part of the time */
+#define CENSUS_NAMES_MS 5000 /* between two that are only to name recipients */
+#define CENSUS_SHARE 100     /* a listing may take this part of the time */
 #define CENSUS_DEADLINE_S 120
 #define CENSUS_SETTLE_MS 2000 /* from a listing's end until the log must have told the same */
 #define DUE_MS 30000
@@ -67,6 +68,7 @@ struct collector {
 	int64_t steady_ms, unaccounted_ms;
 	int64_t wall_ahead_ms; /* wall clock less monotonic clock, when last looked at */
 	bool census_ended;     /* and waits for the log to catch up */
+	bool census_names;     /* this one is only to name recipients */
 	bool census_good;
 	int64_t census_at; /* end of the last good one, seconds since the epoch */
 	bool alert_unaccounted, alert_spool;
@@ -489,7 +491,8 @@ census_start(struct collector *collector, int64_t now_ms)
 {
 	const char *problem;
 
-	collector->census_ms = now_ms + CENSUS_LEAST_MS;
+	if (!collector->census_names)
+		collector->census_ms = now_ms + CENSUS_LEAST_MS;
 	account_census_begin(collector->account);
 	collector->census_began_ms = now_ms;
 	if (!census_begin(collector->census, CENSUS_DEADLINE_S, &problem))
@@ -523,6 +526,11 @@ census_compare(struct collector *collector, int64_t now_ms)
 	if (collector->census_good && collector->log != TAIL_END && collector->log != TAIL_MISSING)
 		return;
 	collector->census_ended = false;
+	if (collector->census_names) {
+		collector->census_names = false;
+		(void)account_census_end(collector->account, false, wall_us());
+		return;
+	}
 	if (collector->census_good && collector->log == TAIL_END) {
 		suspects = account_census_end(collector->account, true, wall_us());
 		collector->census_at = wall_us() / 1000000;
@@ -541,6 +549,33 @@ collector_census_soon(struct collector *collector)
 		collector->census_ms = earliest;
 }
 
+/*
+ * A message whose first attempt takes long is in no line of the log: a listing names it. It proves
+ * nothing about what it lacks, since it may follow another one closely.
+ */
+static bool
+names_are_due(const struct collector *collector, int64_t now_ms)
+{
+	const int64_t took = collector->census_ended_ms - collector->census_began_ms;
+	const int64_t share = took * CENSUS_SHARE;
+	const int64_t pause = share > CENSUS_NAMES_MS ? share : CENSUS_NAMES_MS;
+
+	return collector->log == TAIL_END && now_ms >= collector->census_ended_ms + pause &&
+	       account_wants_names(collector->account, wall_us());
+}
+
+static void
+census_turn(struct collector *collector, int64_t now_ms)
+{
+	census_compare(collector, now_ms);
+	if (collector->census_ended || census_running(collector->census))
+		return;
+	if (now_ms < collector->census_ms && !names_are_due(collector, now_ms))
+		return;
+	collector->census_names = now_ms < collector->census_ms;
+	census_start(collector, now_ms);
+}
+
 /* --- the turn
  * ------------------------------------------------------------------------------------- */
 
@@ -550,10 +585,7 @@ tick(struct collector *collector)
 	const int64_t now_ms = boot_ms();
 
 	log_read(collector, now_ms);
-	census_compare(collector, now_ms);
-	if (now_ms >= collector->census_ms && !collector->census_ended &&
-	    !census_running(collector->census))
-		census_start(collector, now_ms);
+	census_turn(collector, now_ms);
 	if (now_ms - collector->due_ms >= DUE_MS)
 		due_find(collector, now_ms);
 	if (now_ms - collector->prune_ms >= PRUNE_MS)

@@ -19,6 +19,7 @@ authorise() {
 		insert into mxhold.domain (name, customer, next_hops) select d || '.example', 'acme', format('[198.51.100.%s]:25', a)
 		from (values ('refuse', 25), ('keep', 25), ('held', 25), ('soc', 25), ('up', 26), ('forgetful', 27),
 			('quota', 28), ('bytes', 28), ('free', 28), ('lost', 28), ('short', 29), ('long', 29)) v (d, a);
+		insert into mxhold.domain (name, customer, next_hops) values ('mute.example', 'acme', '[198.51.100.29]:2525');
 		update mxhold.domain set refused = 'keep' where name = 'keep.example';
 		update mxhold.domain set when_primary_up = 'defer' where name = 'up.example';
 		update mxhold.domain set quota_messages = 5 where name = 'quota.example';
@@ -28,7 +29,9 @@ authorise() {
 
 start_primaries() {
 	for n in 25 26 27 28 29; do lab_server "p$n" primary "198.51.100.$n:25"; done
+	lab_server pmute primary 198.51.100.29:2525
 	for n in 26 28 29; do tell "$n" down; done
+	tell mute at banner stall
 	tell 25 at rcpt unknown ghost
 	tell 27 at rcpt reply '550 5.1.1 User unknown'
 }
@@ -88,7 +91,7 @@ lab_authority
 lab_journal
 authorise
 start_primaries
-LAB_QUEUE='unknown_user_interval = 3s;sender_retry = 3s' lab_relay eu
+LAB_POSTFIX='smtp_helo_timeout=200s' LAB_QUEUE='unknown_user_interval = 3s;sender_retry = 3s' lab_relay eu
 cat >"$LAB/fast" <<-FAST
 	#!/bin/sh
 	export LD_PRELOAD=$(echo /usr/lib/*/faketime/libfaketime.so.1) FAKETIME='+0 x10'
@@ -113,6 +116,14 @@ try 'what waits is counted' wait_for 20 field_is eu lost.example messages 2
 id=$(queue_id one@lost.example)
 like "$id" '^[0-9A-Za-z]{10,}$' 'a message of two waits'
 find "$LAB/eu/spool/deferred" "$LAB/eu/spool/defer" "$LAB/eu/spool/active" -name "$id" -delete
+
+# --- a primary that takes connections and is silent: the first attempt lasts for minutes, and no line says for whom ------------
+
+send user@mute.example mute1
+try 'what is being tried for long is counted' wait_for 30 field_is eu mute.example messages 1
+try 'and is in the journal' wait_for 20 outcome_is user@mute.example 'held -'
+like "$(lab_queue eu | grep mute.example)" '"queue_name": "active"' 'while it is still being tried'
+is "$(grep -c 'to=<user@mute.example>' "$LAB/eu/log/mail.log" || true)" 0 'and the log has no line of it'
 
 # --- quota ------------------------------------------------------------------------------------------------------------------
 
@@ -153,7 +164,8 @@ lab_unkeep eu.queued KILL
 lab_keep eu.queued eu "$lab_bin/mxhold-queued" -f -c "$LAB/eu/mxhold.conf"
 try 'mxhold-queued was killed, and is there again' wait_for 15 lab_queued_answers eu
 try "it knows the operator's hold" wait_for 5 field_is eu held.example hold operator
-lab_ctl eu queue release held.example >/dev/null
+release() { lab_ctl eu queue release held.example >/dev/null 2>&1; } # the old child may have answered a moment longer
+try 'it takes the release' wait_for 10 release
 lab_soc_now "update mxhold.domain set hold_until = null where name = 'soc.example'"
 released=$(date +%s)
 try 'released, the one is delivered' wait_for 45 came 25 held1
@@ -202,11 +214,16 @@ like "$(lab_rows "select count(*) from mxhold_journal.event where alert = 'unacc
 tell 28 up
 tell 27 reset
 tell 29 up
+tell mute reset
+tell mute down
+tell mute up
 try 'its breaker is told that it is mended' lab_ctl eu queue release forgetful.example
 for id in lost2 quota1 quota5 bytes1 free1 forgetful1 forgetful2 forgetful3; do
 	case $id in forgetful*) at=27 ;; *) at=28 ;; esac
 	try "the primary is well: $id is delivered" wait_for 60 came "$at" "$id"
 done
+try 'the silent primary speaks: delivered' wait_for 60 came mute mute1
+try 'and its one row in the journal says so' wait_for 20 outcome_is user@mute.example 'delivered 2.0.0'
 try 'under its quota a domain takes mail again' wait_for 20 under_quota u6@quota.example
 try 'the alert of the quota has its end' wait_for 20 alerts_are quota quota.example 1 1
 try 'each outage has its end' wait_for 20 alerts_are outage lost.example 1 1

@@ -233,10 +233,13 @@ answered(const char *clock, const char *id, const char *recipient, const char *a
 	"to RCPT TO command))"
 #define AWAY "dsn=4.4.1, status=deferred (connect to m[203.0.113.5]:25: Connection refused)"
 
+static int64_t listed_at; /* microseconds; 0: NOW */
+
 static void
 count_message(const struct census_message *message, void *context)
 {
-	account_census_message(account, message, NOW * (int64_t)1000000);
+	account_census_message(
+	    account, message, listed_at != 0 ? listed_at : NOW * (int64_t)1000000);
 	++*(int *)context;
 }
 
@@ -673,6 +676,41 @@ START_TEST(test_listing_restores)
 }
 END_TEST
 
+/* The first attempt takes long, and no line has named a recipient: the listing does. */
+START_TEST(test_listing_names)
+{
+	accepted(ID);
+	const int64_t came = journal_queue_id_time(ID);
+	ck_assert(!account_wants_names(account, came + ACCOUNT_NAMELESS - 1));
+	ck_assert(account_wants_names(account, came + ACCOUNT_NAMELESS));
+	account_census_begin(account);
+	listed_at = came + ACCOUNT_NAMELESS - 1;
+	listed(ID, "active", "a@c.example");
+	(void)account_census_end(account, false, listed_at);
+	ck_assert_uint_eq(account_counts(account).held, 0); /* it is on its way */
+	account_census_begin(account);
+	listed_at = came + ACCOUNT_NAMELESS;
+	listed(ID, "active", "a@c.example b@other.example");
+	listed("4QkT3z0V1Wz7v", "active", "b@c.example"); /* not known: it may have left since */
+	(void)account_census_end(account, false, listed_at);
+	listed_at = 0;
+	ck_assert(!account_wants_names(account, came + 100 * ACCOUNT_NAMELESS));
+	save();
+	ck_assert_str_eq(told, "held c.example " ID " 285;");
+	expect_outcome(ID, "a@c.example", "held");
+	ck_assert_uint_eq(row_saved(ID, "a@c.example")->attempts, 0);
+	answered("10:00:01", ID, "a@c.example", AWAY);
+	answered("10:05:00", ID, "a@c.example", SENT);
+	line_in("10:05:00", "qmgr", ID, "removed");
+	save();
+	expect_outcome(ID, "a@c.example", "delivered");
+	ck_assert_uint_eq(account_counts(account).held, 0);
+	accepted(ID2); /* other people's: named as well */
+	answered("10:00:01", ID2, "x@other.example", AWAY);
+	ck_assert(!account_wants_names(account, INT64_MAX));
+}
+END_TEST
+
 /* The listing is older than what the log has said since. */
 START_TEST(test_listing_races)
 {
@@ -992,6 +1030,7 @@ main(void)
 	tcase_add_test(part, test_coalescing);
 	tcase_add_test(part, test_unaccounted);
 	tcase_add_test(part, test_listing_restores);
+	tcase_add_test(part, test_listing_names);
 	tcase_add_test(part, test_listing_races);
 	tcase_add_test(part, test_one_recipient_vanishes);
 	tcase_add_test(part, test_spelling);
