@@ -244,9 +244,9 @@ is_safe(const char *argument)
 }
 
 static struct job *
-job_new(struct flush *flush, const char *option, const char *argument, uint64_t messages)
+job_new(
+    struct flush *flush, const char *option, const char *argument, uint64_t messages, int64_t order)
 {
-	const int64_t order = messages < INT64_MAX ? (int64_t)messages : INT64_MAX;
 	struct job *job = calloc(1, sizeof(*job));
 
 	if (job == NULL)
@@ -270,12 +270,13 @@ job_new(struct flush *flush, const char *option, const char *argument, uint64_t 
 }
 
 static void
-enqueue(struct flush *flush, const char *option, const char *argument, uint64_t messages)
+enqueue(
+    struct flush *flush, const char *option, const char *argument, uint64_t messages, int64_t order)
 {
 	if (!is_safe(argument) || keyed_find(&flush->waiting, argument, strlen(argument)) != NULL)
 		return;
 	if (flush->waiting.count >= FLUSH_WAITING ||
-	    job_new(flush, option, argument, messages) == NULL) {
+	    job_new(flush, option, argument, messages, order) == NULL) {
 		flush->counts.dropped++;
 		return;
 	}
@@ -285,7 +286,10 @@ enqueue(struct flush *flush, const char *option, const char *argument, uint64_t 
 void
 flush_domain(struct flush *flush, const char *domain, uint64_t messages)
 {
-	enqueue(flush, "-s", domain, messages > 0 ? messages : 1);
+	if (messages == 0)
+		messages = 1;
+	enqueue(flush, "-s", domain, messages,
+	    messages < INT64_MAX ? (int64_t)messages : INT64_MAX - 1);
 }
 
 void
@@ -295,9 +299,18 @@ flush_set_held(struct flush *flush, uint64_t messages)
 }
 
 void
-flush_id(struct flush *flush, const char *queue_id)
+flush_id(struct flush *flush, const char *queue_id, bool late)
 {
-	enqueue(flush, "-i", queue_id, 0);
+	enqueue(flush, "-i", queue_id, 0, late ? INT64_MAX : 0);
+}
+
+bool
+flush_has_domain(const struct flush *flush, const char *domain)
+{
+	for (const struct job *job = flush->running; job != NULL; job = job->next)
+		if (strcmp(job->option, "-f") == 0 || strcmp(job->argument, domain) == 0)
+			return true;
+	return keyed_find(&flush->waiting, domain, strlen(domain)) != NULL;
 }
 
 struct flush_counts

@@ -1,9 +1,9 @@
 /*
  * flush: runs postqueue(1) for a domain (-s) or a message (-i), some at a time, each with a
- * deadline and a clean environment. Single messages go first; of the domains the one with the
- * fewest messages, so that a flood waits for the others, and not they for it. What waits already is
- * not taken twice. Where the domains that are to go hold all that the queue has, one postqueue -f
- * does for all of them. It never blocks.
+ * deadline and a clean environment. Single messages go first (or, late ones, last); of the domains
+ * the one with the fewest messages, so that a flood waits for the others, and not they for it. What
+ * waits already is not taken twice. Where the domains that are to go hold all that the queue has,
+ * one postqueue -f does for all of them. It never blocks.
  */
 #ifndef MXHOLD_QUEUED_FLUSH_H
 #define MXHOLD_QUEUED_FLUSH_H
@@ -29,7 +29,10 @@ void flush_free(struct flush *flush);
  */
 void flush_set_held(struct flush *flush, uint64_t messages);
 void flush_domain(struct flush *flush, const char *domain, uint64_t messages);
-void flush_id(struct flush *flush, const char *queue_id);
+/* `late`: after the domains that wait. */
+void flush_id(struct flush *flush, const char *queue_id, bool late);
+/* Does the flush of the domain wait, or run? */
+bool flush_has_domain(const struct flush *flush, const char *domain);
 
 struct flush_counts {
 	size_t waiting, running;

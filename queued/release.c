@@ -112,7 +112,9 @@ static enum release_act
 wave_begin(struct release *release, struct queued_time now)
 {
 	release->sent = release->deferred = release->refused = release->unheard = 0;
-	release->active_ms = now.ms;
+	release->attempts = release->before = release->listings = 0;
+	release->listing = release->singly = release->blind = false;
+	release->active_ms = release->listed_ms = now.ms;
 	release->held_ms = 0;
 	release_enter(release, RELEASE_DRAIN, now.ms + RELEASE_QUIET_MS);
 	return RELEASE_FLUSH;
@@ -197,6 +199,7 @@ static enum release_act
 wave_attempt(struct release *release, const struct event_attempt *attempt, struct queued_time now)
 {
 	release->active_ms = now.ms;
+	release->attempts++;
 	switch (attempt->result) {
 	case ATTEMPT_SENT: release->sent++; break;
 	case ATTEMPT_DEFERRED: release->deferred++; break;
@@ -227,6 +230,52 @@ wave_end(struct release *release, struct queued_time now)
 	return pause_growing(release, release->sent > 0, now);
 }
 
+static int64_t
+list_due(const struct release *release, bool busy)
+{
+	int64_t stalled = release->active_ms + (busy ? RELEASE_BUSY_MS : RELEASE_STALL_MS);
+	int64_t pause = RELEASE_LIST_MS;
+
+	for (unsigned i = 0; i < release->listings && pause < RELEASE_LIST_MAX_MS; i++)
+		pause *= 2;
+	if (pause > RELEASE_LIST_MAX_MS)
+		pause = RELEASE_LIST_MAX_MS;
+	return stalled > release->listed_ms + pause ? stalled : release->listed_ms + pause;
+}
+
+static enum release_act
+wave_list(struct release *release, struct queued_time now)
+{
+	if (release->listings < 20)
+		release->listings++;
+	release->listing = true;
+	release->listed_ms = now.ms;
+	release->next_ms = now.ms + RELEASE_LOST_MS;
+	return RELEASE_LIST;
+}
+
+static enum release_act
+wave_tick(struct release *release, const struct release_wave *wave, struct queued_time now)
+{
+	int64_t due = release->active_ms + RELEASE_QUIET_MS;
+
+	if (release->listing) { /* next_ms has come, and no answer */
+		release->listing = false;
+		release->blind = true;
+	}
+	if (wave->untried > 0 && !release->blind) {
+		due = list_due(release, wave->busy);
+		if (now.ms >= due)
+			return wave_list(release, now);
+	}
+	if (now.ms >= due)
+		return wave_end(release, now);
+	/* Whether the primary is busy may change sooner. */
+	release->next_ms =
+	    wave->busy && due > now.ms + RELEASE_STALL_MS ? now.ms + RELEASE_STALL_MS : due;
+	return RELEASE_NOTHING;
+}
+
 /* --- what comes
  * ------------------------------------------------------------------------------------ */
 
@@ -249,8 +298,33 @@ release_left(struct release *release, const char *id, struct queued_time now)
 	return RELEASE_NOTHING;
 }
 
+void
+release_flushing(struct release *release, struct queued_time now)
+{
+	if (release->stage == RELEASE_DRAIN)
+		release->active_ms = now.ms;
+}
+
+void
+release_listed(struct release *release, bool good, bool singly, struct queued_time now)
+{
+	if (release->stage != RELEASE_DRAIN || !release->listing)
+		return;
+	release->listing = false;
+	release->next_ms = now.ms;
+	/* What was tried singly the last time had no effect, either. */
+	if (!good || (release->singly && release->before == release->attempts))
+		release->blind = true;
+	if (!singly)
+		return;
+	release->singly = true;
+	release->before = release->attempts;
+	release->listings = 0;
+	release->active_ms = now.ms;
+}
+
 enum release_act
-release_tick(struct release *release, struct queued_time now)
+release_tick(struct release *release, const struct release_wave *wave, struct queued_time now)
 {
 	if (now.ms < release->next_ms)
 		return RELEASE_NOTHING;
@@ -258,11 +332,7 @@ release_tick(struct release *release, struct queued_time now)
 	case RELEASE_CANARY: return canary_next(release, now);
 	case RELEASE_PAUSE:
 		return release->proved ? wave_begin(release, now) : round_begin(release, now);
-	case RELEASE_DRAIN:
-		if (now.ms - release->active_ms >= RELEASE_QUIET_MS)
-			return wave_end(release, now);
-		release->next_ms = release->active_ms + RELEASE_QUIET_MS;
-		return RELEASE_NOTHING;
+	case RELEASE_DRAIN: return wave_tick(release, wave, now);
 	case RELEASE_IDLE:
 	case RELEASE_STAGES: break;
 	}

@@ -5,10 +5,13 @@
  * First one message goes, the canary; its delivery is the proof (for all domains of the primary:
  * queued/watch lets one of them go first). Then the domain is flushed, in
  * waves: a wave ends when nothing was tried for a while; what then is left gets another wave after
- * a pause. The pause stays short while most of a wave is taken, and grows (each flush costs a line
- * in the log for each recipient) while the primary says "later"; it is 10 minutes to an hour where
- * all that is left was refused. A canary that gets 4xx, 5xx or no line in the log at all is
- * followed by another one, and after some of them by a pause.
+ * a pause. A wave does not end while messages of it are on their way: flush(8) does not know of
+ * each message (docs/queue.md, "Release"), so where some were not tried and it has become quiet, a
+ * listing of the queue tells which of them wait for qmgr(8)'s turn, and which were missed and have
+ * to be tried one by one. The pause stays short while most of a wave is taken, and grows (each
+ * flush costs a line in the log for each recipient) while the primary says "later"; it is 10
+ * minutes to an hour where all that is left was refused. A canary that gets 4xx, 5xx or no line in
+ * the log at all is followed by another one, and after some of them by a pause.
  */
 #ifndef MXHOLD_QUEUED_RELEASE_H
 #define MXHOLD_QUEUED_RELEASE_H
@@ -31,6 +34,7 @@ enum release_act {
 	RELEASE_TRY,      /* try a message that was not yet a canary, and call release_tried() */
 	RELEASE_FLUSH,    /* postqueue -s DOMAIN */
 	RELEASE_TRY_SOME, /* postqueue -i of some of the oldest: the flush had no effect */
+	RELEASE_LIST,     /* see where those are that were not tried, and call release_listed() */
 	RELEASE_PROBE,    /* the primary was not reached: probe it soon */
 };
 
@@ -40,9 +44,16 @@ struct release {
 	unsigned canaries;                         /* of this round */
 	unsigned later;                            /* of them: answered 4xx */
 	unsigned sent, deferred, refused, unheard; /* attempts of this wave; unheard: no answer */
+	unsigned attempts;                         /* all of this wave */
 	int64_t active_ms;                         /* the last attempt or flush */
-	int64_t held_ms;                           /* a try that met our own hold; 0: none */
-	unsigned step;                             /* pauses grow with it */
+	int64_t listed_ms;                         /* when a listing was asked for last */
+	unsigned listings;            /* of this wave, since the last one that helped */
+	unsigned before;              /* attempts when messages were tried singly */
+	bool listing;                 /* one is asked for */
+	bool singly;                  /* messages of this wave were tried one by one */
+	bool blind;                   /* no listing is to be had, or none helps */
+	int64_t held_ms;              /* a try that met our own hold; 0: none */
+	unsigned step;                /* pauses grow with it */
 	unsigned refusals;            /* pauses after waves that left nothing but refused mail */
 	bool proved;                  /* after the pause: flush, without a canary */
 	char canary[JOURNAL_ID_SIZE]; /* "": none under way */
@@ -52,8 +63,13 @@ struct release {
 #define RELEASE_CANARIES 10     /* of a round */
 #define RELEASE_LATER 3         /* canaries that get 4xx, then a sweep and a pause */
 #define RELEASE_QUIET_MS 3000   /* a wave has ended when nothing was tried for so long */
-#define RELEASE_HELD_MS 31000   /* qmgr(8) keeps a resolver's answer for 30 s */
-#define RELEASE_PAUSE_MS 5000   /* the first pause; doubled with each step */
+#define RELEASE_STALL_MS 1000   /* quiet for so long, with messages that were not tried: list */
+#define RELEASE_BUSY_MS 5000    /* the same while the primary takes mail of other domains */
+#define RELEASE_LIST_MS 1000    /* between listings; doubled with each one that did not help */
+#define RELEASE_LIST_MAX_MS 60000
+#define RELEASE_LOST_MS 60000 /* a listing that takes so long is lost */
+#define RELEASE_HELD_MS 31000 /* qmgr(8) keeps a resolver's answer for 30 s */
+#define RELEASE_PAUSE_MS 5000 /* the first pause; doubled with each step */
 #define RELEASE_PAUSE_MAX_MS 300000
 #define RELEASE_REFUSED_MS 600000 /* the first pause where all that is left was refused */
 #define RELEASE_REFUSED_MAX_MS 3600000
@@ -73,7 +89,18 @@ enum release_act release_attempt(
     struct release *release, const struct event_attempt *attempt, struct queued_time now);
 /* A message has left the queue without an attempt (removed by somebody). */
 enum release_act release_left(struct release *release, const char *id, struct queued_time now);
+/* The flush has not been carried out yet: the wave begins now. */
+void release_flushing(struct release *release, struct queued_time now);
+/* What the caller knows of the wave under way. */
+struct release_wave {
+	uint64_t untried; /* messages of it that were not tried yet */
+	bool busy;        /* the primary took mail of whatever domain just now */
+};
+/* Answer to RELEASE_LIST. `good`: it could be had; `singly`: messages had been missed by the flush,
+   and are tried one by one now. */
+void release_listed(struct release *release, bool good, bool singly, struct queued_time now);
 /* To be called at next_ms. */
-enum release_act release_tick(struct release *release, struct queued_time now);
+enum release_act release_tick(
+    struct release *release, const struct release_wave *wave, struct queued_time now);
 
 #endif

@@ -400,8 +400,8 @@ start_parts(struct serve *serve)
 		serve->on_resolver = event_new(
 		    serve->base, resolver_fd(serve->resolver), EV_READ, serve_resolver, serve);
 	if (start_alerts(serve) && open_snapshot(serve) && serve->prober != NULL &&
-	    serve->flush != NULL && serve->on_resolver != NULL && start_watch(serve) &&
-	    start_mxwatch(serve))
+	    serve->flush != NULL && serve->on_resolver != NULL && serve_list_start(serve) &&
+	    start_watch(serve) && start_mxwatch(serve))
 		return true;
 	log_event(LOG_ERR, "start-failed", kv("error", problem));
 	return false;
@@ -611,6 +611,7 @@ serve_end(struct serve *serve)
 	if (serve->collector != NULL)
 		collector_free(serve->collector);
 	serve_cancel_probes(serve);
+	serve_list_free(serve);
 	flush_free(serve->flush);
 	free_event(serve->on_ask);
 	mxwatch_io_free(serve->mxwatch);

@@ -13,6 +13,7 @@
 #include "core/snapshot.h"
 #include "core/spool.h"
 #include "core/supervise.h"
+#include "queued/census.h"
 #include "queued/collector.h"
 #include "queued/flush.h"
 #include "queued/mxwatch_io.h"
@@ -47,6 +48,7 @@ struct serve {
 	uint64_t serial;
 	struct state_writer *state;
 	bool state_open, state_lost;
+	bool list_wanted;       /* `list` is to run again */
 	uint64_t state_renewed; /* what was written before is gone */
 	struct spool_writer *spool;
 	int64_t tell_ms;
@@ -59,6 +61,9 @@ struct serve {
 	struct prober *prober;
 	struct serve_probe *probes;
 	struct flush *flush;
+	struct census *list; /* where those are that a flush did not reach */
+	struct event *on_list;
+	int64_t list_began_ms, list_ended_ms;
 	struct watch *watch;
 	struct event_sink watch_sink;
 	struct collector *collector;
@@ -76,6 +81,10 @@ void serve_leave(struct serve *serve);
 bool serve_need_snapshot(struct serve *serve);
 bool serve_need_state(struct serve *serve);
 struct watch_ports serve_ports(struct serve *serve);
+/* serve_list.c: listings for the watch. False: out of memory. */
+bool serve_list_start(struct serve *serve);
+void serve_list_free(struct serve *serve);
+void serve_list(void *context); /* the port */
 enum watch_row_result serve_row(void *context, const char *domain, struct watch_row *out);
 void serve_raise(void *context, const struct alert *alert);
 void serve_end_alert(void *context, enum alert_kind kind, const char *domain);

@@ -363,11 +363,19 @@ port_flush_domain(void *context, const char *domain, uint64_t messages)
 }
 
 static void
-port_flush_id(void *context, const char *queue_id)
+port_flush_id(void *context, const char *queue_id, bool late)
 {
 	struct serve *serve = context;
 
-	flush_id(serve->flush, queue_id);
+	flush_id(serve->flush, queue_id, late);
+}
+
+static bool
+port_flushing(void *context, const char *domain)
+{
+	const struct serve *serve = context;
+
+	return flush_has_domain(serve->flush, domain);
 }
 
 void
@@ -416,6 +424,8 @@ serve_ports(struct serve *serve)
 	    .probe = port_probe,
 	    .flush_domain = port_flush_domain,
 	    .flush_id = port_flush_id,
+	    .flushing = port_flushing,
+	    .list = serve_list,
 	    .put_state = port_put_state,
 	    .raise = serve_raise,
 	    .end = serve_end_alert,

@@ -40,7 +40,15 @@ struct watch_ports {
 	/* Answered by watch_probed() with the same `id`, not from within. False: cannot. */
 	bool (*probe)(void *context, uint64_t id, const struct probe_target *target);
 	void (*flush_domain)(void *context, const char *domain, uint64_t messages);
-	void (*flush_id)(void *context, const char *queue_id);
+	/* `late`: after the domains that wait for their flush. */
+	void (*flush_id)(void *context, const char *queue_id, bool late);
+	/* Does the flush of the domain still wait, or run? */
+	bool (*flushing)(void *context, const char *domain);
+	/* A listing of the queue is wanted, soon: watch_list_began(), watch_listed() for each
+	   recipient, watch_list_ended(), none of them from within. One for all that wanted it
+	   before it began.
+	 */
+	void (*list)(void *context);
 	/* The fields of a domain's record that are the watch's: all but the MX fact. All zero: it
 	   is not watched any more. */
 	void (*put_state)(void *context, const char *name, const struct state_domain *record);
@@ -76,6 +84,11 @@ void watch_resolved(struct watch *watch, const char *name, enum resolver_type ty
     const struct route_answer *answer, struct queued_time now);
 void watch_probed(
     struct watch *watch, uint64_t id, const struct probe_finding *finding, struct queued_time now);
+void watch_list_began(struct watch *watch);
+/* `queue`: as postqueue(1) calls it. */
+void watch_listed(struct watch *watch, const char *domain, const char *queue_id, const char *queue);
+/* `good`: it was complete. */
+void watch_list_ended(struct watch *watch, bool good, struct queued_time now);
 /* The snapshot has changed: rows are read again, by and by within a second or two. */
 void watch_rows_changed(struct watch *watch, struct queued_time now);
 /* Does what is due. Returns the time (ms) of the next call. */

@@ -112,7 +112,7 @@ try_message(struct watch *watch, struct watch_domain *domain, int64_t refused_ms
 
 	if (message == NULL)
 		return NULL;
-	ports->flush_id(ports->context, message->key.id);
+	ports->flush_id(ports->context, message->key.id, false);
 	return message->key.id;
 }
 
@@ -124,7 +124,7 @@ try_some(struct watch *watch, struct watch_domain *domain)
 
 	for (size_t i = 1; i <= by_age->count && i <= WATCH_SOME; i++)
 		ports->flush_id(ports->context,
-		    HEAP_OWNER(by_age->nodes[i], struct watch_message, age)->key.id);
+		    HEAP_OWNER(by_age->nodes[i], struct watch_message, age)->key.id, true);
 }
 
 static void
@@ -150,9 +150,14 @@ release_do(struct watch *watch, struct watch_domain *domain, enum release_act ac
 		    try_message(watch, domain, watch->now.ms - RELEASE_REFUSED_MS), watch->now);
 		break;
 	case RELEASE_FLUSH:
+		queue_wave(domain);
 		ports->flush_domain(ports->context, domain->name, domain->messages);
 		break;
 	case RELEASE_TRY_SOME: try_some(watch, domain); break;
+	case RELEASE_LIST:
+		domain->wants_list = true;
+		ports->list(ports->context);
+		break;
 	case RELEASE_PROBE: probe_soon(watch, domain); break;
 	}
 }
@@ -205,9 +210,11 @@ judge_probing(struct watch *watch, struct watch_domain *domain)
 }
 
 static bool
-is_proved(const struct watch *watch, const struct watch_primary *primary)
+is_proved(const struct watch *watch, const struct watch_domain *domain,
+    const struct watch_primary *primary)
 {
 	return primary->proved_ms != 0 && primary->proved_ms >= primary->machine.since_ms &&
+	       primary->proved_ms > domain->missed_ms &&
 	       watch->now.ms - primary->proved_ms <= WATCH_PROOF_MS;
 }
 
@@ -223,7 +230,11 @@ begin_release(struct watch *watch, struct watch_domain *domain)
 
 	if (primary == NULL)
 		return;
-	if (is_proved(watch, primary)) {
+	if (watch->now.ms - domain->fresh_ms < WATCH_FRESH_MS) {
+		domain->turn_ms = domain->fresh_ms + WATCH_FRESH_MS;
+		return;
+	}
+	if (is_proved(watch, domain, primary)) {
 		release_do(watch, domain, release_start_proved(&domain->release, watch->now));
 		return;
 	}
@@ -389,6 +400,16 @@ is_recent(const struct watch *watch, const struct event_attempt *attempt)
 	return age <= WATCH_RECENT_S && age >= -WATCH_RECENT_S;
 }
 
+/* An outage may have begun: earlier deliveries prove nothing. The log seldom says who was missed.
+ */
+static void
+note_missed(struct watch *watch, struct watch_domain *domain)
+{
+	domain->missed_ms = watch->now.ms;
+	for (size_t i = 0; i < domain->links; i++)
+		domain->link[i].primary->proved_ms = 0;
+}
+
 static void
 note_primary(struct watch *watch, struct watch_domain *domain, const struct event_attempt *attempt)
 {
@@ -398,7 +419,7 @@ note_primary(struct watch *watch, struct watch_domain *domain, const struct even
 		return;
 	if (attempt->result == ATTEMPT_SENT && !is_pinned(domain)) {
 		bool changed = primary_delivered(&primary->machine, watch->now);
-		changed = !is_proved(watch, primary) || changed;
+		changed = !is_proved(watch, domain, primary) || changed;
 		primary->proved_ms = watch->now.ms;
 		primary->seen_ms = watch->now.ms;
 		primary_schedule(watch, primary);
@@ -416,6 +437,8 @@ domain_attempt(
 {
 	if (!is_recent(watch, attempt))
 		return;
+	if (attempt->result == ATTEMPT_UNREACHED)
+		note_missed(watch, domain);
 	if (attempt->result != ATTEMPT_SENT && !domain->active)
 		domain_activate(watch, domain);
 	breaker_do(watch, domain, breaker_attempt(&domain->breaker, attempt, watch->now));
@@ -483,11 +506,34 @@ domain_refresh(struct watch *watch, struct watch_domain *domain)
 }
 
 static void
+tick_release(struct watch *watch, struct watch_domain *domain)
+{
+	const struct watch_ports *ports = &watch->setup.ports;
+	const struct watch_primary *primary = domain_primary_up(domain);
+	const struct release_wave wave = {.untried = domain->untried,
+	    .busy = primary != NULL && primary->proved_ms != 0 &&
+		    watch->now.ms - primary->proved_ms < WATCH_BUSY_MS};
+
+	if (watch->now.ms < domain->release.next_ms)
+		return;
+	if (domain->release.stage == RELEASE_DRAIN && ports->flushing(ports->context, domain->name))
+		release_flushing(&domain->release, watch->now);
+	release_do(watch, domain, release_tick(&domain->release, &wave, watch->now));
+}
+
+void
+domain_listed(struct watch *watch, struct watch_domain *domain, bool good, bool singly)
+{
+	release_listed(&domain->release, good, singly, watch->now);
+	domain_schedule(watch, domain);
+}
+
+static void
 tick_machines(struct watch *watch, struct watch_domain *domain)
 {
 	bool others_hold = operator_holds(watch, domain) || domain_soc_hold(watch, domain);
 
-	release_do(watch, domain, release_tick(&domain->release, watch->now));
+	tick_release(watch, domain);
 	if (watch->now.ms < domain->breaker.next_ms)
 		return;
 	if (others_hold) /* no message could be tried now */

@@ -1,7 +1,8 @@
 /*
  * watch_inner: what the files of the watch share. Private to watch*.c: watch.c (life, time,
- * operators), watch_queue.c (messages), watch_route.c (DNS answers, routes), watch_primary.c
- * (probes), watch_domain.c (what is done for a domain), watch_state.c (what is told).
+ * operators), watch_queue.c (messages, listings), watch_route.c (DNS answers, routes),
+ * watch_primary.c (probes), watch_domain.c (what is done for a domain), watch_state.c (what is
+ * told).
  */
 #ifndef MXHOLD_QUEUED_WATCH_INNER_H
 #define MXHOLD_QUEUED_WATCH_INNER_H
@@ -18,9 +19,12 @@
 #define WATCH_RECENT_S 60      /* older attempts (log of a time when we were away) prove nothing */
 #define WATCH_STALE_MS 30000   /* not probed for so long, or twice its interval: unknown again */
 #define WATCH_SOME 20          /* messages tried one by one where a flush had no effect */
+#define WATCH_MISSED 200       /* the same, of those that a flush has missed, at a time */
+#define WATCH_BUSY_MS 1000     /* a primary that took mail within this is busy with it */
 #define WATCH_ROUND_MS 8000    /* all that are down are probed once in this, if it can be done */
 #define WATCH_CONNECT_MS 1500  /* the shortest wait for a connection: SYNs at 0 and 1 s */
 #define WATCH_TURN_MS 2000     /* so long the canary of one domain is waited for by the others */
+#define WATCH_FRESH_MS 300     /* so long what becomes of a domain's first message is waited for */
 #define WATCH_PROOF_MS 60000   /* so long a delivery proves its primary for other domains */
 #define WATCH_PUT_MS 200       /* records are written at most so often */
 
@@ -45,6 +49,9 @@ struct watch_message {
 	uint64_t size;
 	uint32_t recipients;
 	uint32_t round;     /* of the domain, in which it was a canary */
+	uint32_t wave;      /* of the domain, in which it was tried last */
+	uint32_t listing;   /* in which it was seen last, */
+	bool put_off;       /* and lay in the deferred queue */
 	int64_t refused_ms; /* when the primary refused it; 0: never */
 };
 
@@ -68,7 +75,10 @@ struct watch_domain {
 	bool dead;      /* to be freed once `waits` is 0 */
 	unsigned waits; /* DNS answers that it waits for */
 	int64_t activate_ms, refresh_ms, route_ms, forget_ms;
-	int64_t turn_ms; /* another domain's canary is under way: no longer waited for then */
+	int64_t
+	    fresh_ms; /* when its first message came; the try that left it here is not known yet */
+	int64_t missed_ms; /* when its primary was not reached last; 0: never */
+	int64_t turn_ms;   /* another domain's canary is under way: no longer waited for then */
 	/* the row */
 	enum watch_row_result row_result;
 	struct watch_row *row; /* NULL: none, or not read yet */
@@ -82,7 +92,10 @@ struct watch_domain {
 	/* what is done */
 	struct release release;
 	struct breaker breaker;
-	uint32_t round;
+	uint32_t round, wave;
+	uint64_t untried;       /* messages that were not tried in this wave */
+	bool wants_list;        /* a listing that has not begun, */
+	bool in_list;           /* or that runs */
 	int64_t operator_until; /* 0: no hold */
 	char operator_reason[STATE_TEXT_SIZE];
 	bool operator_silent;
@@ -133,6 +146,8 @@ struct watch {
 	struct heap answering_due; /* primaries that answered last: they are probed first */
 	size_t active;
 	uint64_t probe_ids;
+	uint32_t listing; /* numbers them */
+	bool list_good;
 	struct watch_domain *dirty;
 	struct watch_owner *dirty_owners;
 	int64_t put_ms; /* when records may be written again */
@@ -140,6 +155,10 @@ struct watch {
 
 /* watch_queue.c */
 struct watch_message *queue_find(struct watch *watch, struct watch_domain *domain, const char *id);
+/* A wave begins: no message of the domain was tried in it yet. */
+void queue_wave(struct watch_domain *domain);
+/* The message was tried, or need not be, in this wave. */
+void queue_tried(struct watch_message *message);
 /* The oldest message that was no canary in this round, one that was not refused first; none that
    was refused after `refused_ms`. NULL: there is none. */
 struct watch_message *queue_pick(struct watch_domain *domain, int64_t refused_ms);
@@ -180,6 +199,8 @@ void domain_attempt(
     struct watch *watch, struct watch_domain *domain, const struct event_attempt *attempt);
 void domain_left(struct watch *watch, struct watch_domain *domain, const char *id);
 void domain_tick(struct watch *watch, struct watch_domain *domain);
+/* The listing that was wanted: `good`, and whether missed messages are tried now. */
+void domain_listed(struct watch *watch, struct watch_domain *domain, bool good, bool singly);
 void domain_end_alerts(struct watch *watch, struct watch_domain *domain);
 bool domain_soc_hold(const struct watch *watch, const struct watch_domain *domain);
 

@@ -37,6 +37,7 @@ queue_add(struct watch *watch, struct watch_domain *domain, const struct event_h
 		return NULL;
 	length = make_key(message, domain, event->queue_id);
 	message->size = event->size;
+	message->wave = domain->wave; /* new: Postfix tries it of its own accord */
 	if (!heap_set(&domain->by_age, &message->age, event->accepted_at)) {
 		free(message);
 		return NULL;
@@ -57,12 +58,29 @@ queue_drop(struct watch *watch, struct watch_message *message)
 {
 	struct watch_domain *domain = message->key.domain;
 
+	queue_tried(message);
 	heap_remove(&domain->by_age, &message->age);
 	keyed_remove(&watch->messages, &message->node);
 	domain->messages--;
 	domain->bytes -= message->size;
 	owner_count(watch, domain->owner, -1, -(int64_t)message->size);
 	free(message);
+}
+
+void
+queue_wave(struct watch_domain *domain)
+{
+	domain->wave++;
+	domain->untried = domain->messages;
+}
+
+void
+queue_tried(struct watch_message *message)
+{
+	if (message->wave == message->key.domain->wave)
+		return;
+	message->wave = message->key.domain->wave;
+	message->key.domain->untried--;
 }
 
 void
@@ -127,6 +145,8 @@ on_held(void *context, const struct event_held *event)
 		return;
 	message->recipients++;
 	domain->forget_ms = NEVER_MS;
+	if (domain->messages == 1)
+		domain->fresh_ms = watch->now.ms;
 	domain_dirty(watch, domain);
 	if (domain->active) {
 		domain_judge(watch, domain);
@@ -168,9 +188,93 @@ on_attempt(void *context, const struct event_attempt *event)
 
 	if (domain == NULL)
 		return;
+	if (message != NULL)
+		queue_tried(message);
 	if (message != NULL && event->result == ATTEMPT_REFUSED)
 		message->refused_ms = watch->now.ms;
 	domain_attempt(watch, domain, event);
+}
+
+/* --- listings ------------------------------------------------------------------------------------
+ */
+
+static void
+list_begins(struct keyed_node *node, void *context)
+{
+	struct watch_domain *domain = KEYED_OWNER(node, struct watch_domain, node);
+
+	(void)context;
+	domain->in_list = domain->wants_list;
+	domain->wants_list = false;
+}
+
+void
+watch_list_began(struct watch *watch)
+{
+	watch->listing++;
+	keyed_each(&watch->domains, list_begins, watch);
+}
+
+void
+watch_listed(struct watch *watch, const char *name, const char *queue_id, const char *queue)
+{
+	struct watch_domain *domain = domain_find(watch, name);
+	struct watch_message *message =
+	    domain != NULL && domain->in_list ? queue_find(watch, domain, queue_id) : NULL;
+
+	if (message == NULL || strcmp(queue, "hold") == 0)
+		return;
+	message->listing = watch->listing;
+	message->put_off = strcmp(queue, "deferred") == 0;
+}
+
+/*
+ * What was not tried, and lies in the deferred queue, was missed by the flush. What is not there at
+ * all is on its way out, or on hold: not waited for.
+ */
+static bool
+settle_untried(struct watch *watch, struct watch_domain *domain)
+{
+	const struct watch_ports *ports = &watch->setup.ports;
+	unsigned missed = 0;
+
+	for (size_t i = 1; i <= domain->by_age.count && domain->untried > 0; i++) {
+		struct watch_message *message =
+		    HEAP_OWNER(domain->by_age.nodes[i], struct watch_message, age);
+		bool seen = message->listing == watch->listing;
+		if (message->wave == domain->wave || (seen && !message->put_off))
+			continue;
+		if (seen && missed == WATCH_MISSED)
+			continue;
+		if (seen) {
+			ports->flush_id(ports->context, message->key.id, true);
+			missed++;
+		}
+		queue_tried(message);
+	}
+	return missed > 0;
+}
+
+static void
+list_ends(struct keyed_node *node, void *context)
+{
+	struct watch_domain *domain = KEYED_OWNER(node, struct watch_domain, node);
+	struct watch *watch = context;
+
+	if (!domain->in_list)
+		return;
+	domain->in_list = false;
+	if (domain->release.stage == RELEASE_DRAIN)
+		domain_listed(watch, domain, watch->list_good,
+		    watch->list_good && settle_untried(watch, domain));
+}
+
+void
+watch_list_ended(struct watch *watch, bool good, struct queued_time now)
+{
+	watch->now = now;
+	watch->list_good = good;
+	keyed_each(&watch->domains, list_ends, watch);
 }
 
 struct event_sink

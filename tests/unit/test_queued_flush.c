@@ -81,7 +81,7 @@ START_TEST(test_calls)
 	note_calls("");
 	flush_domain(flush, "a.example", 3);
 	finish();
-	flush_id(flush, "4jX7N259Zjz1cHy5");
+	flush_id(flush, "4jX7N259Zjz1cHy5", false);
 	finish();
 	ck_assert_str_eq(called(), "-c /etc/pf -s a.example\n-c /etc/pf -i 4jX7N259Zjz1cHy5\n");
 	ck_assert_uint_eq(flush_count(flush).done, 2);
@@ -89,7 +89,9 @@ START_TEST(test_calls)
 }
 END_TEST
 
-/* While four run, what waits is sorted: ids first, then the smallest domain; and is there once. */
+/* While four run, what waits is sorted: ids first, then the smallest domain, late ids last; and is
+ * there once.
+ */
 START_TEST(test_order)
 {
 	note_calls("sleep 0.2");
@@ -100,14 +102,19 @@ START_TEST(test_order)
 	}
 	ck_assert_uint_eq(flush_count(flush).running, FLUSH_AT_ONCE);
 	note_calls("sleep 0.05");
+	flush_id(flush, "LATE999999", true);
 	flush_domain(flush, "flood.example", 50000);
 	for (int i = 0; i < 5; i++)
 		flush_domain(flush, "small.example", 2);
-	flush_id(flush, "AAAAAAAAAA");
-	ck_assert_uint_eq(flush_count(flush).waiting, 3);
+	flush_id(flush, "AAAAAAAAAA", false);
+	ck_assert_uint_eq(flush_count(flush).waiting, 4);
+	ck_assert(flush_has_domain(flush, "run1.example"));
+	ck_assert(flush_has_domain(flush, "flood.example"));
+	ck_assert(!flush_has_domain(flush, "other.example"));
 	ck_assert_uint_eq(flush_count(flush).running, FLUSH_AT_ONCE);
 	finish();
-	ck_assert_uint_eq(flush_count(flush).done, FLUSH_AT_ONCE + 3);
+	ck_assert_uint_eq(flush_count(flush).done, FLUSH_AT_ONCE + 4);
+	ck_assert(!flush_has_domain(flush, "flood.example"));
 	ck_assert_ptr_nonnull(strstr(called(), "flood.example"));
 	ck_assert_ptr_nonnull(strstr(called(), "small.example"));
 }
@@ -160,7 +167,7 @@ START_TEST(test_odd_arguments)
 	note_calls("");
 	for (size_t i = 0; i < sizeof(odd) / sizeof(odd[0]); i++) {
 		flush_domain(flush, odd[i], 1);
-		flush_id(flush, odd[i]);
+		flush_id(flush, odd[i], i % 2 == 0);
 	}
 	ck_assert_uint_eq(flush_count(flush).running + flush_count(flush).waiting, 0);
 	ck_assert_str_eq(called(), "");

@@ -23,7 +23,7 @@ struct world {
 	/* what was done */
 	char did[65536];
 	struct state_domain state; /* the last one put for `watched` */
-	char watched[DOMAIN_SIZE];
+	char watched[DOMAIN_SIZE], flushing[DOMAIN_SIZE];
 	unsigned puts, probes_started, flushes;
 	/* what is under way */
 	struct {
@@ -111,9 +111,23 @@ port_flush_domain(void *context, const char *domain, uint64_t messages)
 }
 
 static void
-port_flush_id(void *context, const char *id)
+port_flush_id(void *context, const char *id, bool late)
 {
-	note(context, "try", id);
+	note(context, late ? "late" : "try", id);
+}
+
+static bool
+port_flushing(void *context, const char *domain)
+{
+	const struct world *world = context;
+
+	return strcmp(world->flushing, domain) == 0;
+}
+
+static void
+port_list(void *context)
+{
+	note(context, "list", "all");
 }
 
 static void
@@ -183,6 +197,8 @@ set_up_with(int64_t interval_ms)
 		.probe = port_probe,
 		.flush_domain = port_flush_domain,
 		.flush_id = port_flush_id,
+		.flushing = port_flushing,
+		.list = port_list,
 		.put_state = port_put_state,
 		.raise = port_raise,
 		.end = port_end,
@@ -397,6 +413,111 @@ START_TEST(test_one_canary_for_all)
 	ck_assert_ptr_nonnull(strstr(world.did, "flush a.example"));
 	ck_assert_ptr_nonnull(strstr(world.did, "flush b.example"));
 	ck_assert_ptr_null(strstr(world.did, "try"));
+}
+END_TEST
+
+/* From the proof on: A was the canary, B to F are in the wave. */
+static void
+begin_wave(void)
+{
+	static const char *const ids[] = {"A", "B", "C", "D", "E", "F"};
+
+	for (size_t i = 0; i < 6; i++)
+		held("a.example", ids[i], 3600 - (int64_t)i);
+	world.quiet = true;
+	go_on(2500, PROBE_GOOD);
+	attempt("a.example", "A", ATTEMPT_SENT);
+	left("a.example", "A");
+	world.quiet = false;
+	world.did[0] = '\0';
+}
+
+static void
+list_queue(bool good)
+{
+	watch_list_began(world.watch);
+	watch_listed(world.watch, "a.example", "C", "deferred");
+	watch_listed(world.watch, "a.example", "D", "active");
+	watch_listed(world.watch, "a.example", "E", "hold");
+	watch_listed(world.watch, "a.example", "F", "deferred");
+	watch_listed(world.watch, "b.example", "F", "deferred");
+	watch_list_ended(world.watch, good, world.now);
+}
+
+/* What a flush has missed is found by a listing, and tried; what waits, or is on hold, is not. */
+START_TEST(test_missed_by_the_flush)
+{
+	begin_wave();
+	attempt("a.example", "B", ATTEMPT_SENT);
+	left("a.example", "B");
+	attempt("a.example", "F", ATTEMPT_DEFERRED); /* tried: its turn is the next wave's */
+	(void)strcpy(world.flushing, "a.example");
+	world.quiet = true;
+	go_on(9000, PROBE_GOOD);
+	world.quiet = false;
+	expect("");
+	world.flushing[0] = '\0';
+	go_on(1500, PROBE_GOOD);
+	ck_assert_ptr_nonnull(strstr(world.did, "list all"));
+	world.did[0] = '\0';
+	list_queue(true);
+	expect("late C");
+	list_queue(true); /* nobody wanted it */
+	expect("");
+	attempt("a.example", "C", ATTEMPT_SENT);
+	left("a.example", "C");
+	go_on(4000, PROBE_GOOD); /* D is on its way: the wave goes on, and is looked at again */
+	ck_assert_ptr_nonnull(strstr(world.did, "list all"));
+	ck_assert_ptr_null(strstr(world.did, "flush"));
+	attempt("a.example", "D", ATTEMPT_SENT);
+	left("a.example", "D");
+	list_queue(true);
+	world.did[0] = '\0';
+	go_on(9000, PROBE_GOOD);
+	ck_assert_ptr_nonnull(strstr(world.did, "flush a.example"));
+	ck_assert_ptr_null(strstr(world.did, "late"));
+}
+END_TEST
+
+/* Without a listing, as if there were none. */
+START_TEST(test_no_listing)
+{
+	begin_wave();
+	go_on(3500, PROBE_GOOD);
+	ck_assert_ptr_nonnull(strstr(world.did, "list all"));
+	world.did[0] = '\0';
+	list_queue(false);
+	expect("");
+	go_on(500, PROBE_GOOD);
+	ck_assert_ptr_nonnull(strstr(world.did, "late B"));
+	world.did[0] = '\0';
+	go_on(6000, PROBE_GOOD);
+	ck_assert_ptr_nonnull(strstr(world.did, "flush a.example"));
+}
+END_TEST
+
+/* When an outage begins, what was delivered before it proves nothing. */
+START_TEST(test_missed_is_no_proof)
+{
+	held("a.example", "A", 3600);
+	go_on(2500, PROBE_GOOD);
+	attempt("a.example", "A", ATTEMPT_SENT);
+	left("a.example", "A");
+	go_on(5000, PROBE_GOOD);
+	world.did[0] = '\0';
+	for (int i = 0; i < 2; i++) {
+		struct event_attempt missed = {.domain = i == 0 ? "a.example" : "b.example",
+		    .queue_id = "B",
+		    .result = ATTEMPT_UNREACHED,
+		    .enhanced = "4.4.1",
+		    .reply = "",
+		    .primary = "", /* so says the log: relay=none */
+		    .at = world.now.wall * 1000000};
+		held(missed.domain, "B", 0);
+		world.sink.attempt(world.sink.context, &missed);
+	}
+	(void)watch_tick(world.watch, world.now);
+	ck_assert_ptr_null(strstr(world.did, "flush"));
 }
 END_TEST
 
@@ -833,6 +954,9 @@ main(void)
 	    {"replayed log", test_replayed_log_proves_nothing},
 	    {"one canary", test_one_canary_for_all},
 	    {"failed canary", test_canary_of_another_fails},
+	    {"missed by the flush", test_missed_by_the_flush},
+	    {"no listing", test_no_listing},
+	    {"an outage begins", test_missed_is_no_proof},
 	    {"black holes", test_black_holes},
 	    {"cost", test_cost},
 	};
