@@ -27,6 +27,7 @@ IDLE=${IDLE:-180}
 LIMIT=${LIMIT:-10}
 FIRST=${FIRST:-10}
 BACK=${BACK:-3}
+[ "$PRIMARIES" -le "$DOMAINS" ] || PRIMARIES=$DOMAINS
 swallowing=$((PRIMARIES * SWALLOW / 100))
 base=$(mktemp -d /tmp/mxs.XXXXXX)
 pf=$base/p
@@ -304,7 +305,7 @@ is "$(ctl primary status --json | grep -c '"state":"down"')" "$DOMAINS" "each do
 
 n=0
 while [ "$n" -lt "$BACK" ]; do
-	[ "$swallowing" -eq 0 ] || come_back $((n * swallowing / BACK + 7)) 'swallowed connections'
+	[ "$swallowing" -eq 0 ] || come_back $((n * swallowing / BACK + 2)) 'swallowed connections'
 	[ "$swallowing" -eq "$PRIMARIES" ] || come_back $((PRIMARIES - 1 - n)) 'refused connections'
 	n=$((n + 1))
 done
