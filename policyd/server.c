@@ -33,6 +33,7 @@
 #define DRAIN_NEW_MS 1000  /* while draining, for the first request of a new client */
 #define DRAIN_HALF_MS 5000 /* for the rest of a request that has begun */
 #define DRAIN_MS 10000
+#define DRAIN_LEAST_MS 150 /* for those whose connect(2) met the old socket */
 
 #define LOG_RATE 200 /* lines a second */
 #define LOG_BURST 1000
@@ -319,12 +320,20 @@ server_on_accept(evutil_socket_t fd, short what, void *context)
 
 /* --- time, and the end --------------------------------------------------------------------- */
 
+/* Those who found the old socket just before it was replaced: nobody else will ever accept them. */
+static void
+server_accept_rest(struct server *server)
+{
+	for (int i = 0; i < PROTOCOL_KINDS; i++)
+		server_accept(server, i, CLIENTS_MAX);
+}
+
 static void
 server_on_term(evutil_socket_t fd, short what, void *context)
 {
 	struct timeval tick = timeval_ms(DRAIN_TICK_MS);
 	struct server *server = context;
-	int i;
+	size_t i;
 
 	(void)fd;
 	(void)what;
@@ -334,11 +343,10 @@ server_on_term(evutil_socket_t fd, short what, void *context)
 		return;
 	server->draining = true;
 	server->draining_since = server->now;
-	for (i = 0; i < PROTOCOL_KINDS; i++) {
+	for (i = 0; i < PROTOCOL_KINDS; i++)
 		(void)event_del(&server->listener[i]);
-		server_accept(server, i, CLIENTS_MAX);
-	}
 	(void)event_del(&server->on_resume);
+	server_accept_rest(server);
 	server_finish(server, CLIENT_IDLE, 0);
 	(void)event_add(&server->on_tick, &tick);
 }
@@ -360,6 +368,7 @@ server_on_tick(evutil_socket_t fd, short what, void *context)
 	server_log_left_out(server);
 	if (!server->draining)
 		return;
+	server_accept_rest(server);
 	since = server->now - server->draining_since;
 	if (since >= DRAIN_NEW_MS)
 		server_finish(server, CLIENT_NEW, 0);
@@ -369,12 +378,20 @@ server_on_tick(evutil_socket_t fd, short what, void *context)
 		server_expire(server, CLIENT_WRITING, 0);
 }
 
+/* Drained: nobody is there, and nobody was on his way while the last tick was waited for. */
+static bool
+server_is_done(const struct server *server)
+{
+	return server->draining && server->clients.count == 0 &&
+	       server->now - server->draining_since >= DRAIN_LEAST_MS;
+}
+
 static void
 server_loop(struct server *server)
 {
 	int flags;
 
-	while (!server->draining || server->clients.count > 0) {
+	while (!server_is_done(server)) {
 		flags = EVLOOP_ONCE;
 		if (clients_first(&server->clients, CLIENT_BEHIND) != NULL)
 			flags |= EVLOOP_NONBLOCK;
