@@ -75,11 +75,9 @@ static int
 policyd_serve(void *context)
 {
 	const struct policyd *policyd = context;
-	struct server_setup setup = {.conf = policyd->service->conf};
-	size_t i;
+	const struct server_setup setup = {
+	    .conf = policyd->service->conf, .listener = policyd->listener};
 
-	for (i = 0; i < PROTOCOL_KINDS; i++)
-		setup.listen_fd[i] = policyd->listener[i].fd;
 	return server_run(&setup);
 }
 

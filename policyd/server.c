@@ -298,7 +298,7 @@ server_accept(struct server *server, enum protocol_kind socket, int most)
 			server_pause(server, "too many clients");
 			return;
 		}
-		fd = accept4(server->listen_fd[socket], NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+		fd = accept4(server->socket[socket].fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 		if (fd >= 0)
 			server_welcome(server, fd, protocol_of(socket));
 		else if (!server_accept_failed(server, errno))
@@ -315,17 +315,29 @@ server_on_accept(evutil_socket_t fd, short what, void *context)
 	server_wake(server);
 	turns_settle(server);
 	server_accept(server,
-	    fd == server->listen_fd[PROTOCOL_POLICY] ? PROTOCOL_POLICY : PROTOCOL_MAP, ACCEPTS);
+	    fd == server->socket[PROTOCOL_POLICY].fd ? PROTOCOL_POLICY : PROTOCOL_MAP, ACCEPTS);
 }
 
 /* --- time, and the end --------------------------------------------------------------------- */
 
-/* Those who found the old socket just before it was replaced: nobody else will ever accept them. */
 static void
-server_accept_rest(struct server *server)
+server_accept_all(struct server *server)
 {
 	for (int i = 0; i < PROTOCOL_KINDS; i++)
 		server_accept(server, i, CLIENTS_MAX);
+}
+
+/*
+ * Those who found the old socket just before it was replaced: nobody else will ever accept them.
+ * While the name stands for this socket, they are the next child's.
+ */
+static void
+server_accept_rest(struct server *server)
+{
+	for (int i = 0; i < PROTOCOL_KINDS; i++) {
+		if (listener_look(&server->socket[i]) != LISTENER_OURS)
+			server_accept(server, i, CLIENTS_MAX);
+	}
 }
 
 static void
@@ -346,7 +358,7 @@ server_on_term(evutil_socket_t fd, short what, void *context)
 	for (i = 0; i < PROTOCOL_KINDS; i++)
 		(void)event_del(&server->listener[i]);
 	(void)event_del(&server->on_resume);
-	server_accept_rest(server);
+	server_accept_all(server);
 	server_finish(server, CLIENT_IDLE, 0);
 	(void)event_add(&server->on_tick, &tick);
 }
@@ -413,7 +425,7 @@ server_add_events(struct server *server)
 	size_t i;
 
 	for (i = 0; i < PROTOCOL_KINDS; i++) {
-		if (event_assign(&server->listener[i], server->base, server->listen_fd[i],
+		if (event_assign(&server->listener[i], server->base, server->socket[i].fd,
 			EV_READ | EV_PERSIST, server_on_accept, server) != 0 ||
 		    event_add(&server->listener[i], NULL) != 0)
 			return false;
@@ -467,7 +479,7 @@ server_prepare(struct server *server, const struct server_setup *setup)
 	server_wake(server);
 	for (i = 0; i < SERVER_FLOODS; i++)
 		flood_init(&server->flood[i], LOG_RATE, LOG_BURST, server->now);
-	memcpy(server->listen_fd, setup->listen_fd, sizeof(server->listen_fd));
+	server->socket = setup->listener;
 	server->relay = (struct answer_relay){
 	    .judge = {.region = conf->relay.region,
 		.stale_after = conf->authority.stale_after,

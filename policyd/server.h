@@ -9,11 +9,12 @@
 #define MXHOLD_POLICYD_SERVER_H
 
 #include "core/conf.h"
+#include "core/listener.h"
 #include "policyd/protocol.h"
 
 struct server_setup {
 	const struct conf *conf;
-	int listen_fd[PROTOCOL_KINDS]; /* one for each protocol */
+	const struct listener *listener; /* PROTOCOL_KINDS of them, one for each protocol */
 };
 
 /* Returns the exit code of the process. */

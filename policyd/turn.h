@@ -49,7 +49,7 @@ struct server {
 	struct answer_view view;
 	struct flood flood[SERVER_FLOODS];
 	struct event listener[PROTOCOL_KINDS];
-	int listen_fd[PROTOCOL_KINDS];
+	const struct listener *socket; /* PROTOCOL_KINDS of them */
 	struct event on_term;
 	struct event on_tick;   /* once a second, more often while draining */
 	struct event on_resume; /* pending: the listeners pause */

@@ -143,6 +143,38 @@ for result in policy kept; do
 done
 try 'reload: old children are gone' wait_for 3 gone "$child"
 
+# A client with half a request keeps the old child for seconds: who connects meanwhile is the new one's, even while that stands still.
+python3 -c '
+import socket, sys, time
+s = socket.socket(socket.AF_UNIX)
+s.connect(sys.argv[1])
+s.send(b"28:relay")
+time.sleep(30)' "$base/sock/map" &
+half=$!
+remember "$half"
+sleep 0.3
+child=$(child_of "$parent")
+kill -HUP "$parent"
+try 'reload while a request is half there: there is a new child' wait_for 5 new_child "$parent" "$child"
+sleep 1.5
+"$asker" freeze "$(child_of "$parent")" 15000 &
+tracer=$!
+remember "$tracer"
+sleep 0.3
+slow_question() {
+	python3 -c '
+import socket, sys, time
+s = socket.socket(socket.AF_UNIX)
+s.settimeout(20)
+s.connect(sys.argv[1])
+time.sleep(0.3)
+s.send(b"28:relay_domains mxhold.invalid,")
+print(s.recv(100).decode())' "$base/sock/map" 2>&1
+}
+is "$(slow_question)" '9:NOTFOUND ,' 'reload while a request is half there: the old child takes nobody else'
+kill "$half" "$tracer" 2>/dev/null || true
+try 'reload while a request is half there: the old child is gone' wait_for 10 gone "$child"
+
 sed 's/^region = eu$/region = us/' "$base/conf" >"$base/conf.new"
 mv "$base/conf.new" "$base/conf"
 kill -HUP "$parent"
