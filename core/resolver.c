@@ -308,7 +308,8 @@ proof_answered(void *data, int error, struct ub_result *result)
 
 	resolver->proving = false;
 	resolver->checks = error == 0 && result != NULL && result->secure;
-	resolver->rebuild = resolver->checks;
+	if (resolver->checks) /* else it may be wanted for other servers */
+		resolver->rebuild = true;
 	if (result != NULL)
 		ub_resolve_free(result);
 }
