@@ -173,7 +173,7 @@ can_write(MDB_txn *txn, const struct spool_databases *databases)
 
 	for (size_t i = 0; i < SPOOL_DATABASES; i++) {
 		const int code = mdb_put(txn, databases->dbi[i], &key, &value, 0);
-		if (code == MDB_MAP_FULL || code == ENOSPC)
+		if (code == MDB_MAP_FULL || code == ENOSPC || code == ENOMEM)
 			return true;
 		if (code != 0)
 			return false;
@@ -190,7 +190,7 @@ inspect_free_list(MDB_env *env)
 
 	(void)mdb_reader_check(env, &dead);
 	int code = mdb_txn_begin(env, NULL, MDB_RDONLY, &txn);
-	if (code == MDB_READERS_FULL)
+	if (code == MDB_READERS_FULL || code == ENOMEM)
 		return INSPECT_ENVIRONMENT;
 	if (code == 0) {
 		code = lmdb_free_list_check(env, txn);
