@@ -150,6 +150,7 @@ job_spawn(struct job *job)
 	(void)posix_spawn_file_actions_addopen(&files, 0, "/dev/null", O_RDWR, 0);
 	(void)posix_spawn_file_actions_adddup2(&files, 0, 1);
 	(void)posix_spawn_file_actions_adddup2(&files, pipes[1], 2);
+	(void)posix_spawn_file_actions_addclosefrom_np(&files, 3);
 	(void)posix_spawnattr_init(&attributes);
 	(void)posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
 	(void)posix_spawnattr_setsigmask(&attributes, &none);

@@ -89,6 +89,21 @@ START_TEST(test_calls)
 }
 END_TEST
 
+/* Libraries need not mark their descriptors. */
+START_TEST(test_descriptors)
+{
+	const int fd = fcntl(open("/dev/null", O_RDONLY | O_CLOEXEC), F_DUPFD, 50);
+
+	ck_assert_int_ge(fd, 50);
+	note_calls("for fd in /proc/$$/fd/*; do [ ${fd##*/} -lt 50 ] || exit 1; done");
+	flush_domain(flush, "a.example", 1);
+	finish();
+	(void)close(fd);
+	ck_assert_uint_eq(flush_count(flush).done, 1);
+	ck_assert_uint_eq(flush_count(flush).failed, 0);
+}
+END_TEST
+
 /* While four run, what waits is sorted: ids first, then the smallest domain, late ids last; and is
  * there once.
  */
@@ -183,6 +198,7 @@ main(void)
 	tcase_add_checked_fixture(tcase, set_up, tear_down);
 	tcase_set_timeout(tcase, 30);
 	tcase_add_test(tcase, test_calls);
+	tcase_add_test(tcase, test_descriptors);
 	tcase_add_test(tcase, test_order);
 	tcase_add_loop_test(tcase, test_all, 0, 3);
 	tcase_add_test(tcase, test_failure_is_survived);
