@@ -270,9 +270,10 @@ wave_tick(struct release *release, const struct release_wave *wave, struct queue
 	}
 	if (now.ms >= due)
 		return wave_end(release, now);
-	/* Whether the primary is busy may change sooner. */
-	release->next_ms =
-	    wave->busy && due > now.ms + RELEASE_STALL_MS ? now.ms + RELEASE_STALL_MS : due;
+	/* Whether the primary is busy may change sooner, or the last message be tried. */
+	release->next_ms = now.ms + (wave->busy ? RELEASE_STALL_MS : RELEASE_QUIET_MS);
+	if (release->next_ms > due)
+		release->next_ms = due;
 	return RELEASE_NOTHING;
 }
 
