@@ -351,6 +351,16 @@ account_event(struct account *account, const struct maillog_event *event)
 	return true;
 }
 
+enum account_knows
+account_knows(const struct account *account, const char *queue_id)
+{
+	const struct message *message = message_find(account, queue_id);
+
+	if (message == NULL)
+		return ACCOUNT_UNKNOWN;
+	return message->seen_at > 0 ? ACCOUNT_LISTED : ACCOUNT_KNOWN;
+}
+
 /* --- listings ------------------------------------------------------------------------------------
  */
 

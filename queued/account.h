@@ -43,6 +43,10 @@ void account_free(struct account *account);
 bool account_event(struct account *account, const struct maillog_event *event)
     __attribute__((warn_unused_result));
 
+/* Has it a message of this id, and did a listing of this process show it? */
+enum account_knows { ACCOUNT_UNKNOWN, ACCOUNT_KNOWN, ACCOUNT_LISTED };
+enum account_knows account_knows(const struct account *account, const char *queue_id);
+
 /* A listing begins: what becomes known from now on, it need not have. */
 void account_census_begin(struct account *account);
 void account_census_message(

@@ -53,6 +53,7 @@ struct collector {
 	const struct conf *conf;
 	struct spool_writer *spool;
 	struct collector_ports ports;
+	struct instances instances; /* whose lines they may be */
 	struct account *account;
 	struct tail *tail;
 	struct census *census;
@@ -385,12 +386,38 @@ collector_drop(struct collector *collector, const char *queue_id, const char *by
 /* --- the log ------------------------------------------------------------------------------------
  */
 
+/*
+ * Another instance's line? Messages that are known here are ours whatever the tag says: the name
+ * may have been ours when the line was written, or be ours now, if the configuration was changed
+ * and Postfix not yet started anew. One that our own listing shows proves the latter.
+ */
+static bool
+is_others(struct collector *collector, const struct maillog_event *event)
+{
+	const char *name = instances_other(&collector->instances, event->tag.at, event->tag.length);
+
+	if (name == NULL)
+		return false;
+	switch (account_knows(collector->account, event->queue_id)) {
+	case ACCOUNT_UNKNOWN: return true;
+	case ACCOUNT_KNOWN: return false;
+	case ACCOUNT_LISTED: break;
+	}
+	log_event(LOG_WARNING, "syslog-name-ours", kv("name", name),
+	    kv("queue_id", event->queue_id),
+	    kv("effect", "lines of this name are no longer left out"),
+	    kv("cure", "start Postfix anew where its syslog_name was changed, then "
+		       "mxhold-queued"));
+	instances_make_ours(&collector->instances, name);
+	return false;
+}
+
 static bool
 take_event(const struct maillog_event *event, void *context)
 {
 	struct collector *collector = context;
 
-	if (!account_event(collector->account, event))
+	if (!is_others(collector, event) && !account_event(collector->account, event))
 		return false;
 	if (event->at > 0)
 		collector->line_at = event->at;
@@ -715,6 +742,8 @@ collector_new(struct event_base *base, const struct conf *conf, struct spool_wri
 	collector->conf = conf;
 	collector->spool = spool;
 	collector->ports = *ports;
+	if (ports->instances != NULL)
+		collector->instances = *ports->instances;
 	*problem = parts_make(collector) ? restore_all(collector) : "out of memory";
 	if (*problem == NULL)
 		return collector;

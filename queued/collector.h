@@ -12,6 +12,7 @@
 #include "core/conf.h"
 #include "core/spool.h"
 #include "queued/events.h"
+#include "queued/instances.h"
 #include "queued/rows.h"
 
 #include <event2/event.h>
@@ -42,6 +43,8 @@ struct collector_ports {
 	/* Raised, or (raised = false) ended: ALERT_UNACCOUNTED and ALERT_SPOOL. NULL: none. */
 	void (*alert)(void *context, const struct alert *alert, bool raised);
 	const char *postqueue; /* absolute, kept by reference; NULL: /usr/sbin/postqueue */
+	/* Whose lines are left out of the log (copied); NULL: nobody's. */
+	const struct instances *instances;
 	void *context;
 };
 

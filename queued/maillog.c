@@ -595,7 +595,8 @@ void
 maillog_message(const char *tag, size_t tag_length, const char *message, size_t length, int64_t at,
     struct maillog_event *out)
 {
-	const struct maillog_event none = {.kind = MAILLOG_NONE, .at = at};
+	const struct maillog_event none = {
+	    .kind = MAILLOG_NONE, .at = at, .tag = {tag, tag_length}};
 	struct cursor cursor = {message, message + length};
 	struct maillog_text daemon;
 

@@ -52,7 +52,8 @@ const char *maillog_stage_name(enum maillog_stage stage); /* "rcpt", ... */
 
 struct maillog_event {
 	enum maillog_kind kind;
-	int64_t at; /* microseconds since the epoch */
+	int64_t at;              /* microseconds since the epoch */
+	struct maillog_text tag; /* who says it: "postfix/smtp" */
 	char queue_id[JOURNAL_ID_SIZE];
 	struct maillog_text address; /* client, sender or recipient, without <> */
 	uint64_t size;               /* of a sender's line */

@@ -130,6 +130,7 @@ start_collector(struct serve *serve)
 	    .take_out = collector_take_out,
 	    .alert = collector_alert,
 	    .postqueue = serve->postfix.postqueue,
+	    .instances = &serve->instances,
 	    .context = serve,
 	};
 	const char *problem = "it does not start";
@@ -386,6 +387,7 @@ start_parts(struct serve *serve)
 	const char *problem = "out of memory";
 
 	(void)postfix_read(conf->paths.postfix_config_dir, conf->relay.name, &serve->postfix);
+	postfix_instances(conf->paths.postfix_config_dir, &serve->instances);
 	if (access(serve->postfix.postqueue, X_OK) != 0)
 		log_event(LOG_ERR, "postqueue-missing", kv("path", serve->postfix.postqueue),
 		    kv("effect", "held mail waits for Postfix's own retries"));

@@ -55,6 +55,7 @@ struct serve {
 	int64_t aside_ms; /* when the alert of a spool that was set aside ends; 0: none */
 	/* parts */
 	struct postfix_settings postfix;
+	struct instances instances; /* of Postfix, that share its log */
 	struct resolver *resolver;
 	bool dnssec; /* it is checked, as was told */
 	struct sts_fetcher *fetcher;

@@ -21,6 +21,7 @@ check_within(const struct maillog_text *text, const char *line, size_t length)
 static void
 check_event(const struct maillog_event *event, const char *line, size_t length)
 {
+	check_within(&event->tag, line, length);
 	check_within(&event->address, line, length);
 	check_within(&event->relay, line, length);
 	check_within(&event->reply, line, length);

@@ -8,6 +8,7 @@
  */
 #include "core/log.h"
 #include "queued/collector.h"
+#include "queued/postfix.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -18,6 +19,7 @@
 
 static struct conf *conf;
 static struct collector *collector;
+static struct instances instances;
 
 static enum rows_answer
 row_of(void *context, const char *domain, struct row_facts *out)
@@ -116,6 +118,7 @@ collect(long seconds)
 	const struct collector_ports ports = {.sink = {.held = on_held, .left = on_left},
 	    .row = row_of,
 	    .take_out = take_out,
+	    .instances = &instances,
 	    .alert = on_alert};
 	const struct timeval end = {seconds, 0};
 	const char *problem = "";
@@ -123,6 +126,7 @@ collect(long seconds)
 	struct spool_writer *spool = spool_writer_open(
 	    conf->paths.state_dir, (gid_t)-1, (size_t)conf->queue.spool_size, &problem);
 
+	postfix_instances(conf->paths.postfix_config_dir, &instances);
 	if (base != NULL && spool != NULL)
 		collector = collector_new(base, conf, spool, &ports, &problem);
 	if (collector == NULL || !collector_start(collector)) {

@@ -317,6 +317,29 @@ notes_saved(void)
 	return notes;
 }
 
+/* --- what is known
+ * ----------------------------------------------------------------------------------- */
+
+START_TEST(test_knows)
+{
+	ck_assert_int_eq(account_knows(account, ID), ACCOUNT_UNKNOWN);
+	accepted(ID);
+	ck_assert_int_eq(account_knows(account, ID), ACCOUNT_KNOWN);
+	answered("10:00:01", ID, "a@c.example", AWAY);
+	account_census_begin(account);
+	listed(ID, "deferred", "a@c.example");
+	ck_assert_int_eq(account_knows(account, ID), ACCOUNT_LISTED);
+	(void)census_over();
+	save();
+	restart(); /* what an earlier process saw may have been another's */
+	ck_assert_int_eq(account_knows(account, ID), ACCOUNT_KNOWN);
+	answered("10:00:02", ID, "a@c.example", SENT);
+	line_in("10:00:02", "qmgr", ID, "removed");
+	save();
+	ck_assert_int_eq(account_knows(account, ID), ACCOUNT_UNKNOWN);
+}
+END_TEST
+
 /* --- outcomes ------------------------------------------------------------------------------------
  */
 
@@ -1014,6 +1037,7 @@ main(void)
 	TCase *part = tcase_create("account");
 
 	tcase_add_checked_fixture(part, setup, teardown);
+	tcase_add_test(part, test_knows);
 	tcase_add_test(part, test_delivered_at_once);
 	tcase_add_test(part, test_held_then_delivered);
 	tcase_add_test(part, test_recipients_of_several);

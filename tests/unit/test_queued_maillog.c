@@ -193,6 +193,32 @@ START_TEST(test_parts)
 }
 END_TEST
 
+/* Who says it, from a file and from parts: for lines that mean something, and for those that do
+ * not. */
+START_TEST(test_tag)
+{
+	static const char *const tags[] = {
+	    "postfix/qmgr", "postfix-out/qmgr", "postfix/mxhold/qmgr", "qmgr"};
+	static const char *const messages[] = {"4QkT3z0V1Wz5s: removed", "warning: x"};
+	struct maillog_event event;
+	char line[256];
+
+	for (size_t t = 0; t < sizeof(tags) / sizeof(tags[0]); t++)
+		for (size_t m = 0; m < sizeof(messages) / sizeof(messages[0]); m++) {
+			const size_t size = strlen(tags[t]);
+			const int length = snprintf(line, sizeof(line),
+			    "Nov  1 02:03:04 eu %s[9]: %s\n", tags[t], messages[m]);
+			ck_assert(maillog_line(line, (size_t)length, NOW, &event));
+			ck_assert_uint_eq(event.tag.length, size);
+			ck_assert_int_eq(memcmp(event.tag.at, tags[t], size), 0);
+			ck_assert_int_eq(event.kind == MAILLOG_NONE, m == 1 || t == 3);
+			maillog_message(tags[t], size, messages[m], strlen(messages[m]), 5, &event);
+			ck_assert_ptr_eq(event.tag.at, tags[t]);
+			ck_assert_uint_eq(event.tag.length, size);
+		}
+}
+END_TEST
+
 int
 main(void)
 {
@@ -206,6 +232,7 @@ main(void)
 	tcase_add_test(part, test_forgery);
 	tcase_add_test(part, test_year);
 	tcase_add_test(part, test_parts);
+	tcase_add_test(part, test_tag);
 	suite_add_tcase(suite, part);
 	const int status = table_run(suite);
 	table_free(&lines);
