@@ -65,6 +65,11 @@ own_system() {
 	ln -s /run/systemd/journal/dev-log "$dir/dev/log"
 	ln -s /proc/self/fd "$dir/dev/fd"
 	mount --rbind "$dir/dev" /dev
+	# A default instance, which logs as `postfix`; ours logs as `relay`.
+	cp -R /etc/postfix "$dir/default"
+	printf 'compatibility_level = 3.6\nmulti_instance_directories = %s/pf/etc\n' "$dir" >"$dir/default/main.cf"
+	pf_date_back "$dir/default"
+	mount --bind "$dir/default" /etc/postfix
 }
 
 journal_listens() {
@@ -242,11 +247,20 @@ native 4dXyBc1000z bytes@one.example 'b"\xff\xfe\x00\x01 bytes"'
 native 4dXyBc1001z lines@one.example 'b"two\nlines, 4dXyBc1000z: removed\nthree"'
 native 4dXyBc1002z long@one.example 'b"x" * 50000'
 native 4dXyBc1003z toolong@one.example 'b"\xff" * 300000'
+sent='relay=mx.example[192.0.2.9]:25, delay=1, delays=0/0/0/1, dsn=2.0.0, status=sent (250 ok)'
+for name in postfix postfix-former; do
+	printf 'SYSLOG_FACILITY=2\nPRIORITY=6\nSYSLOG_IDENTIFIER=%s\nMESSAGE=4dXyBc1005z: %s\n' \
+		"$name/smtp" "to=<$name@one.example>, $sent" >"$dir/entry"
+	logger --journald --socket-errors=on <"$dir/entry"
+	printf 'SYSLOG_FACILITY=2\nPRIORITY=6\nSYSLOG_IDENTIFIER=%s\nMESSAGE=4dXyBc1005z: removed\n' "$name/qmgr" >"$dir/entry"
+	logger --journald --socket-errors=on <"$dir/entry"
+done
 native 4dXyBc1004z after@one.example 'b"after it"'
 within 10 'a reply with bytes that are no text' has_rows 1 '^4dXyBc1000z bytes@one.example delivered .* bytes'
 within 10 'one of several lines' has_rows 1 '^4dXyBc1001z lines@one.example delivered '
 within 10 'one of 50,000 bytes' has_rows 1 '^4dXyBc1002z long@one.example delivered '
 within 10 'what comes after one that is too long' has_rows 1 '^4dXyBc1004z after@one.example delivered '
+is "$(rows | sed -n 's/^4dXyBc1005z \([^ ]*\) .*/\1/p')" postfix-former@one.example "another instance's is left out, that of an unknown name is not"
 printf 'MESSAGE_ID=a596d6fe7bfa4994828e72309e95d61e\nMESSAGE=Suppressed 7 messages from postfix@-.service\n' |
 	logger --journald --socket-errors=on
 within 10 'what journald threw away is told' told 1 'lines of Postfix are lost: journald: Suppressed 7 messages from postfix'
