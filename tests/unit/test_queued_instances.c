@@ -72,7 +72,7 @@ START_TEST(test_names)
 	static const char *const bad[] = {"", "post fix", "postfix/$service_name", "a[1]", "a:b",
 	    "0123456789012345678901234567890123456789012345678901234567890123"};
 	struct instances instances = {.count = 0};
-	char name[16];
+	char name[32];
 
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
 		ck_assert(!instances_add(&instances, bad[i], INSTANCE_OTHERS));
