@@ -271,12 +271,25 @@ judge_with_row(
 	return true;
 }
 
+/* A policy that cannot be read keeps nobody from judging what the DNS says. */
+static bool
+is_judged(const struct mx_verdict *verdict)
+{
+	if (verdict->outcome != MX_OUTCOME_CANNOT_TELL)
+		return true;
+	for (size_t i = 0; i < verdict->finding_count; i++)
+		if (verdict->findings[i].severity == MX_CANNOT_TELL &&
+		    verdict->findings[i].issue != MX_ISSUE_STS_DNS)
+			return false;
+	return true;
+}
+
 /* The first error; warnings and what could not be told are no alert. */
 static void
 take_verdict(struct reading *reading, const struct mx_verdict *verdict)
 {
 	reading->finding.state = verdict->state;
-	reading->finding.judged = verdict->outcome != MX_OUTCOME_CANNOT_TELL;
+	reading->finding.judged = is_judged(verdict);
 	for (size_t i = 0; i < verdict->finding_count; i++)
 		if (verdict->findings[i].severity == MX_ERROR) {
 			reading->finding.wrong = true;

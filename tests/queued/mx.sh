@@ -75,6 +75,7 @@ good MX 30 mail.good
 mail.good A 198.51.100.25
 missing MX 10 mail.missing
 mail.missing A 198.51.100.26
+_mta-sts.missing TXT "v=STSv1; id=1;"
 dark NS ns.dark
 ns.dark A 127.0.0.9
 ZONE
@@ -292,11 +293,6 @@ import socket, sys
 s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
 for text in (sys.stdin.buffer.read(), b"", b"\n", b"x" * 60000, b"good.example\n", b"nobody.example\n", b"a\0b.example\n"):
     s.sendto(text, sys.argv[1])' "$work/sock/queue-ask"
-sed -i 's/^missing MX 10 mail.missing$/&\nmissing MX 20 eu.mx.backup\nmissing MX 30 mail.missing/; s/hostmaster 1 /hostmaster 2 /' \
-	"$work/example.zone"
-kill -TERM "$nsd_pid"
-wait "$nsd_pid" 2>/dev/null || true
-nsd_start
 # demand DOMAIN: an operator wants it read now; prints the answer's last line
 demand() {
 	timeout 10 python3 -c '
@@ -307,11 +303,24 @@ s.sendall(b"{\"do\":\"mx\",\"domain\":\"%s\"}\n" % sys.argv[2].encode())
 print(s.makefile().readline().strip())' "$work/sock/queue-control" "$1"
 }
 demanded() { demand "$1" | grep -q '"error": *null'; }
+# The alert that stood before went with the spool.
+alerted_again() { # it was read at least once more
+	demanded missing.example && sleep 1 && [ "$(grep -c 'event=alert alert=mx domain=missing.example' "$work/queued.log")" -gt "$alerts" ]
+}
+alerts=$(grep -c 'event=alert alert=mx domain=missing.example' "$work/queued.log")
+test_of 'what is wrong is told again' within 30 alerted_again
+sed -i 's/^missing MX 10 mail.missing$/&\nmissing MX 20 eu.mx.backup\nmissing MX 30 mail.missing/; s/hostmaster 1 /hostmaster 2 /' \
+	"$work/example.zone"
+kill -TERM "$nsd_pid"
+wait "$nsd_pid" 2>/dev/null || true
+nsd_start
 test_of 'a reading on demand' within 10 demanded missing.example
 mended() { # what was read before the server was there again tells nothing: once more
 	demanded missing.example && sleep 1 && fact_is missing.example named
 }
 test_of 'the zone is mended: named' within 30 mended
+alert_ended() { grep -q 'event=alert-ended alert=mx domain=missing.example' "$work/queued.log"; }
+test_of 'the alert ends, though its MTA-STS policy cannot be read' within 20 alert_ended
 test_of 'and taken' within 5 says missing.example 'action=defer_unauth_destination'
 test_of 'mxhold-queued is still the one that was started' kill -0 "$queued_pid"
 tap_done
