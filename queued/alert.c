@@ -314,6 +314,12 @@ alerts_end(struct alerts *alerts, enum alert_kind kind, const char *domain)
 	tick(alerts, now);
 }
 
+bool
+alerts_restored(const struct alerts *alerts, enum alert_kind kind, const char *domain)
+{
+	return alert_book_restored(&alerts->book, kind, domain);
+}
+
 void
 alerts_act(struct alerts *alerts, const struct alerts_act *act)
 {

@@ -224,6 +224,14 @@ alert_book_end(
 		entry_end(book, entry, now);
 }
 
+bool
+alert_book_restored(const struct alert_book *book, enum alert_kind kind, const char *domain)
+{
+	const struct entry *entry = entry_find(book, kind, domain);
+
+	return entry != NULL && entry->stage == STAGE_RESTORED;
+}
+
 void
 alert_book_restore(
     struct alert_book *book, const struct alert_standing *standing, struct queued_time now)

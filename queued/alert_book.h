@@ -51,6 +51,8 @@ void alert_book_free(struct alert_book *book);
 void alert_book_raise(struct alert_book *book, const struct alert *alert, struct queued_time now);
 void alert_book_end(
     struct alert_book *book, enum alert_kind kind, const char *domain, struct queued_time now);
+/* Was it left standing by a former process, and not raised anew since? */
+bool alert_book_restored(const struct alert_book *book, enum alert_kind kind, const char *domain);
 /* What a former process left standing: told by it, so not told now. */
 void alert_book_restore(
     struct alert_book *book, const struct alert_standing *standing, struct queued_time now);

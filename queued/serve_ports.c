@@ -394,6 +394,14 @@ serve_end_alert(void *context, enum alert_kind kind, const char *domain)
 	alerts_end(serve->alerts, kind, domain);
 }
 
+static bool
+port_alert_restored(void *context, enum alert_kind kind, const char *domain)
+{
+	const struct serve *serve = context;
+
+	return alerts_restored(serve->alerts, kind, domain);
+}
+
 static void
 port_changed(void *context, const char *domain)
 {
@@ -429,6 +437,7 @@ serve_ports(struct serve *serve)
 	    .put_state = port_put_state,
 	    .raise = serve_raise,
 	    .end = serve_end_alert,
+	    .restored = port_alert_restored,
 	    .changed = port_changed,
 	    .random = port_random,
 	    .context = serve};

@@ -54,6 +54,8 @@ struct watch_ports {
 	void (*put_state)(void *context, const char *name, const struct state_domain *record);
 	void (*raise)(void *context, const struct alert *alert);
 	void (*end)(void *context, enum alert_kind kind, const char *domain);
+	/* Does one stand that a former process has raised, and this one not yet? */
+	bool (*restored)(void *context, enum alert_kind kind, const char *domain);
 	/* Something about a domain has changed, for those who look on (mxholdctl primary watch). */
 	void (*changed)(void *context, const char *domain);
 	double (*random)(void *context); /* 0 to 1 */

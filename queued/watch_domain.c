@@ -35,7 +35,7 @@ alert_end(struct watch *watch, struct watch_domain *domain, enum alert_kind kind
 {
 	const struct watch_ports *ports = &watch->setup.ports;
 
-	if (!alert_is_raised(domain, kind))
+	if (!alert_is_raised(domain, kind) && !ports->restored(ports->context, kind, domain->name))
 		return;
 	domain->alerts &= ~(1u << kind);
 	ports->end(ports->context, kind, domain->name);
@@ -44,8 +44,11 @@ alert_end(struct watch *watch, struct watch_domain *domain, enum alert_kind kind
 void
 domain_end_alerts(struct watch *watch, struct watch_domain *domain)
 {
-	for (unsigned kind = 0; kind < ALERT_KINDS; kind++)
-		alert_end(watch, domain, (enum alert_kind)kind);
+	static const enum alert_kind kinds[] = {
+	    ALERT_OUTAGE, ALERT_RETENTION, ALERT_BREAKER, ALERT_WRONG_HOST}; /* the watch's own */
+
+	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
+		alert_end(watch, domain, kinds[i]);
 	domain->retention_level = 0;
 }
 
@@ -461,6 +464,7 @@ domain_left(struct watch *watch, struct watch_domain *domain, const char *id)
 	    watch->now.ms + (domain->active && domain->row != NULL && domain->row->wants_state
 				    ? WATCH_WANTED_MS
 				    : WATCH_LINGER_MS);
+	alert_end(watch, domain, ALERT_OUTAGE);
 	alert_end(watch, domain, ALERT_RETENTION);
 	domain->retention_level = 0;
 	domain_judge(watch, domain);

@@ -20,6 +20,7 @@ struct world {
 	bool own_hops;  /* each hundred of domains has a next hop of its own */
 	unsigned share; /* own_hops: how many domains share one; 0: a hundred */
 	enum watch_row_result row_result;
+	bool restored; /* an alert of an outage, told by a former process */
 	/* what was done */
 	char did[65536];
 	struct state_domain state; /* the last one put for `watched` */
@@ -165,6 +166,15 @@ port_end(void *context, enum alert_kind kind, const char *domain)
 	note(context, "end", kind_name(kind));
 }
 
+static bool
+port_restored(void *context, enum alert_kind kind, const char *domain)
+{
+	const struct world *of = context;
+
+	(void)domain;
+	return of->restored && (kind == ALERT_OUTAGE || kind == ALERT_RETENTION);
+}
+
 static void
 port_changed(void *context, const char *domain)
 {
@@ -202,6 +212,7 @@ set_up_with(int64_t interval_ms)
 		.put_state = port_put_state,
 		.raise = port_raise,
 		.end = port_end,
+		.restored = port_restored,
 		.changed = port_changed,
 		.random = port_random,
 		.context = &world}};
@@ -592,6 +603,37 @@ START_TEST(test_outage_and_return)
 }
 END_TEST
 
+/* What a former process has told ends with the last message, or with the primary's return. */
+START_TEST(test_restored_mail_gone)
+{
+	world.restored = true;
+	held("a.example", "A", 0);
+	tick_for(2000);
+	attempt("a.example", "A", ATTEMPT_SENT);
+	expect("");
+	left("a.example", "A");
+	expect("end outage; end retention");
+}
+END_TEST
+
+START_TEST(test_restored_primary_up)
+{
+	world.restored = true;
+	held("a.example", "A", 0);
+	attempt("a.example", "A", ATTEMPT_UNREACHED);
+	(void)watch_tick(world.watch, world.now);
+	expect("probe 192.0.2.1");
+	answer(PROBE_GOOD);
+	tick_for(1000);
+	expect("probe 192.0.2.1");
+	answer(PROBE_GOOD);
+	tick_for(1000);
+	expect("probe 192.0.2.1");
+	answer(PROBE_GOOD);
+	expect("end outage; try A");
+}
+END_TEST
+
 START_TEST(test_old_mail_is_active_at_once)
 {
 	held("a.example", "A", 3600);
@@ -936,6 +978,8 @@ main(void)
 	} tests[] = {
 	    {"straight through", test_straight_through},
 	    {"outage", test_outage_and_return},
+	    {"restored, mail gone", test_restored_mail_gone},
+	    {"restored, primary up", test_restored_primary_up},
 	    {"old mail", test_old_mail_is_active_at_once},
 	    {"waiting mail", test_waiting_mail_becomes_active},
 	    {"by MX", test_route_by_mx},
