@@ -5,7 +5,7 @@ set -eu
 
 build='gcc make pkg-config libc6-dev liblmdb-dev libevent-dev libmilter-dev libidn2-dev libinih-dev
 libjansson-dev zlib1g-dev libxxhash-dev libpq-dev libunbound-dev libssl-dev libcurl4-openssl-dev'
-run='postfix postgresql-15 nsd swaks iproute2 procps lmdb-utils'
+run='ca-certificates postfix postgresql-15 nsd swaks iproute2 procps lmdb-utils'
 check='check libsubunit-dev postgresql-15-pgtap libtap-parser-sourcehandler-pgtap-perl pgbouncer unbound
 clang clang-format clang-tidy libclang-rt-14-dev valgrind cppcheck shellcheck mandoc python3 strace openssl
 faketime systemd'

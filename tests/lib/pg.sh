@@ -9,6 +9,7 @@
 #   pg_sql [ARGS...]        psql without decoration that stops at the first error
 #   pg_pid DIR              pid of the postmaster, to stop or kill it in a test
 #   pg_run COMMAND...       runs a command as the user that owns the clusters
+#   pg_exec COMMAND... &    the same in the background: $! is the command itself
 #   pg_quiet                settings for a throw-away cluster: nothing is synced to disk
 #
 # DIR must have a short path (a unix socket lies in it), is made readable for all, and belongs to the caller, who
@@ -32,12 +33,13 @@ done
 # The root of the repository; a caller elsewhere sets it beforehand.
 pg_root=${pg_root:-$(pwd)}
 
+pg_exec() {
+	[ "$(id -u)" -ne 0 ] || set -- setpriv --reuid=postgres --regid=postgres --clear-groups "$@"
+	exec "$@"
+}
+
 pg_run() {
-	if [ "$(id -u)" -eq 0 ]; then
-		setpriv --reuid=postgres --regid=postgres --clear-groups "$@"
-	else
-		"$@"
-	fi
+	(pg_exec "$@")
 }
 
 pg_quiet() {

@@ -95,6 +95,7 @@ server:
 	database: ""
 	pidfile: ""
 	xfrdfile: "$work/xfrd"
+	xfrdir: "$work"
 	zonelistfile: "$work/zones"
 remote-control:
 	control-enable: no

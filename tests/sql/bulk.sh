@@ -7,7 +7,7 @@ cd "$(dirname "$0")/../.."
 . tests/lib/tap.sh
 . tests/lib/pg.sh
 size=${SIZE:-100000}
-limit=${LIMIT_MS:-500} # the longest that a single commit or look of another may take
+limit=${LIMIT_MS:-500} # the longest that a single look may take, or a commit of another beside what takes less than 2.5 s
 dir=$(mktemp -d /tmp/mxbk.XXXXXX)
 trap 'pg_stop "$dir"; rm -rf "$dir"' EXIT
 trap 'exit 130' INT
@@ -68,7 +68,8 @@ busy() {
 	facts=$(pg_sql -F ' ' -c "select commits, ceil(extract(epoch from longest) * 1000) from probe.facts")
 	longest=${facts#* }
 	note "$took ms; meanwhile ${facts% *} commits of another session, the longest three took $longest ms"
-	is "$([ "$longest" -le "$limit" ] && [ "${facts% *}" -gt 3 ] && echo short)" short '... and others went on committing'
+	may=$((took / 5 > limit ? took / 5 : limit)) # a busy machine slows both
+	is "$([ "$longest" -le "$may" ] && [ "${facts% *}" -gt 3 ] && echo short)" short '... and others went on committing'
 }
 
 note "$size domains, bare COPY into a table with one index: $(

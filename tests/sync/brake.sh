@@ -169,7 +169,7 @@ echo '"relay_a" ""' >"$work/users"
 chown -R postgres: "$work/pool" "$work/users"
 touch "$work/pgbouncer.log"
 chown postgres: "$work/pgbouncer.log"
-pg_run pgbouncer -q "$work/pgbouncer.ini" >/dev/null 2>&1 &
+pg_exec pgbouncer -q "$work/pgbouncer.ini" >/dev/null 2>&1 &
 others="$others $!"
 wait_for 5 test -S "$work/pool/.s.PGSQL.6432" || true
 use "host=$work/pool port=6432 user=relay_a dbname=postgres"
