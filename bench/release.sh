@@ -179,6 +179,7 @@ all_taken() {
 # outage ARRANGEMENT MESSAGES
 outage() {
 	if [ "$1" = queued ]; then
+		: >"$pf/log/mail.log" # what the round before delivered would look like a primary that flaps
 		daemon queued
 		queued=${pids##* }
 		await 20 known 0 || die 'mxhold-queued does not answer'
