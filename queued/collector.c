@@ -72,6 +72,8 @@ struct collector {
 	bool census_names;     /* this one is only to name recipients */
 	bool census_good;
 	int64_t census_at; /* end of the last good one, seconds since the epoch */
+	bool others;       /* mail of other domains waits, or it is not known that none does */
+	bool others_seen;  /* by the listing that runs */
 	bool alert_unaccounted, alert_spool;
 	uint64_t unaccounted;                    /* as last told */
 	struct cached_facts cache[FACTS_CACHED]; /* of one search */
@@ -412,13 +414,48 @@ is_others(struct collector *collector, const struct maillog_event *event)
 	return false;
 }
 
+/* Mail of a domain that no row speaks for, or of which that cannot be told now? */
+static bool
+is_others_mail(struct collector *collector, const char *address, size_t length)
+{
+	const char *at = memrchr(address, '@', length);
+	const struct row_facts *facts;
+	char domain[DOMAIN_SIZE];
+
+	return at == NULL ||
+	       !domain_normalise(at + 1, (size_t)(address + length - at - 1), domain) ||
+	       facts_find(collector, domain, &facts) != ROWS_OURS;
+}
+
+/* The queue may hold more than customers' mail from this line on. */
+static void
+note_others(struct collector *collector, const struct maillog_event *event)
+{
+	const bool deferred = event->kind == MAILLOG_DELIVERY && event->status == MAILLOG_DEFERRED;
+
+	if ((deferred && is_others_mail(collector, event->address.at, event->address.length)) ||
+	    (event->kind == MAILLOG_SUPER_RELEASED &&
+		account_knows(collector->account, event->queue_id) == ACCOUNT_UNKNOWN))
+		collector->others = collector->others_seen = true;
+}
+
+bool
+collector_only_ours(const struct collector *collector)
+{
+	return !collector->others;
+}
+
 static bool
 take_event(const struct maillog_event *event, void *context)
 {
 	struct collector *collector = context;
 
-	if (!is_others(collector, event) && !account_event(collector->account, event))
-		return false;
+	if (!is_others(collector, event)) {
+		if (!account_event(collector->account, event))
+			return false;
+		if (!collector->others || !collector->others_seen)
+			note_others(collector, event);
+	}
 	if (event->at > 0)
 		collector->line_at = event->at;
 	collector->lines++;
@@ -499,6 +536,14 @@ census_message(const struct census_message *message, void *context)
 	struct collector *collector = context;
 
 	account_census_message(collector->account, message, wall_us());
+	if (strcmp(message->queue, "deferred") != 0)
+		return;
+	for (size_t i = 0; i < message->recipients && !collector->others_seen; i++) {
+		const char *address, *reason;
+
+		collector->others_seen = !census_recipient(message, i, &address, &reason) ||
+					 is_others_mail(collector, address, strlen(address));
+	}
 }
 
 static void
@@ -509,6 +554,8 @@ census_end(const char *problem, void *context)
 	collector->census_ended_ms = boot_ms();
 	collector->census_ended = true;
 	collector->census_good = problem == NULL;
+	if (collector->census_good)
+		collector->others = collector->others_seen;
 	problem_note(collector->census_problem, sizeof(collector->census_problem), "census-problem",
 	    problem != NULL ? problem : "");
 }
@@ -521,6 +568,8 @@ census_start(struct collector *collector, int64_t now_ms)
 	if (!collector->census_names)
 		collector->census_ms = now_ms + CENSUS_LEAST_MS;
 	account_census_begin(collector->account);
+	collector->others_seen = false;
+	memset(collector->cache, 0, sizeof(collector->cache));
 	collector->census_began_ms = now_ms;
 	if (!census_begin(collector->census, CENSUS_DEADLINE_S, &problem))
 		census_end(problem, collector);
@@ -742,6 +791,7 @@ collector_new(struct event_base *base, const struct conf *conf, struct spool_wri
 	collector->conf = conf;
 	collector->spool = spool;
 	collector->ports = *ports;
+	collector->others = true; /* until the first listing */
 	if (ports->instances != NULL)
 		collector->instances = *ports->instances;
 	*problem = parts_make(collector) ? restore_all(collector) : "out of memory";

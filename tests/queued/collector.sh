@@ -155,11 +155,31 @@ is "$(rows | sed -n 's/^[^ ]* \([ab][0-9]*@[a-z]*.example\) delivered .*/<\1>/p'
 
 # --- the end ----------------------------------------------------------------------------------------------------------------
 
+end_collect() {
+	kill "$collect_pid"
+	status=0
+	wait "$collect_pid" || status=$?
+}
+
 sleep 4 # the first listing of this process, and the log up to beyond it
-kill "$collect_pid"
-status=0
-wait "$collect_pid" || status=$?
+end_collect
 is "$status" 0 'SIGTERM ends it'
-like "$(grep '^status' "$dir/out" | tail -1)" 'log=following recipients=0 messages=0 unaccounted=0 census=1 problem=$' 'nothing is left over, nothing unaccounted'
+like "$(grep '^status' "$dir/out" | tail -1)" 'log=following recipients=0 messages=0 unaccounted=0 census=1 only_ours=1 problem=$' \
+	'nothing is left over, nothing unaccounted, and no other mail'
+
+# Only where no other mail waits may the whole queue be flushed.
+deferred_elsewhere() { grep -q 'to=<again@elsewhere.test>.* status=deferred' "$dir/pf/log/mail.log"; }
+"$primary" -C "$dir/control" down >/dev/null
+start_collect
+sleep 4
+submit s34@out.example again@elsewhere.test
+ok "$(await 10 deferred_elsewhere && echo 0 || echo 1)" 'other mail waits'
+sleep 1
+end_collect
+like "$(grep '^status' "$dir/out" | tail -1)" ' only_ours=0 ' 'the log has told so'
+start_collect
+sleep 4
+end_collect
+like "$(grep '^status' "$dir/out" | tail -1)" ' census=1 only_ours=0 ' 'and so does a listing'
 note "killed $killed times"
 tap_done

@@ -139,10 +139,11 @@ collect(long seconds)
 	event_base_dispatch(base);
 	struct collector_status status;
 	collector_status(collector, &status);
-	printf(
-	    "status log=%s recipients=%llu messages=%llu unaccounted=%llu census=%d problem=%s\n",
+	printf("status log=%s recipients=%llu messages=%llu unaccounted=%llu census=%d "
+	       "only_ours=%d problem=%s\n",
 	    status.log, (unsigned long long)status.recipients, (unsigned long long)status.messages,
-	    (unsigned long long)status.unaccounted, status.census_at != 0, status.problem);
+	    (unsigned long long)status.unaccounted, status.census_at != 0,
+	    collector_only_ours(collector), status.problem);
 	event_free(term);
 	collector_free(collector);
 	spool_writer_close(spool);
