@@ -328,7 +328,8 @@ sleep 0.3
 ok "$(wait_for 30 grep -q '"alert":"outage","domain":"other.example".*"ended":true' "$work/alerts" && echo 0 || echo 1)" \
 	'the end of the outage is told, with its duration'
 like "$(grep 'other.example.*"ended":true' "$work/alerts")" '"duration":[0-9]+' 'in seconds'
-is "$(grep -c . "$work/ledger")" 1 'the primary has the message'
+ok "$(wait_for 15 grep -q . "$work/ledger" && echo 0 || echo 1)" 'the primary gets the message'
+is "$(grep -c . "$work/ledger")" 1 'once'
 like "$(cat "$work/watched")" 'other.example: up' 'primary watch has seen it'
 is "$(code mxholdctl queue list)" 0 'list with nothing to list'
 stop_queued
