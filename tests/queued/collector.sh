@@ -11,7 +11,7 @@ cd "$(dirname "$0")/../.."
 BUILD=${BUILD:-build}
 collect=${COLLECT:-$BUILD/tests/collect}
 primary=$BUILD/tests/tools/primary
-port=$((20000 + $$ % 10000))
+port=$((24000 + $$ % 500 * 8))
 dir=$(mktemp -d /tmp/mxq.XXXXXX)
 pids=
 killed=0

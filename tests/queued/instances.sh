@@ -9,7 +9,7 @@ cd "$(dirname "$0")/../.."
 . tests/lib/postfix.sh
 BUILD=${BUILD:-build}
 collect=${COLLECT:-$BUILD/tests/collect}
-port=$((20000 + $$ % 10000))
+port=$((28000 + $$ % 500 * 8))
 dir=$(mktemp -d /tmp/mxi.XXXXXX)
 collect_pid=
 

@@ -5,7 +5,7 @@ set -eu
 cd "$(dirname "$0")/../.."
 . tests/sync/lib.sh
 
-port=$((20000 + $$ % 20000))
+port=$((12000 + $$ % 500 * 8))
 proxy=$((port + 1))
 sync_setup "port=$port" host_auth=scram-sha-256
 pg_sql -c "alter role relay_a password 'right-one'; alter role relay_b password 'x'" \

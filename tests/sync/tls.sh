@@ -7,7 +7,7 @@ set -eu
 cd "$(dirname "$0")/../.."
 . tests/sync/lib.sh
 
-port=$((20000 + $$ % 20000))
+port=$((16000 + $$ % 500 * 8))
 proxy=$((port + 1))
 other=$((port + 2))
 sync_setup "port=$port" host_auth=scram-sha-256
