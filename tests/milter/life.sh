@@ -19,10 +19,13 @@ gone() { # PID: ended, waited for or not
 	case $(ps -o stat= -p "$1") in '' | Z*) return 0 ;; *) return 1 ;; esac
 }
 
-# asked_until FILE: one negotiation after the other, each on a connection of its own, until FILE is there; how each ended.
+# asked_until FILE: one negotiation after the other, each on a connection of its own, until FILE is there, and one more; how each
+# ended, a line for each. (Without the one more, the only one may be the one that the stopped child had taken.)
 asked_until() {
-	while [ ! -e "$1" ]; do
-		printf '%s\n' negotiate quit | timeout 9 "$client" "$socket" script 2>&1 | cut -d' ' -f1
+	asked_enough=no
+	while [ "$asked_enough" = no ]; do
+		[ ! -e "$1" ] || asked_enough=yes
+		printf '%s\n' negotiate quit | timeout 9 "$client" "$socket" script 2>&1 | sed -n '1s/ .*//;1p'
 		sleep 0.02
 	done
 }
