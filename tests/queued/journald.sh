@@ -80,10 +80,11 @@ start_journald() {
 	rm -f /run/systemd/journal/dev-log /run/systemd/journal/socket
 	/lib/systemd/systemd-journald >>"$dir/journald.log" 2>&1 &
 	journald_pid=$!
-	await 10 journal_listens
+	await 30 journal_listens
 }
 
 start_collect() {
+	out_lines=$(wc -l <"$dir/out")
 	"$collect" "$dir/conf" 300 >>"$dir/out" 2>&1 &
 	collect_pid=$!
 }
@@ -95,6 +96,11 @@ end_collect() { # SIGNAL
 
 rows() {
 	"$collect" "$dir/conf" rows
+}
+
+# The last status of the process that was started last.
+status_is() { # PATTERN
+	tail -n "+$((out_lines + 1))" "$dir/out" | grep '^status ' | tail -n 1 | grep -q -- "$1"
 }
 
 # What the collector's own child is: its only one that runs journalctl.
@@ -110,8 +116,8 @@ reads() {
 }
 
 kill_journalctl() {
-	await 10 reads
-	for pid in $(journalctl_pid); do kill -9 "$pid"; done
+	await 30 reads
+	for pid in $(journalctl_pid); do kill -9 "$pid" || true; done
 }
 
 submit() { # SENDER RECIPIENT...
@@ -126,6 +132,13 @@ count_rows() { # PATTERN
 
 has_rows() { # COUNT PATTERN
 	[ "$(count_rows "$2")" -eq "$1" ]
+}
+
+# A message that was being put off when the queue was flushed waits for the next flush.
+all_delivered() { # COUNT
+	has_rows "$1" ' delivered attempts=' && return 0
+	pf_run "$dir/pf" postqueue -c "$dir/pf/etc" -f
+	return 1
 }
 
 told() { # COUNT PATTERN
@@ -182,6 +195,7 @@ native_many() {
 own_system
 start_journald || { echo 'journald does not start' >&2; exit 1; }
 mkdir -p "$dir/pf" "$dir/state" "$dir/store"
+: >"$dir/out"
 chmod 0711 "$dir"
 PF_CHROOT=n pf_create "$dir/pf" relay.example "127.0.0.1:10025"
 pf_set "$dir/pf" maillog_file= enable_long_queue_ids=yes inet_interfaces=127.0.0.1 inet_protocols=ipv4 mydestination= \
@@ -211,17 +225,17 @@ while [ "$i" -lt 20 ]; do
 	case $i in
 	5 | 15) end_collect KILL && start_collect ;;
 	8) journalctl --quiet --rotate ;;
-	11) kill_journalctl && within 10 'a journalctl that died is told' told 1 'journalctl ended: without a word' ;;
+	11) kill_journalctl && within 30 'a journalctl that died is told' told 1 'journalctl ended: without a word' ;;
 	esac
 done
-within 20 'the primary is down: each recipient has one row, held' has_rows 40 ' held attempts='
+within 60 'the primary is down: each recipient has one row, held' has_rows 40 ' held attempts='
 is "$(rows | awk '{ print $1, $2 }' | sort | uniq -d)" '' 'no row twice'
 
 kill -9 "$journald_pid"
 wait "$journald_pid" 2>/dev/null || true
 start_journald
 submit s21@out.example a21@one.example
-within 20 'journald died and came again: what it has is followed' has_rows 41 ' held attempts='
+within 60 'journald died and came again: what it has is followed' has_rows 41 ' held attempts='
 
 # --- the primary is back ---------------------------------------------------------------------------------------------------------
 
@@ -234,7 +248,7 @@ start_collect
 sleep 0.3
 end_collect KILL
 start_collect
-within 30 'it is back: each is delivered' has_rows 41 ' delivered attempts='
+within 60 'it is back: each is delivered' all_delivered 41
 is "$(rows | awk '{ print $1, $2 }' | sort | uniq -d)" '' 'no row twice'
 is "$(rows | awk '$3 == "delivered" { print "<" $2 ">" }' | sort)" \
 	"$(tr '\t' '\n' <"$dir/ledger" | grep -E '^<[ab][0-9]+@(one|two)' | sort)" "the primary's ledger agrees"
@@ -256,20 +270,23 @@ for name in postfix postfix-former; do
 	logger --journald --socket-errors=on <"$dir/entry"
 done
 native 4dXyBc1004z after@one.example 'b"after it"'
-within 10 'a reply with bytes that are no text' has_rows 1 '^4dXyBc1000z bytes@one.example delivered .* bytes'
-within 10 'one of several lines' has_rows 1 '^4dXyBc1001z lines@one.example delivered '
-within 10 'one of 50,000 bytes' has_rows 1 '^4dXyBc1002z long@one.example delivered '
-within 10 'what comes after one that is too long' has_rows 1 '^4dXyBc1004z after@one.example delivered '
+within 30 'a reply with bytes that are no text' has_rows 1 '^4dXyBc1000z bytes@one.example delivered .* bytes'
+within 30 'one of several lines' has_rows 1 '^4dXyBc1001z lines@one.example delivered '
+within 30 'one of 50,000 bytes' has_rows 1 '^4dXyBc1002z long@one.example delivered '
+within 30 'what comes after one that is too long' has_rows 1 '^4dXyBc1004z after@one.example delivered '
 is "$(rows | sed -n 's/^4dXyBc1005z \([^ ]*\) .*/\1/p')" postfix-former@one.example "another instance's is left out, that of an unknown name is not"
 printf 'MESSAGE_ID=a596d6fe7bfa4994828e72309e95d61e\nMESSAGE=Suppressed 7 messages from postfix@-.service\n' |
 	logger --journald --socket-errors=on
-within 10 'what journald threw away is told' told 1 'lines of Postfix are lost: journald: Suppressed 7 messages from postfix'
+within 30 'what journald threw away is told' told 1 'lines of Postfix are lost: journald: Suppressed 7 messages from postfix'
 
-# A pipe's worth at each look would be 600 lines a second.
+# A pipe's worth at each look would be 600 lines a second. A slow machine shows what journalctl alone takes there.
 end_collect TERM
 native_many 5000
+began=$(date +%s)
+journalctl --quiet --boot --all --output=json >/dev/null
+alone=$(($(date +%s) - began))
 start_collect
-within 20 'a backlog of 20,000 lines is read as fast as journalctl writes it' has_rows 5000 ' many[0-9]*@one.example delivered '
+within $((16 + 3 * alone)) 'a backlog of 20,000 lines is read as fast as journalctl writes it' has_rows 5000 ' many[0-9]*@one.example delivered '
 
 # --- the oldest is removed while nobody reads --------------------------------------------------------------------------------------
 
@@ -281,9 +298,9 @@ journalctl --quiet --rotate
 journalctl --quiet --vacuum-files=1
 submit s23@out.example a23@one.example
 start_collect
-within 10 'a vacuumed journal is told, with the time from which lines are missing' told 1 \
+within 30 'a vacuumed journal is told, with the time from which lines are missing' told 1 \
 	'lines of Postfix are lost: systemd.s journal was cut and no longer has those from 20[0-9-]*T[0-9:]*Z'
-within 20 'what it still has, and what the queue has, is held' has_rows 2 ' held attempts=.*'
+within 60 'what it still has, and what the queue has, is held' has_rows 2 ' held attempts=.*'
 is "$(rows | awk '{ print $1, $2 }' | sort | uniq -d)" '' 'no row twice'
 
 # --- journalctl cannot be run, or may not read ----------------------------------------------------------------------------------------
@@ -291,21 +308,25 @@ is "$(rows | awk '{ print $1, $2 }' | sort | uniq -d)" '' 'no row twice'
 : >"$dir/nothing"
 mount --bind "$dir/nothing" /usr/bin/journalctl
 kill_journalctl
-within 10 'a journalctl that cannot be run is told' told 1 'journalctl: Permission denied'
+within 30 'a journalctl that cannot be run is told' told 1 'journalctl: Permission denied'
 submit s24@out.example a24@one.example
-umount /usr/bin/journalctl
-within 30 'when it can be run again, nothing is missing' has_rows 3 ' held attempts='
+umount -l /usr/bin/journalctl # somebody may just be trying to run it
+within 60 'when it can be run again, nothing is missing' has_rows 3 ' held attempts='
 mkdir "$dir/denied"
 sed "s,^state_dir = .*,state_dir = $dir/denied," "$dir/conf" >"$dir/conf.denied"
 chown 64104 "$dir/denied"
-setpriv --reuid 64104 --regid 64104 --clear-groups "$collect" "$dir/conf.denied" 2 >"$dir/out.denied" 2>&1 || true
-like "$(cat "$dir/out.denied")" 'insufficient permissions.*must be in group systemd-journal' 'who may not read the journal is told what to do'
+setpriv --reuid 64104 --regid 64104 --clear-groups "$collect" "$dir/conf.denied" 300 >"$dir/out.denied" 2>&1 &
+denied_pid=$!
+told_denied() { grep -q 'insufficient permissions.*must be in group systemd-journal' "$dir/out.denied"; }
+within 30 'who may not read the journal is told what to do' told_denied
+kill -9 "$denied_pid" || true
 
 # --- the end ----------------------------------------------------------------------------------------------------------------------------
 
 end_collect TERM
 start_collect
-sleep 4 # the first listing of this process, and the log up to beyond it
+# The first listing of this process, with the log up to beyond it.
+within 60 'queue and log are compared' status_is 'log=following .* census=1 '
 status=0
 kill "$collect_pid"
 wait "$collect_pid" || status=$?
@@ -313,5 +334,5 @@ is "$status" 0 'SIGTERM ends it'
 like "$(grep '^status' "$dir/out" | tail -1)" 'log=following recipients=3 messages=3 unaccounted=0 census=1 only_ours=[01] problem=$' \
 	'three are held, nothing is unaccounted'
 none_left() { ! pgrep -x journalctl >/dev/null; }
-within 5 'no journalctl is left behind' none_left
+within 30 'no journalctl is left behind' none_left
 tap_done

@@ -2,7 +2,8 @@
  * collect: runs the collector alone, for tests/queued/collector.sh: all domains that end in
  * .example are ours, and what is to be taken out is taken out by postsuper at once.
  *
- *   collect CONFIG SECONDS  collects, printing events, until SIGTERM or for so long
+ *   collect CONFIG SECONDS  collects, printing events, until SIGTERM or for so long; its status when
+ *                           that has changed (looked at twice a second), and at the end
  *   collect CONFIG rows     prints the spool's rows: queue id, recipient, outcome, attempts, ...
  *   collect CONFIG ship     the same for those not yet shipped, which then are
  */
@@ -112,6 +113,37 @@ print_rows(bool ship)
 	return !ship || spool_set_shipped(conf->paths.state_dir, identity, last) ? 0 : 1;
 }
 
+/* Text of one line. */
+static void
+status_text(char *out, size_t size)
+{
+	struct collector_status status;
+
+	collector_status(collector, &status);
+	snprintf(out, size,
+	    "log=%s recipients=%llu messages=%llu unaccounted=%llu census=%d only_ours=%d "
+	    "problem=%s",
+	    status.log, (unsigned long long)status.recipients, (unsigned long long)status.messages,
+	    (unsigned long long)status.unaccounted, status.census_at != 0,
+	    collector_only_ours(collector), status.problem);
+}
+
+static void
+on_look(evutil_socket_t fd, short what, void *context)
+{
+	static char told[1024];
+	char now[1024];
+
+	(void)fd;
+	(void)what;
+	(void)context;
+	status_text(now, sizeof(now));
+	if (strcmp(now, told) == 0)
+		return;
+	strcpy(told, now);
+	printf("status %s\n", now);
+}
+
 static int
 collect(long seconds)
 {
@@ -120,8 +152,9 @@ collect(long seconds)
 	    .take_out = take_out,
 	    .instances = &instances,
 	    .alert = on_alert};
-	const struct timeval end = {seconds, 0};
+	const struct timeval end = {seconds, 0}, half = {0, 500000};
 	const char *problem = "";
+	char text[1024];
 	struct event_base *base = event_base_new();
 	struct spool_writer *spool = spool_writer_open(
 	    conf->paths.state_dir, (gid_t)-1, (size_t)conf->queue.spool_size, &problem);
@@ -134,16 +167,14 @@ collect(long seconds)
 		return 1;
 	}
 	struct event *term = evsignal_new(base, SIGTERM, on_signal, base);
+	struct event *look = event_new(base, -1, EV_PERSIST, on_look, NULL);
 	event_add(term, NULL);
+	event_add(look, &half);
 	event_base_loopexit(base, &end);
 	event_base_dispatch(base);
-	struct collector_status status;
-	collector_status(collector, &status);
-	printf("status log=%s recipients=%llu messages=%llu unaccounted=%llu census=%d "
-	       "only_ours=%d problem=%s\n",
-	    status.log, (unsigned long long)status.recipients, (unsigned long long)status.messages,
-	    (unsigned long long)status.unaccounted, status.census_at != 0,
-	    collector_only_ours(collector), status.problem);
+	status_text(text, sizeof(text));
+	printf("status %s\n", text);
+	event_free(look);
 	event_free(term);
 	collector_free(collector);
 	spool_writer_close(spool);
