@@ -28,7 +28,7 @@ struct told {
 	volatile sig_atomic_t turns;
 	volatile sig_atomic_t interrupted; /* waits that a signal ended */
 	volatile sig_atomic_t longest_ms;  /* between two turns */
-	int64_t held_ms;                   /* when it took hold */
+	int64_t before_ms, held_ms;        /* when it took hold: not before, and not after */
 };
 
 static struct told *told;
@@ -90,6 +90,7 @@ never_take_signals(void)
 {
 	sigset_t all;
 
+	told->before_ms = clock_ms();
 	(void)deadman_hold(AFTER_MS);
 	told->held_ms = clock_ms();
 	sigfillset(&all);
@@ -200,9 +201,16 @@ END_TEST
 
 START_TEST(test_a_stop_lasts_some_time)
 {
+	int lasted = 0;
+
 	start(turn_forever);
-	/* It turned 20 ms ago, and its timers are set at most every 100 ms. */
-	ck_assert_int_ge(stop_once(), AFTER_MS - 100 - 20 - told->longest_ms);
+	/* It turned 20 ms ago, and its timers are set at most every 100 ms. On a busy machine it
+	   may not have turned for long: one of several stops does. */
+	for (int i = 0; i < 5 && lasted < AFTER_MS - 100 - 40; i++) {
+		pause_ms(200);
+		lasted = stop_once();
+	}
+	ck_assert_int_ge(lasted, AFTER_MS - 100 - 40);
 }
 END_TEST
 
@@ -231,13 +239,15 @@ START_TEST(test_stopped_again_in_the_moment_of_going_on)
 	int stops = 0;
 
 	start(never_take_signals);
-	while (clock_ms() < told->held_ms + LAST_HAND_MS - 200) {
+	/* Not in the last moments: on a busy machine the stop could come after the last of the
+	 * timers. */
+	while (clock_ms() < told->before_ms + LAST_HAND_MS - 450) {
 		(void)stop_once();
 		stops++;
 	}
 	ck_assert_int_gt(stops, 0);
 	/* That many timers there are: what takes no signals is not held for ever. */
-	while (clock_ms() < told->held_ms + LAST_HAND_MS + 200)
+	while (clock_ms() < told->held_ms + LAST_HAND_MS + 500)
 		pause_ms(20);
 	ck_assert_int_eq(kill(held, SIGSTOP), 0);
 	ck_assert(changes(WUNTRACED, LATE_MS));

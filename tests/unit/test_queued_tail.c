@@ -490,14 +490,15 @@ journalctl(const char *script)
 	ck_assert_int_eq(chmod(full, 0700), 0);
 }
 
+/* Until it is in this state and the lines are those: each of a script's may come by itself. */
 static enum tail_state
-journal_read(enum tail_state until)
+journal_read(enum tail_state until, const char *lines)
 {
 	enum tail_state state = TAIL_END;
 
-	for (int i = 0; i < 400; i++) {
+	for (int i = 0; i < 2000; i++) {
 		state = tail_read(tail, NOW, 2, visit, NULL);
-		if (state == until && seen[0] != '\0')
+		if (state == until && strcmp(seen, lines) == 0)
 			break;
 		usleep(10000);
 	}
@@ -516,8 +517,8 @@ START_TEST(test_journald)
 	tail = tail_new(TAIL_JOURNALD);
 	snprintf(command, sizeof(command), "%s/journalctl", directory);
 	tail_set_journalctl(tail, command);
-	journalctl(ENTRY("s=1", "00001") "echo 'no json'\n" ENTRY("s=2", "00002") "exec sleep 5");
-	ck_assert_int_eq(journal_read(TAIL_END), TAIL_END);
+	journalctl(ENTRY("s=1", "00001") "echo 'no json'\n" ENTRY("s=2", "00002") "exec sleep 60");
+	ck_assert_int_eq(journal_read(TAIL_END, "1 2 "), TAIL_END);
 	ck_assert_str_eq(seen, "1 2 ");
 	ck_assert(tail_position(tail, position));
 	ck_assert_str_eq(position, "journald 1793500000000000 s=2");
@@ -528,7 +529,7 @@ START_TEST(test_journald)
 	tail_seek(tail, position);
 	seen[0] = '\0';
 	journalctl(ENTRY("s=2", "00002") ENTRY("s=3", "00003") "exit 1");
-	ck_assert_int_eq(journal_read(TAIL_MISSING), TAIL_MISSING);
+	ck_assert_int_eq(journal_read(TAIL_MISSING, "3 "), TAIL_MISSING);
 	ck_assert_msg(strstr(tail_problem(tail), "ended") != NULL, "%s", tail_problem(tail));
 	ck_assert_str_eq(seen, "3 "); /* not the line that was taken before */
 	seen[0] = '\0';
@@ -536,8 +537,8 @@ START_TEST(test_journald)
 	journalctl(
 	    "echo '{\"__CURSOR\":\"s=4\",\"__REALTIME_TIMESTAMP\":\"1793500000000001\","
 	    "\"SYSLOG_IDENTIFIER\":\"postfix/qmgr\",\"MESSAGE\":[48,48,48,48,52,58,32,114,101,"
-	    "109,111,118,101,100]}'\nexec sleep 5");
-	ck_assert_int_eq(journal_read(TAIL_END), TAIL_END);
+	    "109,111,118,101,100]}'\nexec sleep 60");
+	ck_assert_int_eq(journal_read(TAIL_END, "4 "), TAIL_END);
 	ck_assert_str_eq(seen, "4 ");
 	ck_assert_str_eq(tail_problem(tail), "lines of Postfix are lost: systemd's journal was cut "
 					     "and no longer has those from 2026-11-01T02:26:40Z");
@@ -556,8 +557,8 @@ START_TEST(test_journald_cursor_gone)
 	tail_set_journalctl(tail, command);
 	tail_seek(tail, "journald 1793500000000000 s=gone");
 	journalctl("case $* in *--cursor*) echo 'Failed to seek to cursor' >&2; exit 1 ;; "
-		   "esac\n" ENTRY("s=5", "00005") "exec sleep 5");
-	ck_assert_int_eq(journal_read(TAIL_END), TAIL_END);
+		   "esac\n" ENTRY("s=5", "00005") "exec sleep 60");
+	ck_assert_int_eq(journal_read(TAIL_END, "5 "), TAIL_END);
 	ck_assert_str_eq(seen, "5 ");
 	shell("grep -q -- '--since=@1793500000.000001 ' asked");
 }
@@ -573,22 +574,22 @@ START_TEST(test_journald_later)
 	snprintf(command, sizeof(command), "%s/journalctl", directory);
 	tail_set_journalctl(tail, command);
 	journalctl("i=0; while [ $i -lt 5000 ]; do echo 'a complaint of journalctl' >&2; "
-		   "i=$((i + 1)); done\n" ENTRY("s=6", "00006") "exec sleep 5");
+		   "i=$((i + 1)); done\n" ENTRY("s=6", "00006") "exec sleep 60");
 	ck_assert_int_eq(tail_read(tail, NOW, 2, visit, NULL), TAIL_LATER);
 	/* More complaints than a pipe holds do not stop it. */
-	ck_assert_int_eq(journal_read(TAIL_LATER), TAIL_LATER);
+	ck_assert_int_eq(journal_read(TAIL_LATER, "6 "), TAIL_LATER);
 	ck_assert_str_eq(seen, "6 ");
-	ck_assert_int_eq(journal_read(TAIL_END), TAIL_END);
+	ck_assert_int_eq(journal_read(TAIL_END, "6 "), TAIL_END);
 	/* The entry behind which it goes on was moved to another file. In the next one fields stand
 	 * twice, one of them as bytes: the first counts. */
 	journalctl("echo '{\"__CURSOR\":\"s=7;b=1;m=1\",\"__REALTIME_TIMESTAMP\":\"4\","
 		   "\"SYSLOG_IDENTIFIER\":\"postfix/qmgr\",\"MESSAGE\":\"00007: removed\"}'\n"
 		   "echo '{\"__CURSOR\":\"s=7;b=1;m=2\",\"__REALTIME_TIMESTAMP\":\"5\","
 		   "\"SYSLOG_IDENTIFIER\":[\"postfix/qmgr\",\"x\"],\"MESSAGE\":"
-		   "[[48,48,48,48,56,58,32,114,101,109,111,118,101,100],\"y\"]}'\nexec sleep 5");
+		   "[[48,48,48,48,56,58,32,114,101,109,111,118,101,100],\"y\"]}'\nexec sleep 60");
 	seen[0] = '\0';
 	tail_seek(tail, "journald 4 s=1;b=1;m=1");
-	ck_assert_int_eq(journal_read(TAIL_END), TAIL_END);
+	ck_assert_int_eq(journal_read(TAIL_END, "8 "), TAIL_END);
 	ck_assert_str_eq(seen, "8 ");
 	ck_assert_str_eq(tail_problem(tail), "");
 	ck_assert(tail_position(tail, position));

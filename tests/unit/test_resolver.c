@@ -208,19 +208,19 @@ tear_down(void)
 
 START_TEST(test_outcomes)
 {
-	struct heard heard = ask("found.example", RESOLVER_MX, false, 5000);
+	struct heard heard = ask("found.example", RESOLVER_MX, false, 20000);
 
 	ck_assert_int_eq(heard.outcome, RESOLVER_FOUND);
 	ck_assert_uint_eq(heard.count, 1);
 	ck_assert_uint_eq(heard.ttl, 60);
 	ck_assert_uint_eq(heard.first.preference, 10);
 	ck_assert_str_eq(heard.first.host, "m.example");
-	ck_assert_int_eq(ask("none.example", RESOLVER_MX, false, 5000).outcome, RESOLVER_NODATA);
-	ck_assert_int_eq(ask("gone.example", RESOLVER_MX, false, 5000).outcome, RESOLVER_NXDOMAIN);
-	heard = ask("fail.example", RESOLVER_MX, false, 5000);
+	ck_assert_int_eq(ask("none.example", RESOLVER_MX, false, 20000).outcome, RESOLVER_NODATA);
+	ck_assert_int_eq(ask("gone.example", RESOLVER_MX, false, 20000).outcome, RESOLVER_NXDOMAIN);
+	heard = ask("fail.example", RESOLVER_MX, false, 20000);
 	ck_assert_int_eq(heard.outcome, RESOLVER_CANNOT_TELL);
 	ck_assert_str_ne(heard.problem, "");
-	heard = ask("address.example", RESOLVER_A, false, 5000);
+	heard = ask("address.example", RESOLVER_A, false, 20000);
 	ck_assert_int_eq(heard.first.type, DNS_A);
 	ck_assert_uint_eq(heard.first.address.bytes[0], 192);
 }
@@ -228,11 +228,11 @@ END_TEST
 
 START_TEST(test_odd_hosts)
 {
-	struct heard heard = ask("odd.example", RESOLVER_MX, false, 5000);
+	struct heard heard = ask("odd.example", RESOLVER_MX, false, 20000);
 
 	ck_assert_int_eq(heard.outcome, RESOLVER_FOUND);
 	ck_assert(heard.first.host_odd);
-	heard = ask("null.example", RESOLVER_MX, false, 5000);
+	heard = ask("null.example", RESOLVER_MX, false, 20000);
 	ck_assert(heard.first.null_mx);
 }
 END_TEST
@@ -245,17 +245,17 @@ START_TEST(test_deadline)
 	ck_assert_int_eq(heard.outcome, RESOLVER_CANNOT_TELL);
 	ck_assert_str_eq(heard.problem, "no answer from the DNS in time");
 	ck_assert_int_ge(clock_ms() - begin, 300);
-	ck_assert_int_lt(clock_ms() - begin, 3000);
+	ck_assert_int_lt(clock_ms() - begin, 15000);
 }
 END_TEST
 
 /* An answer is kept, unless a fresh one is wanted; and that one is not from a while ago. */
 START_TEST(test_fresh)
 {
-	struct heard first = ask("count.example", RESOLVER_TXT, false, 5000);
-	struct heard kept = ask("count.example", RESOLVER_TXT, false, 5000);
-	struct heard fresh = ask("count.example", RESOLVER_TXT, true, 5000);
-	struct heard again = ask("count.example", RESOLVER_TXT, true, 5000);
+	struct heard first = ask("count.example", RESOLVER_TXT, false, 20000);
+	struct heard kept = ask("count.example", RESOLVER_TXT, false, 20000);
+	struct heard fresh = ask("count.example", RESOLVER_TXT, true, 20000);
+	struct heard again = ask("count.example", RESOLVER_TXT, true, 20000);
 
 	ck_assert_str_eq(kept.text, first.text);
 	ck_assert_str_ne(fresh.text, first.text);
@@ -272,7 +272,7 @@ START_TEST(test_many)
 	for (unsigned i = 0; i < 100; i++) {
 		(void)snprintf(name, sizeof(name), "found.n%u.example", i);
 		ck_assert_ptr_nonnull(resolver_ask(
-		    resolver, name, RESOLVER_MX, i % 2 == 0, clock_ms() + 10000, hear, &heard[i]));
+		    resolver, name, RESOLVER_MX, i % 2 == 0, clock_ms() + 25000, hear, &heard[i]));
 	}
 	ck_assert_uint_eq(resolver_open(resolver), 100);
 	wait_all();
@@ -296,7 +296,7 @@ START_TEST(test_cancel)
 	found.victim = resolver_ask(
 	    resolver, "mute.example", RESOLVER_MX, false, clock_ms() + 60000, hear, &other);
 	ck_assert_ptr_nonnull(resolver_ask(
-	    resolver, "found.example", RESOLVER_MX, false, clock_ms() + 5000, hear, &found));
+	    resolver, "found.example", RESOLVER_MX, false, clock_ms() + 20000, hear, &found));
 	wait_all();
 	ck_assert_uint_eq(found.calls, 1);
 	ck_assert_uint_eq(mute.calls + other.calls, 0);
