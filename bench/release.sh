@@ -5,7 +5,8 @@
 #
 # In: BUILD (programs are built), SIZES (messages, default "1000 10000"), ROUNDS (3), DOMAINS (50), STOCK (yes; no: leaves stock
 # Postfix out, which takes five minutes and more a size, measured once), OUTAGE (60 s at least before the primary is back, for stock),
-# DEDICATED (no: mxhold-queued flushes domain by domain; yes: by one `postqueue -f` where it may).
+# DEDICATED (no, yes), OTHER (no; yes: a message of the host's own waits in the queue, so that mxhold-queued has to flush domain by domain
+# and may not use one `postqueue -f`).
 # As root. Out: a table on stdout and in $BUILD/bench/release.txt; medians of the rounds. `first`: seconds from the moment that the
 # primary listens to its first 250; `drain`: from there to the last one. The primary is smtp-sink(1).
 # Runs in namespaces of its own, because postqueue(1) asks /etc/postfix/main.cf where others may look at another instance.
@@ -22,6 +23,7 @@ ROUNDS=${ROUNDS:-3}
 DOMAINS=${DOMAINS:-50}
 STOCK=${STOCK:-yes}
 DEDICATED=${DEDICATED:-no}
+OTHER=${OTHER:-no}
 OUTAGE=${OUTAGE:-60}
 port=10827
 
@@ -114,8 +116,9 @@ prepare() {
 
 # --- one outage ----------------------------------------------------------------------------------------------------------
 
+# Also when the other mail waits on.
 empty() {
-	[ -z "$(pf_queue "$pf")" ]
+	[ -z "$(find "$pf/spool/incoming" "$pf/spool/active" -type f)" ] && [ "$(find "$pf/spool/deferred" -type f | wc -l)" -le "$others" ]
 }
 
 known() {
@@ -135,7 +138,14 @@ fill() { # MESSAGES
 			"127.0.0.1:$port" >>"$base/log" 2>&1 || die 'smtp-source'
 		n=$((n + 1))
 	done
-	await 120 all_deferred "$1" || die 'not all messages were put off'
+	await 120 all_deferred "$(($1 + others))" || die 'not all messages were put off'
+}
+
+# Nobody answers for its domain: it waits through all rounds.
+others=0
+other_mail() {
+	timeout 60 /usr/sbin/smtp-source -f a@sender.example -t u@elsewhere.example "127.0.0.1:$port" >>"$base/log" 2>&1 || die 'smtp-source'
+	others=1
 }
 
 now() {
@@ -246,6 +256,7 @@ ratio() { # ARRANGEMENT MESSAGES COLUMN
 }
 
 prepare
+[ "$OTHER" != yes ] || other_mail
 arrangements='flush queued'
 [ "$STOCK" != yes ] || arrangements="stock $arrangements"
 for size in $SIZES; do
