@@ -87,12 +87,23 @@ lab_outside() {
 	exit $?
 }
 
-# Who still is in one of the namespaces that the suite had made (the kernel needs a moment to end them)?
+# When was a process (default: one that begins now) started? In ticks since the machine was.
+lab_ticks() {
+	sed 's/.*) //' "/proc/${1:-self}/stat" 2>/dev/null | cut -d' ' -f20
+}
+
+# lab_leftovers FILE [TICKS]: who still is in one of the namespaces that the suite had made (the kernel needs a moment to end
+# them)? The number of one that is gone is given to the next, maybe of another suite that runs beside: whoever was started
+# after the end (TICKS, default now) is none of ours.
 lab_leftovers() {
+	lab_end=${2:-$(lab_ticks)}
 	lab_tries=30
 	while :; do
 		lab_found=$(for lab_link in /proc/[0-9]*/ns/net /proc/[0-9]*/ns/mnt /proc/[0-9]*/ns/pid; do
-			readlink "$lab_link" 2>/dev/null | grep -Fqx -f "$1" && printf '%s ' "$lab_link"
+			readlink "$lab_link" 2>/dev/null | grep -Fqx -f "$1" || continue
+			lab_of=${lab_link#/proc/}
+			lab_began=$(lab_ticks "${lab_of%%/*}")
+			[ -z "$lab_began" ] || [ "$lab_began" -gt "$lab_end" ] || printf '%s ' "$lab_link"
 		done || true)
 		lab_tries=$((lab_tries - 1))
 		if [ -z "$lab_found" ] || [ "$lab_tries" -le 0 ]; then break; fi
@@ -171,7 +182,7 @@ lab_host() {
 	shift
 	unshare --net --mount --propagation private sleep 100000 &
 	lab_pid=$!
-	wait_for 5 lab_separate "$lab_pid" || die "no namespaces for $lab_name"
+	wait_for 20 lab_separate "$lab_pid" || die "no namespaces for $lab_name"
 	printf '%s\n' "$lab_pid" >"$LAB/host/$lab_name"
 	lab_remember "$lab_pid"
 	ip link add "v-$lab_name" type veth peer name eth0 netns "$lab_pid"
@@ -231,7 +242,7 @@ lab_keep() {
 	lab_name=$1
 	lab_words=$(lab_words "$2")
 	shift 2
-	rm -f "$LAB/run/$lab_name.stop"
+	rm -f "$LAB/run/$lab_name.stop" "$LAB/run/$lab_name.pid"
 	# shellcheck disable=SC2086
 	(
 		trap - EXIT
@@ -247,6 +258,7 @@ lab_keep() {
 }
 
 lab_pid() {
+	wait_for 5 test -s "$LAB/run/$1.pid" || true
 	cat "$LAB/run/$1.pid"
 }
 
@@ -263,7 +275,7 @@ lab_unkeep() {
 	kill -s CONT "$lab_old" 2>/dev/null || true
 	kill -s "${2:-TERM}" "$lab_old" 2>/dev/null || true
 	wait_for 10 lab_gone "$(cat "$LAB/run/$1.init")" || {
-		kill -s KILL "$lab_old" 2>/dev/null || true
+		kill -s KILL "$(lab_pid "$1")" 2>/dev/null || true # maybe a newer one, that was started in this moment
 		wait_for 5 lab_gone "$(cat "$LAB/run/$1.init")"
 	}
 }
@@ -299,7 +311,7 @@ lab_dns() {
 	CONF
 	nsd-checkzone . "$LAB/dns/root.zone" >/dev/null || die 'the zone is wrong'
 	lab_keep nsd dns nsd -d -c "$LAB/dns/nsd.conf"
-	wait_for 10 lab_resolves || die 'NSD does not answer'
+	wait_for 30 lab_resolves || die 'NSD does not answer'
 }
 
 lab_resolves() {
@@ -488,14 +500,14 @@ lab_relay() {
 	[ "${LAB_QUEUED-}" != yes ] || lab_queued_files "$1"
 	lab_pf "$1" pf_start
 	lab_daemons "$1"
-	wait_for 20 lab_has_snapshot "$1" || die "the daemons of $1 do not get ready (logs: $LAB/log)"
+	wait_for 60 lab_has_snapshot "$1" || die "the daemons of $1 do not get ready (logs: $LAB/log)"
 	lab_shared=
 	[ "$lab_kind" = dedicated ] || lab_shared=--shared
 	lab_apply "$1" $lab_shared >"$LAB/log/$1.apply.log" 2>&1 || {
 		cat "$LAB/log/$1.apply.log" >&2
 		die "mxholdctl postfix apply fails on $1"
 	}
-	[ "${LAB_QUEUED-}" != yes ] || wait_for 20 lab_queued_answers "$1" || die "mxhold-queued of $1 does not answer"
+	[ "${LAB_QUEUED-}" != yes ] || wait_for 60 lab_queued_answers "$1" || die "mxhold-queued of $1 does not answer"
 }
 
 # --- the primary, the catcher, the sender ------------------------------------------------------------------------------------
@@ -508,7 +520,7 @@ lab_server() {
 	mkdir -p "$LAB/$lab_name/store"
 	lab_keep "$lab_name" "$lab_at" "$lab_tools/primary" -c "$LAB/$lab_name/control" -d "$LAB/$lab_name/store" \
 		-l "$LAB/$lab_name/ledger" "$@"
-	wait_for 5 lab_server_do "$lab_name" count || die "$lab_name does not start"
+	wait_for 20 lab_server_do "$lab_name" count || die "$lab_name does not start"
 }
 
 lab_server_do() {
@@ -605,21 +617,38 @@ lab_queue() {
 	lab_pf "$1" pf_queue
 }
 
+# The messages on disk: a listing can miss one that moves from one part of the queue to another. (What cleanup(8) has not
+# finished is none yet, and stays behind where it was killed.)
+lab_queue_files() {
+	find "$LAB/$1/spool/maildrop" "$LAB/$1/spool/incoming" "$LAB/$1/spool/active" "$LAB/$1/spool/deferred" "$LAB/$1/spool/hold" \
+		-type f -perm -u+x 2>/dev/null
+}
+
 lab_queue_empty() {
-	[ -z "$(lab_queue "$1")" ]
+	[ -z "$(lab_queue_files "$1")" ] && lab_listing=$(lab_queue "$1") && [ -z "$lab_listing" ] && [ -z "$(lab_queue_files "$1")" ]
 }
 
 lab_queued() {
 	lab_queue "$1" | grep -Fq -- "$2"
 }
 
-# lab_deferred RELAY RECIPIENT: the queue's reason for this recipient ("" while there is none).
+# lab_deferred RELAY RECIPIENT: the queue's reason for this recipient ("" while there is none, and while it is tried again).
 lab_deferred() {
 	lab_queue "$1" | sed -n "s/.*\"address\": \"$2\", \"delay_reason\": \"\\([^\"]*\\)\".*/\\1/p" | head -1
 }
 
 lab_is_deferred() {
 	[ -n "$(lab_deferred "$1" "$2")" ]
+}
+
+# lab_because RELAY RECIPIENT ERE: is that the reason?
+lab_because() {
+	lab_deferred "$1" "$2" | grep -Eq -- "$3"
+}
+
+# lab_logged RELAY ERE: has Postfix logged it? Its log is written by a process apart, a moment later.
+lab_logged() {
+	grep -Eq -- "$2" "$LAB/$1/log/mail.log"
 }
 
 lab_flush() {
@@ -637,5 +666,5 @@ lab_in_step() {
 
 # lab_soc_now SQL: and waits until the relays have it.
 lab_soc_now() {
-	lab_soc "$1" && wait_for 20 lab_in_step
+	lab_soc "$1" && wait_for 60 lab_in_step
 }

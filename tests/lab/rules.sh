@@ -92,7 +92,7 @@ u_label() {
 		'!send RCPT TO:<x@b\xc3\xbccher.example>\r\n' '!read' DATA '!send X-Ledger-Id: u-label\r\n\r\nhi\r\n.\r\n' '!read' QUIT)
 	note "$(printf '%s\n' "$reply" | sed -n 4p)"
 	case $(printf '%s\n' "$reply" | sed -n 4p) in
-	250*) try 'a U-label in UTF-8 is taken, and delivered' wait_for 10 lab_arrived u-label ;;
+	250*) try 'a U-label in UTF-8 is taken, and delivered' wait_for 40 lab_arrived u-label ;;
 	*) like "$(printf '%s\n' "$reply" | sed -n 4p)" '^[45]' 'a U-label in UTF-8 is not taken: the sender knows at once' ;;
 	esac
 }
@@ -149,7 +149,7 @@ postmaster() {
 	for recipient in postmaster postmaster@europe.mx.backup.example abuse@europe.mx.backup.example; do
 		id=pm-$(printf '%s' "$recipient" | tr -c 'a-z\n' -)
 		like "$(lab_send eu "$recipient" "$id")" '^250 ' "<$recipient> is taken"
-		try "and comes to the operator" wait_for 10 lab_arrived "$id	<sender@out.example>	<operator@primary.example>"
+		try "and comes to the operator" wait_for 40 lab_arrived "$id	<sender@out.example>	<operator@primary.example>"
 	done
 }
 
@@ -205,9 +205,15 @@ transaction_across() {
 
 # --- the authority is away ----------------------------------------------------------------------------------------------------------
 
+# shellcheck disable=SC2317
+unknown_waits() {
+	case $(lab_rcpt eu x@nowhere.example) in "450 4.7.1"*) ;; *) return 1 ;; esac
+}
+
 authority_away() {
 	lab_pg pg_stop "$LAB/pg" fast
-	sleep 6
+	sleep 11
+	wait_for 20 unknown_waits || true
 	like "$(lab_rcpt eu x@customer.example)" '^250 ' '6: without the authority, what is authorised stays so'
 	like "$(lab_rcpt eu x@nowhere.example)" '^450 4.7.1' '3: without the authority, what is unknown waits'
 	like "$(lab_rcpt eu x@hkonly.example)" '^450 4.7.1' '7: without the authority, regions hold'
@@ -215,7 +221,7 @@ authority_away() {
 	like "$(lab_rcpt eu nosuch@europe.mx.backup.example)" '^[45]50 ' 'without the authority, nobody is not'
 	lab_pg pg_start "$LAB/pg" port=5432 bind=192.0.2.5 host_auth=scram-sha-256
 	lab_soc "insert into mxhold.domain (name, customer) values ('after.example', 'acme')"
-	try 'the authority is back: the relay is in step' wait_for 30 lab_in_step
+	try 'the authority is back: the relay is in step' wait_for 60 lab_in_step
 	like "$(lab_rcpt eu x@after.example)" '^250 ' 'a domain that came since is taken'
 	like "$(lab_rcpt eu x@nowhere.example)" '^554 5.7.1' '4: what is unknown is refused again'
 }
@@ -228,17 +234,19 @@ snapshot_away() {
 	like "$(lab_rcpt eu x@nowhere.example)" '^4' '2: no snapshot: a foreign domain is not refused for good'
 	mv "$LAB/eu/state/elsewhere" "$LAB/eu/state/snapshot"
 	sleep 1.5
-	like "$(lab_rcpt eu x@customer.example)" '^250 ' 'the snapshot is back'
+	# To another address: an smtpd remembers how one resolved, also that it could not be told.
+	like "$(lab_rcpt eu back@customer.example)" '^250 ' 'the snapshot is back'
 	lab_keep eu.sync eu "$lab_bin/mxhold-sync" -f -c "$LAB/eu/mxhold.conf"
-	wait_for 10 lab_in_step || true
+	wait_for 30 lab_in_step || true
 }
 
 lab_hosts
 lab_authority
 authorise
 lab_primary_start
-lab_relay eu
-try 'the relay is in step with the authority' wait_for 20 lab_in_step
+# Longer than a busy machine may keep sync waiting: an unknown domain is to be known as such.
+LAB_STALE=10s lab_relay eu
+try 'the relay is in step with the authority' wait_for 60 lab_in_step
 lab_soc_now "delete from mxhold.domain where name = 'gone.example'"
 table >"$LAB/table"
 run_table <"$LAB/table"
