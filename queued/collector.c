@@ -20,7 +20,7 @@
 #include <string.h>
 #include <time.h>
 
-#define TICK_MS 200
+#define TICK_MS 50
 #define SOON_MS 10      /* while journalctl reads a backlog */
 #define LINES_MOST 1000 /* a transaction */
 #define COMMIT_MS 1000

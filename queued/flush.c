@@ -1,10 +1,11 @@
 /*
- * flush: see flush.h. Jobs wait in a heap, by kind and size; a job that runs has a child process, a
- * pipe for its complaints, and a timer.
+ * flush: see flush.h. Jobs wait in a heap, by kind and size; a job that runs has a question to
+ * flush(8), or a child process with a pipe for its complaints, and a timer.
  */
 #include "queued/flush.h"
 
 #include "core/log.h"
+#include "queued/flush_ask.h"
 #include "queued/heap.h"
 #include "queued/keyed.h"
 
@@ -20,7 +21,8 @@
 
 #define ARGUMENT_SIZE 256
 #define COMPLAINT_SIZE 256
-#define TELL_S 60 /* failures are logged at most so often */
+#define TELL_S 60      /* failures are logged at most so often */
+#define NO_STATUS (-1) /* of no process that has ended */
 
 struct job {
 	struct keyed_node node; /* waiting: by its argument */
@@ -28,7 +30,8 @@ struct job {
 	struct flush *flush;
 	const char *option; /* "-s", "-i", "-f" */
 	uint64_t messages;  /* -s: of the domain */
-	pid_t pid;          /* 0: it waits */
+	struct flush_ask *ask;
+	pid_t pid; /* 0: no process */
 	int complaint_fd;
 	struct event *timer;
 	struct job *next; /* of those that run */
@@ -38,7 +41,10 @@ struct job {
 struct flush {
 	struct event_base *base;
 	struct event *on_child;
+	struct timeval deadline;
 	char *postqueue, *config_dir;
+	char *socket;   /* of flush(8); NULL: it is not asked */
+	time_t strange; /* when it did not speak as we do; 0: it does */
 	struct keyed waiting;
 	struct heap order;
 	struct job *running;
@@ -59,6 +65,7 @@ job_free(struct job *job)
 {
 	if (job->timer != NULL)
 		event_free(job->timer);
+	flush_ask_free(job->ask);
 	if (job->complaint_fd >= 0)
 		close(job->complaint_fd);
 	job->flush->asked -= job->messages;
@@ -70,7 +77,8 @@ tell_failure(struct flush *flush, const struct job *job, int status)
 {
 	char complaint[COMPLAINT_SIZE] = "";
 	time_t now = time(NULL);
-	ssize_t length = read(job->complaint_fd, complaint, sizeof(complaint) - 1);
+	ssize_t length =
+	    job->complaint_fd >= 0 ? read(job->complaint_fd, complaint, sizeof(complaint) - 1) : -1;
 
 	flush->counts.failed++;
 	if (now - flush->told < TELL_S && now >= flush->told)
@@ -106,7 +114,7 @@ child_ended(evutil_socket_t signal_number, short what, void *context)
 	(void)signal_number;
 	(void)what;
 	while (*place != NULL) {
-		pid_t pid = waitpid((*place)->pid, &status, WNOHANG);
+		pid_t pid = (*place)->pid > 0 ? waitpid((*place)->pid, &status, WNOHANG) : 0;
 		if (pid > 0 || (pid < 0 && errno == ECHILD))
 			job_ended(flush, place, pid > 0 ? status : 0);
 		else
@@ -115,14 +123,30 @@ child_ended(evutil_socket_t signal_number, short what, void *context)
 	start_waiting(flush);
 }
 
+static struct job **
+place_of(const struct job *job)
+{
+	struct job **place = &job->flush->running;
+
+	while (*place != job)
+		place = &(*place)->next;
+	return place;
+}
+
 static void
 job_late(evutil_socket_t fd, short what, void *context)
 {
 	const struct job *job = context;
+	struct flush *flush = job->flush;
 
 	(void)fd;
 	(void)what;
-	(void)kill(job->pid, SIGKILL);
+	if (job->pid > 0) {
+		(void)kill(job->pid, SIGKILL);
+		return;
+	}
+	job_ended(flush, place_of(job), NO_STATUS);
+	start_waiting(flush);
 }
 
 /* --- the start of a job
@@ -165,20 +189,52 @@ job_spawn(struct job *job)
 	return error == 0;
 }
 
+/* Where flush(8) would not, or cannot be asked by us, postqueue does it, or says why not. */
+static void
+job_answered(enum flush_answer answer, void *context)
+{
+	struct job *job = context;
+	struct flush *flush = job->flush;
+
+	job->ask = NULL;
+	if (answer == FLUSH_STRANGE) {
+		flush->strange = time(NULL);
+		log_event(LOG_NOTICE, "flush-not-asked", kv("socket", flush->socket),
+		    kv("reason", "it does not answer as expected"),
+		    kv("effect", "postqueue is run for each domain"));
+	}
+	if (answer == FLUSH_DONE || !job_spawn(job))
+		job_ended(flush, place_of(job), answer == FLUSH_DONE ? 0 : NO_STATUS);
+	start_waiting(flush);
+}
+
+static bool
+job_ask(struct job *job)
+{
+	const struct flush *flush = job->flush;
+	const time_t now = time(NULL);
+
+	if (flush->socket == NULL || job->option[1] == 'f' ||
+	    (flush->strange != 0 && now >= flush->strange &&
+		now - flush->strange < FLUSH_STRANGE_S))
+		return false;
+	job->ask = flush_ask_new(
+	    flush->base, flush->socket, job->option[1], job->argument, job_answered, job);
+	return job->ask != NULL;
+}
+
 static void
 job_start(struct flush *flush, struct job *job)
 {
-	const struct timeval deadline = {.tv_sec = FLUSH_DEADLINE_S};
-
 	job->timer = evtimer_new(flush->base, job_late, job);
-	if (job->timer == NULL || !job_spawn(job)) {
+	if (job->timer == NULL || (!job_ask(job) && !job_spawn(job))) {
 		flush->counts.failed++;
 		log_event(LOG_WARNING, "flush-failed", kv("argument", job->argument),
 		    kv("error", strerror(errno)));
 		job_free(job);
 		return;
 	}
-	(void)evtimer_add(job->timer, &deadline);
+	(void)evtimer_add(job->timer, &flush->deadline);
 	job->next = flush->running;
 	flush->running = job;
 	flush->running_count++;
@@ -327,18 +383,29 @@ flush_count(const struct flush *flush)
 /* --- life
  * ------------------------------------------------------------------------------------------ */
 
+static bool
+copy_setup(struct flush *flush, const struct flush_setup *setup)
+{
+	const bool asks = setup->socket != NULL && setup->socket[0] != '\0';
+
+	flush->base = setup->base;
+	flush->deadline.tv_sec = setup->deadline_s > 0 ? setup->deadline_s : FLUSH_DEADLINE_S;
+	flush->postqueue = strdup(setup->postqueue);
+	flush->config_dir = strdup(setup->config_dir);
+	flush->socket = asks ? strdup(setup->socket) : NULL;
+	return flush->postqueue != NULL && flush->config_dir != NULL &&
+	       (flush->socket != NULL || !asks);
+}
+
 struct flush *
-flush_new(struct event_base *base, const char *postqueue, const char *config_dir)
+flush_new(const struct flush_setup *setup)
 {
 	struct flush *flush = calloc(1, sizeof(*flush));
 
 	if (flush == NULL)
 		return NULL;
-	flush->base = base;
-	flush->postqueue = strdup(postqueue);
-	flush->config_dir = strdup(config_dir);
-	flush->on_child = evsignal_new(base, SIGCHLD, child_ended, flush);
-	if (flush->postqueue != NULL && flush->config_dir != NULL && flush->on_child != NULL &&
+	flush->on_child = evsignal_new(setup->base, SIGCHLD, child_ended, flush);
+	if (copy_setup(flush, setup) && flush->on_child != NULL &&
 	    event_add(flush->on_child, NULL) == 0)
 		return flush;
 	flush_free(flush);
@@ -360,13 +427,15 @@ flush_free(struct flush *flush)
 	}
 	while ((job = flush->running) != NULL) {
 		flush->running = job->next;
-		(void)kill(job->pid, SIGTERM);
+		if (job->pid > 0)
+			(void)kill(job->pid, SIGTERM);
 		job_free(job);
 	}
 	heap_free(&flush->order);
 	keyed_free(&flush->waiting);
 	if (flush->on_child != NULL)
 		event_free(flush->on_child);
+	free(flush->socket);
 	free(flush->postqueue);
 	free(flush->config_dir);
 	free(flush);

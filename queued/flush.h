@@ -1,9 +1,10 @@
 /*
- * flush: runs postqueue(1) for a domain (-s) or a message (-i), some at a time, each with a
- * deadline and a clean environment. Single messages go first (or, late ones, last); of the domains
- * the one with the fewest messages, so that a flood waits for the others, and not they for it. What
- * waits already is not taken twice. Where the domains that are to go hold all that the queue has,
- * one postqueue -f does for all of them. It never blocks.
+ * flush: asks flush(8) for the mail of a domain or for a message (queued/flush_ask) or, where that
+ * cannot be, runs postqueue(1) for it (-s, -i); some at a time, each with a deadline, and
+ * processes with a clean environment. Single messages go first (or, late ones, last); of the
+ * domains the one with the fewest messages, so that a flood waits for the others, and not they for
+ * it. What waits already is not taken twice. Where the domains that are to go hold all that the
+ * queue has, one postqueue -f does for all of them. It never blocks.
  */
 #ifndef MXHOLD_QUEUED_FLUSH_H
 #define MXHOLD_QUEUED_FLUSH_H
@@ -17,12 +18,22 @@
 #define FLUSH_ALL_DOMAINS 8  /* so many have to wait, */
 #define FLUSH_ALL_MOST 10000 /* and no more messages (half of what qmgr takes at once), for -f */
 #define FLUSH_DEADLINE_S 20
+#define FLUSH_STRANGE_S                                                                            \
+	60                  /* flush(8) that does not speak as we do is asked again after so long  \
+			     */
 #define FLUSH_WAITING 50000 /* at most; what is beyond is dropped: the watch asks again */
 
 struct flush;
 
-/* `postqueue`: its path; `config_dir`: Postfix's. NULL: out of memory, or libevent refuses. */
-struct flush *flush_new(struct event_base *base, const char *postqueue, const char *config_dir);
+struct flush_setup {
+	struct event_base *base;
+	const char *postqueue;  /* its path */
+	const char *config_dir; /* Postfix's */
+	const char *socket;     /* of flush(8); NULL or "": it is not asked */
+	unsigned deadline_s;    /* for each; 0: FLUSH_DEADLINE_S */
+};
+/* Strings are copied. NULL: out of memory, or libevent refuses. */
+struct flush *flush_new(const struct flush_setup *setup);
 /* Ends what runs. */
 void flush_free(struct flush *flush);
 /* How many messages the queue has; 0: not known, or it holds other mail too, which is left alone.

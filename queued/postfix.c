@@ -172,11 +172,40 @@ set_bind6(const char *value, struct postfix_settings *out)
 	read_bind(value, 6, &out->sender.bind6);
 }
 
+/* Comes first in the answer, as it does in the question. */
+static void
+set_queue_directory(const char *value, struct postfix_settings *out)
+{
+	if (value[0] == '/')
+		(void)snprintf(out->flush_socket, sizeof(out->flush_socket), "%s/public/", value);
+}
+
+static void
+set_flush_service(const char *value, struct postfix_settings *out)
+{
+	const size_t used = strlen(out->flush_socket);
+
+	if (used > 0)
+		(void)snprintf(
+		    out->flush_socket + used, sizeof(out->flush_socket) - used, "%s", value);
+}
+
+/* flush(8) leaves it to postqueue(1) to ask who may. */
+static void
+set_flush_users(const char *value, struct postfix_settings *out)
+{
+	if (strcmp(value, "static:anyone") != 0)
+		out->flush_socket[0] = '\0';
+}
+
 static const struct {
 	const char *name;
 	void (*set)(const char *value, struct postfix_settings *out);
 } settings[] = {
     {"command_directory", set_command_directory},
+    {"queue_directory", set_queue_directory},
+    {"flush_service_name", set_flush_service},
+    {"authorized_flush_users", set_flush_users},
     {"inet_protocols", set_protocols},
     {"smtp_helo_name", set_helo},
     {"smtp_bind_address", set_bind4},
@@ -215,7 +244,8 @@ bool
 postfix_read(const char *config_dir, const char *host, struct postfix_settings *out)
 {
 	const char *const of_main[] = {"postconf", "-c", config_dir, "-x", "command_directory",
-	    "inet_protocols", "smtp_helo_name", "smtp_bind_address", "smtp_bind_address6", NULL};
+	    "queue_directory", "flush_service_name", "authorized_flush_users", "inet_protocols",
+	    "smtp_helo_name", "smtp_bind_address", "smtp_bind_address6", NULL};
 	const char *const of_master[] = {"postconf", "-c", config_dir, "-x", "-P",
 	    "mxhold/unix/smtp_helo_name", "mxhold/unix/smtp_bind_address",
 	    "mxhold/unix/smtp_bind_address6", NULL};

@@ -14,8 +14,9 @@
 
 struct postfix_settings {
 	char postqueue[PATH_MAX];
-	struct probe_sender sender; /* HELO name, addresses to bind to */
-	bool use4, use6;            /* inet_protocols */
+	char flush_socket[PATH_MAX]; /* of flush(8); "": not known, or not everybody may flush */
+	struct probe_sender sender;  /* HELO name, addresses to bind to */
+	bool use4, use6;             /* inet_protocols */
 };
 
 /*

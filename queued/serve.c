@@ -396,8 +396,10 @@ start_parts(struct serve *serve)
 		    kv("effect", "DNSSEC is not checked"));
 	serve->resolver = resolver_new(&dns, &problem);
 	serve->prober = prober_new(serve->base, &serve->postfix.sender);
-	serve->flush =
-	    flush_new(serve->base, serve->postfix.postqueue, conf->paths.postfix_config_dir);
+	serve->flush = flush_new(&(struct flush_setup){.base = serve->base,
+	    .postqueue = serve->postfix.postqueue,
+	    .config_dir = conf->paths.postfix_config_dir,
+	    .socket = serve->postfix.flush_socket});
 	if (serve->resolver != NULL)
 		serve->on_resolver = event_new(
 		    serve->base, resolver_fd(serve->resolver), EV_READ, serve_resolver, serve);
