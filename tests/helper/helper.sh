@@ -75,7 +75,7 @@ is "$(queue_of "$keep")" deferred 'the message is where it was'
 is "$(request 'delete ABCDEF operator alice')" gone 'an id that nobody has'
 
 # --- slow ones, and many
-python3 - "$base/sock/helper" "$queued_uid" "$group" <<'PY' &
+python3 - "$base/sock/helper" "$queued_uid" "$group" >"$base/crowd" <<'PY' &
 import os, socket, sys, time
 os.setgroups([]); os.setgid(int(sys.argv[3])); os.setuid(int(sys.argv[2]))
 crowd = []
@@ -85,10 +85,11 @@ for n in range(500):
     if n % 2:
         s.send(b'delete AB')
     crowd.append(s)
-time.sleep(6)
+print('there', flush=True)
+time.sleep(8)
 PY
 crowd=$!
-sleep 0.5
+wait_for 20 grep -q there "$base/crowd"
 before=$(child_of "$parent")
 id=$(put_message)
 began=$(date +%s%N)
@@ -123,37 +124,38 @@ is "$(request "hold $keep operator alice")" ok 'a stopped child is replaced, and
 kill -KILL "$(child_of "$parent")"
 is "$(request "release $keep operator alice")" ok 'a killed one as well'
 rm "$base/sock/helper"
-ok "$(wait_for 10 serves && echo 0 || echo 1)" 'a socket that was removed is made again'
+ok "$(wait_for 30 serves && echo 0 || echo 1)" 'a socket that was removed is made again'
 older=$parent
 start_helper
-ok "$(wait_for 10 has_ended "$older" && echo 0 || echo 1)" 'a second instance takes over from the first'
+ok "$(wait_for 30 has_ended "$older" && echo 0 || echo 1)" 'a second instance takes over from the first'
 ok "$(serves && echo 0 || echo 1)" 'and serves'
 mkdir "$base/bin"
 cp "$base/slow" "$base/bin/postsuper"
 pf_set "$base/pf" "command_directory=$base/bin"
 child=$(child_of "$parent")
 kill -HUP "$parent"
-ok "$(wait_for 10 grep -q 'event=reloaded' "$base/log" && echo 0 || echo 1)" 'SIGHUP is taken'
-ok "$(wait_for 10 has_ended "$child" && echo 0 || echo 1)" 'the child is replaced by one with the new settings'
+ok "$(wait_for 30 grep -q 'event=reloaded' "$base/log" && echo 0 || echo 1)" 'SIGHUP is taken'
+ok "$(wait_for 30 has_ended "$child" && echo 0 || echo 1)" 'the child is replaced by one with the new settings'
 request "delete $keep operator alice" >"$base/late" &
 late=$!
-wait_for 10 test -s "$base/slow.pid"
+wait_for 30 test -s "$base/slow.pid"
 ok "$(serves && echo 0 || echo 1)" 'while postsuper hangs, others are answered'
 kill -KILL "$(cat "$base/slow.pid")"
 wait "$late"
 like "$(cat "$base/late")" '^failed postsuper died of signal 9' 'a postsuper that dies is told'
 chmod 777 "$base/bin/postsuper"
+child=$(child_of "$parent")
 kill -HUP "$parent"
-sleep 1
+wait_for 30 has_ended "$child"
 like "$(request "delete $keep operator alice")" '^failed postsuper is not to be found' 'one that others may write to is not run'
 is "$(queue_of "$keep" | grep -c .)" 1 'the message is still there'
 
 # --- what it has given up
-child=$(child_of "$parent" | head -1)
+child=$(child_of "$parent")
 like "$(grep NoNewPrivs "/proc/$child/status")" '1$' 'no new privileges'
 like "$(grep CapBnd "/proc/$child/status")" '00000000000000e6$' 'five capabilities are left'
 kill -TERM "$parent"
-ok "$(wait_for 10 has_ended "$parent" && echo 0 || echo 1)" 'SIGTERM ends it'
+ok "$(wait_for 30 has_ended "$parent" && echo 0 || echo 1)" 'SIGTERM ends it'
 ok "$([ ! -e "$base/sock/helper" ] && echo 0 || echo 1)" 'and its socket is removed'
 status=0
 setpriv --reuid "$queued_uid" --regid "$group" --clear-groups "$helper_bin" -f -c "$base/conf" 2>/dev/null || status=$?

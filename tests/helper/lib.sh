@@ -22,7 +22,7 @@ helper_cleanup() {
 	done
 	[ -z "$base" ] || pf_stop "$base/pf" || true
 	for pid in $helper; do
-		wait_for 10 has_ended "$pid" || kill -KILL "$pid" 2>/dev/null || true
+		wait_for 20 has_ended "$pid" || kill -KILL "$pid" 2>/dev/null || true
 	done
 	[ -z "$base" ] || rm -rf "$base"
 }
@@ -68,20 +68,20 @@ start_helper() {
 	"$helper_bin" -f -c "$base/conf" 2>>"$base/log" &
 	parent=$!
 	helper="$helper $parent"
-	wait_for 10 serves
+	wait_for 30 serves
 }
 
-# The serving child of $parent.
+# The serving child: the last one that was started. (The one before may be there for a moment.)
 child_of() {
-	ps -o pid= --ppid "$1" | tr -d ' '
+	tr ' ' '\n' 2>/dev/null <"/proc/$1/task/$1/children" | grep . | tail -1
 }
 
 # ask_as UID [SECONDS]: sends what comes on stdin, and prints the answer.
 ask_as() {
 	if [ "$1" -eq 0 ]; then
-		timeout "${2:-20}" "$control_ask" "$base/sock/helper" -
+		timeout "${2:-60}" "$control_ask" "$base/sock/helper" -
 	else
-		timeout "${2:-20}" setpriv --reuid "$1" --regid "$group" --clear-groups \
+		timeout "${2:-60}" setpriv --reuid "$1" --regid "$group" --clear-groups \
 			"$control_ask" "$base/sock/helper" -
 	fi
 }
@@ -99,7 +99,7 @@ ids_in() {
 put_message() {
 	ids_in deferred >"$base/before"
 	printf 'Subject: test\n\nbody\n' | pf_run "$base/pf" sendmail -C "$base/pf/etc" -f sender@example.org rcpt@customer.example
-	wait_for 10 new_message || return 1
+	wait_for 30 new_message || return 1
 	new_message
 }
 

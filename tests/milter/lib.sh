@@ -75,7 +75,7 @@ milter_start() {
 	"$BUILD/bin/mxhold-milter" -f -c "$conf" 2>>"$log" &
 	milter=$!
 	at_exit "kill -s KILL $milter 2>/dev/null || true"
-	wait_for 10 answers || {
+	wait_for 30 answers || {
 		note "mxhold-milter does not answer:"
 		note "$(tail -20 "$log")"
 		return 1
@@ -87,9 +87,9 @@ milter_stop() {
 	wait "$milter" 2>/dev/null || return $?
 }
 
-# The newest child of the daemon.
+# The newest child of the daemon: the last one that was started, not the one with the highest number.
 child() {
-	ps -o pid= --ppid "$milter" | tail -1 | tr -d ' '
+	tr ' ' '\n' 2>/dev/null <"/proc/$milter/task/$milter/children" | grep . | tail -1
 }
 
 say() {

@@ -162,6 +162,6 @@ like "$(rcpt u@ok.example)" '^250 ' 'and back'
 pf_set "$pf" milter_protocol=2
 pf_reload "$pf" # an smtpd that is older than it may take one more session
 refused() { smtp 'EHLO c' 'MAIL FROM:<a@b.example>' | tail -1 | grep -q '^451 4\.7\.1 '; }
-try 'milter_protocol=2: 451' wait_for 5 refused
+try 'milter_protocol=2: 451' wait_for 20 refused
 like "$(cat "$log")" 'event=mta-unsuitable' 'and the milter says why'
 tap_done

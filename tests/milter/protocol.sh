@@ -88,14 +88,14 @@ rss() {
 before=$(rss)
 timeout 30 "$client" "$socket" idle -n 2000 -t 2 >"$dir/idle" &
 idle=$!
-wait_for 10 grep -q opened "$dir/idle"
+wait_for 30 grep -q opened "$dir/idle"
 alive 'it answers with 2,000 idle connections'
 with_idle=$(rss)
 wait "$idle"
 is "$(tail -1 "$dir/idle")" 'open=2000' 'none of them is turned away'
 timeout 30 "$client" "$socket" idle -n 500 -t 3 -H >"$dir/idle" &
 idle=$!
-wait_for 10 grep -q opened "$dir/idle"
+wait_for 30 grep -q opened "$dir/idle"
 sleep 0.5
 alive 'it answers with 500 half packets'
 with_half=$(rss)

@@ -79,7 +79,7 @@ start_policyd() {
 	"$policyd_bin" -f -c "$base/conf" 2>>"$policyd_log" &
 	parent=$!
 	remember "$parent"
-	wait_for 10 grep -q event=serving "$policyd_log"
+	wait_for 30 grep -q event=serving "$policyd_log"
 }
 
 # child_of PARENT: the pid of its newest child.
@@ -89,7 +89,7 @@ child_of() {
 
 # map KEY...: the reply of the map socket to one request, without its frame.
 map() {
-	printf '%d:%s,' "${#1}" "$1" | "$asker" raw "$base/sock/map" -s | sed 's/^[0-9]*://; s/,$//'
+	printf '%d:%s,' "${#1}" "$1" | "$asker" raw "$base/sock/map" -s -w 5000 | sed 's/^[0-9]*://; s/,$//'
 }
 
 # field NAME TEXT: the value of NAME=... in a line of key=value.
