@@ -24,7 +24,11 @@ trap 'exit 130' INT
 trap 'exit 143' TERM
 chmod 0755 "$work"
 
-cp -a "${BUILD:-build}" "$work/build"
+# Not its logs, which others write meanwhile, nor what is not installed.
+mkdir "$work/build"
+for part in "${BUILD:-build}"/*; do
+	case ${part##*/} in log | san) ;; *) cp -a "$part" "$work/build/" ;; esac
+done
 daemons='sync policyd milter queued helper'
 programs='mxhold-sync mxhold-policyd mxhold-milter mxhold-queued mxhold-helper mxholdctl'
 
