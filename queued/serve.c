@@ -511,7 +511,7 @@ on_retry(evutil_socket_t fd, short what, void *context)
 		start_operators(serve);
 	serve_set_timer(serve->on_heartbeat, SERVE_HEARTBEAT_MS);
 	log_event(LOG_NOTICE, "serving", kv("helo", serve->postfix.sender.helo),
-	    kv("postqueue", serve->postfix.postqueue));
+	    kv("postqueue", serve->postfix.postqueue), kv("flush", serve->postfix.flush_socket));
 }
 
 static void

@@ -232,7 +232,7 @@ say(int fd, const char *text, size_t length, size_t piece)
 static void
 serve(int listening, const struct speech *speech)
 {
-	char question[512];
+	char question[512] = "";
 
 	for (;;) {
 		const int fd = accept(listening, NULL, NULL);
