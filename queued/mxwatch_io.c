@@ -328,7 +328,8 @@ on_fetched(
 	free(facts);
 }
 
-/* A web server of the customer's own network is nothing that we may connect to: the same fence. */
+/* A web server of an internal network is nothing that we may connect to, and of ours nothing that a
+   customer may name: the fence of deliveries, which admits the relay itself, and not that. */
 static size_t
 fenced_addresses(struct mxwatch_io *io, const struct mx_host *host, struct ip *out)
 {
@@ -343,7 +344,8 @@ fenced_addresses(struct mxwatch_io *io, const struct mx_host *host, struct ip *o
 		const struct dns_record record = {
 		    .type = address->family == 4 ? DNS_A : DNS_AAAA, .address = *address};
 
-		if (!fence_record(&record, fleet, &allow).drop)
+		if (fleet_address(fleet, address) == FLEET_NOT &&
+		    !fence_record(&record, fleet, &allow).drop)
 			out[count++] = *address;
 	}
 	return count;
