@@ -72,8 +72,8 @@ struct collector {
 	bool census_names;     /* this one is only to name recipients */
 	bool census_good;
 	int64_t census_at; /* end of the last good one, seconds since the epoch */
-	bool others;       /* mail of other domains waits, or it is not known that none does */
-	bool others_seen;  /* by the listing that runs */
+	bool foreign;      /* mail of other domains waits, or it is not known that none does */
+	bool foreign_seen; /* by the listing that runs */
 	bool alert_unaccounted, alert_spool;
 	uint64_t unaccounted;                    /* as last told */
 	struct cached_facts cache[FACTS_CACHED]; /* of one search */
@@ -394,7 +394,7 @@ collector_drop(struct collector *collector, const char *queue_id, const char *by
  * and Postfix not yet started anew. One that our own listing shows proves the latter.
  */
 static bool
-is_others(struct collector *collector, const struct maillog_event *event)
+is_other_instances(struct collector *collector, const struct maillog_event *event)
 {
 	const char *name = instances_other(&collector->instances, event->tag.at, event->tag.length);
 
@@ -416,7 +416,7 @@ is_others(struct collector *collector, const struct maillog_event *event)
 
 /* Mail of a domain that no row speaks for, or of which that cannot be told now? */
 static bool
-is_others_mail(struct collector *collector, const char *address, size_t length)
+is_foreign_mail(struct collector *collector, const char *address, size_t length)
 {
 	const char *at = memrchr(address, '@', length);
 	const struct row_facts *facts;
@@ -429,20 +429,20 @@ is_others_mail(struct collector *collector, const char *address, size_t length)
 
 /* The queue may hold more than customers' mail from this line on. */
 static void
-note_others(struct collector *collector, const struct maillog_event *event)
+note_foreign(struct collector *collector, const struct maillog_event *event)
 {
 	const bool deferred = event->kind == MAILLOG_DELIVERY && event->status == MAILLOG_DEFERRED;
 
-	if ((deferred && is_others_mail(collector, event->address.at, event->address.length)) ||
+	if ((deferred && is_foreign_mail(collector, event->address.at, event->address.length)) ||
 	    (event->kind == MAILLOG_SUPER_RELEASED &&
 		account_knows(collector->account, event->queue_id) == ACCOUNT_UNKNOWN))
-		collector->others = collector->others_seen = true;
+		collector->foreign = collector->foreign_seen = true;
 }
 
 bool
 collector_only_ours(const struct collector *collector)
 {
-	return !collector->others;
+	return !collector->foreign;
 }
 
 static bool
@@ -450,11 +450,11 @@ take_event(const struct maillog_event *event, void *context)
 {
 	struct collector *collector = context;
 
-	if (!is_others(collector, event)) {
+	if (!is_other_instances(collector, event)) {
 		if (!account_event(collector->account, event))
 			return false;
-		if (!collector->others || !collector->others_seen)
-			note_others(collector, event);
+		if (!collector->foreign || !collector->foreign_seen)
+			note_foreign(collector, event);
 	}
 	if (event->at > 0)
 		collector->line_at = event->at;
@@ -538,11 +538,11 @@ census_message(const struct census_message *message, void *context)
 	account_census_message(collector->account, message, wall_us());
 	if (strcmp(message->queue, "deferred") != 0)
 		return;
-	for (size_t i = 0; i < message->recipients && !collector->others_seen; i++) {
+	for (size_t i = 0; i < message->recipients && !collector->foreign_seen; i++) {
 		const char *address, *reason;
 
-		collector->others_seen = !census_recipient(message, i, &address, &reason) ||
-					 is_others_mail(collector, address, strlen(address));
+		collector->foreign_seen = !census_recipient(message, i, &address, &reason) ||
+					  is_foreign_mail(collector, address, strlen(address));
 	}
 }
 
@@ -555,7 +555,7 @@ census_end(const char *problem, void *context)
 	collector->census_ended = true;
 	collector->census_good = problem == NULL;
 	if (collector->census_good)
-		collector->others = collector->others_seen;
+		collector->foreign = collector->foreign_seen;
 	problem_note(collector->census_problem, sizeof(collector->census_problem), "census-problem",
 	    problem != NULL ? problem : "");
 }
@@ -568,7 +568,7 @@ census_start(struct collector *collector, int64_t now_ms)
 	if (!collector->census_names)
 		collector->census_ms = now_ms + CENSUS_LEAST_MS;
 	account_census_begin(collector->account);
-	collector->others_seen = false;
+	collector->foreign_seen = false;
 	memset(collector->cache, 0, sizeof(collector->cache));
 	collector->census_began_ms = now_ms;
 	if (!census_begin(collector->census, CENSUS_DEADLINE_S, &problem))
@@ -791,7 +791,7 @@ collector_new(struct event_base *base, const struct conf *conf, struct spool_wri
 	collector->conf = conf;
 	collector->spool = spool;
 	collector->ports = *ports;
-	collector->others = true; /* until the first listing */
+	collector->foreign = true; /* until the first listing */
 	if (ports->instances != NULL)
 		collector->instances = *ports->instances;
 	*problem = parts_make(collector) ? restore_all(collector) : "out of memory";
