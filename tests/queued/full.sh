@@ -54,8 +54,10 @@ awk -v n="$messages" 'BEGIN {
 collect_pid=$!
 
 is_full() { grep -q 'alert .* raised .*full' "$dir/out"; }
-ok "$(await 30 is_full && echo 0 || echo 1)" 'the spool fills, and an alert says so'
-like "$(cat "$dir/out")" 'spool-not-writable' 'so does the log'
+# The alert may come before: at four fifths, of a machine that is slow to get there.
+takes_nothing() { grep -q 'spool-not-writable' "$dir/out"; }
+ok "$(await 60 is_full && echo 0 || echo 1)" 'the spool fills, and an alert says so'
+ok "$(await 60 takes_nothing && echo 0 || echo 1)" 'so does the log, when nothing more goes in'
 first=$("$collect" "$dir/conf" rows | wc -l)
 sleep 1
 is "$("$collect" "$dir/conf" rows | wc -l)" "$first" 'the log is read no further'

@@ -84,6 +84,25 @@ recipients() {
 	rows | awk '{ print $2 }' | sort | xargs
 }
 
+# unasked DIRECTORY: was there no time to ask for the names of the default instance, or of this one?
+unasked() {
+	grep -Eq "event=instances-ignored|event=instance-ignored config_dir=(/etc/postfix|$1) " "$dir/out"
+}
+
+# start_known NAME [DIRECTORY]: start_collect, and all of the log is read. Where a busy machine has not let postconf(1) tell the
+# names within the two seconds that it gets, lines of others count as ours, as they should, and it is started anew.
+start_known() {
+	start_collect "$1"
+	known_tries=5
+	while await 40 has_row former@one.example && unasked "${2:-$dir/other/etc}" && [ "$known_tries" -gt 0 ]; do
+		known_tries=$((known_tries - 1))
+		note "postconf had too little time: once more"
+		end_collect
+		rm -rf "$dir/state.$1"
+		start_collect "$1"
+	done
+}
+
 submit() { # INSTANCE RECIPIENT
 	printf 'Subject: x\n\ntext\n' | pf_run "$dir/$1" sendmail -C "$dir/$1/etc" -f s@out.example "$2"
 }
@@ -133,8 +152,8 @@ pf_start "$dir/ours"
 pf_start "$dir/other"
 submit ours ours@one.example
 submit other other@one.example
-within 20 'the other instance puts a message off' logged 'postfix-other/smtp\[.*to=<other@one.example>.*status=deferred'
-within 20 'so does ours, as postfix/relay' logged 'postfix/relay/smtp\[.*to=<ours@one.example>.*status=deferred'
+within 40 'the other instance puts a message off' logged 'postfix-other/smtp\[.*to=<other@one.example>.*status=deferred'
+within 40 'so does ours, as postfix/relay' logged 'postfix/relay/smtp\[.*to=<ours@one.example>.*status=deferred'
 append_deferred postfix/smtp 4QkT3z0V1Wz5s default@one.example
 append_deferred postfix-former/smtp 4QkT3z0V1Wz5t former@one.example
 other_id=$(pf_queue "$dir/other" | sed -n 's/.*"queue_id": "\([^"]*\)".*/\1/p')
@@ -143,18 +162,18 @@ ours_id=$(pf_queue "$dir/ours" | sed -n 's/.*"queue_id": "\([^"]*\)".*/\1/p')
 # --- who is known ---------------------------------------------------------------------------------------------------------
 
 start_collect alone alone
-within 20 'without a default instance all lines are read' has_row former@one.example
+within 40 'without a default instance all lines are read' has_row former@one.example
 is "$(recipients)" 'default@one.example former@one.example other@one.example ours@one.example' 'and all count'
 end_collect
 
-start_collect known
-within 20 'a name that is not known counts as ours' has_row former@one.example
+start_known known
+within 40 'a name that is not known counts as ours' has_row former@one.example
 is "$(recipients)" 'former@one.example ours@one.example' 'lines of the two others are left out, those of our own services are not'
 like "$(cat "$dir/out")" "event=instance-ignored config_dir=$dir/gone/etc" 'an instance that is gone is told'
 is "$(grep -c 'syslog-name' "$dir/out" || true)" 0 'and nothing else'
 
 pf_run "$dir/other" postsuper -c "$dir/other/etc" -d "$other_id" >/dev/null 2>&1
-within 10 'the other instance removes its message' logged "postfix-other/postsuper\[.*$other_id: removed"
+within 30 'the other instance removes its message' logged "postfix-other/postsuper\[.*$other_id: removed"
 
 # --- a message of ours, by another's name -----------------------------------------------------------------------------------
 
@@ -163,12 +182,12 @@ append_proof() {
 	sleep 0.3
 	told 'event=syslog-name-ours name=postfix-other'
 }
-within 20 'a message that our own listing shows is ours, whatever the tag' append_proof
+within 40 'a message that our own listing shows is ours, whatever the tag' append_proof
 append_deferred postfix-other/smtp 4QkT3z0V1Wz5w later@one.example
-within 10 'and from then on lines of that name are' has_row later@one.example
+within 30 'and from then on lines of that name are' has_row later@one.example
 append_deferred postfix/smtp 4QkT3z0V1Wz5x default@one.example
 append_deferred postfix-former/smtp 4QkT3z0V1Wz5y end@one.example
-within 10 'those of the third' has_row end@one.example
+within 30 'those of the third' has_row end@one.example
 is "$(rows | grep -c default@one.example || true)" 0 'are still left out'
 end_collect
 is "$(grep -c 'event=syslog-name-ours' "$dir/out")" 1 'it is told once'
@@ -176,17 +195,17 @@ is "$(grep -c 'event=syslog-name-ours' "$dir/out")" 1 'it is told once'
 # --- who cannot be told apart -------------------------------------------------------------------------------------------------
 
 pf_set "$dir/other" syslog_name=postfix-ours
-start_collect same
-within 20 'two of one name are told' told 'event=syslog-name-shared'
+start_known same
+within 40 'two of one name are told' told 'event=syslog-name-shared'
 like "$(cat "$dir/out")" "event=syslog-name-shared name=postfix-ours config_dir=$dir/ours/etc other=$dir/other/etc .*cure=" 'with both directories and the cure'
-within 20 'all lines are read' has_row end@one.example
+within 40 'all lines are read' has_row end@one.example
 is "$(rows | grep -c default@one.example || true)" 0 'the third, of another name, is still left out'
 is "$(grep -c 'syslog-name-shared' "$dir/out")" 1 'it is told once'
 end_collect
 
 pf_set "$dir/other" maillog_file="$dir/log/other.log"
-start_collect apart
-within 20 'with a log of its own' has_row end@one.example
+start_known apart
+within 40 'with a log of its own' has_row end@one.example
 is "$(grep -c 'syslog-name-shared' "$dir/out" || true)" 0 'one name is no fault'
 end_collect
 
@@ -196,8 +215,8 @@ mkdir "$dir/hung"
 mkfifo "$dir/hung/main.cf"
 printf 'compatibility_level = 3.6\nmulti_instance_directories = %s %s\n' "$dir/hung" "$dir/other/etc" >"$dir/default/main.cf"
 pf_date_back "$dir/default"
-start_collect hung
-within 20 'an instance that postconf hangs at: the log is read all the same' has_row end@one.example
+start_known hung /etc/postfix
+within 40 'an instance that postconf hangs at: the log is read all the same' has_row end@one.example
 like "$(cat "$dir/out")" "event=instance-ignored config_dir=$dir/hung reason=.postconf does not tell" 'it is told'
 like "$(cat "$dir/out")" "event=instance-ignored config_dir=$dir/other/etc reason=.no time left" 'nor is there time for those behind it'
 is "$(rows | grep -c default@one.example || true)" 0 'one that was asked before it is left out'

@@ -102,7 +102,7 @@ message 4Bcdfg0000zB3 c@customer.example >"$work/three"
 chmod 644 "$work/one" "$work/two" "$work/three"
 
 starts_with "cat $work/one $work/two"
-ok "$(wait_for 20 holds 2 && echo 0 || echo 1)" 'postqueue is found where command_directory says'
+ok "$(wait_for 40 holds 2 && echo 0 || echo 1)" 'postqueue is found where command_directory says'
 like "$(timeout 20 "$BUILD/bin/mxholdctl" -c "$work/mxhold.conf" queue show customer.example)" \
 	'<b>, relay=none, dsn=2.0.0, status=sent \(x\)@customer.example>' 'an address that imitates a line of the log is an address'
 
@@ -110,12 +110,12 @@ for script in "cat $work/one; head -c 100 $work/two" "cat $work/one; head -c 100
 	"cat $work/one; kill -KILL \$\$" "cat $work/one; exit 75" "head -c 3000000 /dev/urandom" "head -c 3000000 /dev/zero" \
 	"cat $work/one; yes '{\"queue_id\": 1}' | head -n 20000" "echo '[' ; cat $work/one"; do
 	starts_with "$script"
-	ok "$(wait_for 20 problem . && echo 0 || echo 1)" "no listing: $(echo "$script" | sed "s|$work/||g")"
-	ok "$(wait_for 10 holds 2 && echo 0 || echo 1)" 'and both messages are held'
+	ok "$(wait_for 40 problem . && echo 0 || echo 1)" "no listing: $(echo "$script" | sed "s|$work/||g")"
+	ok "$(wait_for 30 holds 2 && echo 0 || echo 1)" 'and both messages are held'
 done
 like "$(cat "$work/queued.log")" 'event=serving' 'it serves'
 starts_with "cat $work/one $work/two $work/three"
-ok "$(wait_for 20 holds 3 && echo 0 || echo 1)" 'a whole one is taken again'
+ok "$(wait_for 40 holds 3 && echo 0 || echo 1)" 'a whole one is taken again'
 stop
 is "$(grep -c 'unaccounted\|child-died\|child-killed' "$work/all.log" || true)" 0 'and it never said what is not so'
 tap_done

@@ -86,10 +86,10 @@ in_spool() {
 	grep -q "\"queue_id\":\"$1\"" "$stores/spool/data.mdb"
 }
 
-# answer: what policyd says to a recipient.
+# answer: what policyd says to a recipient; the asker ends when it has the answer.
 answer() {
 	printf 'request=smtpd_access_policy\nprotocol_state=RCPT\nclient_address=203.0.113.9\nsender=a@b.example\nrecipient=u@customer.example\n\n' |
-		timeout 10 "$BUILD/tests/tools/asker" raw "$work/sock/policy" -w 300 2>/dev/null | grep action=
+		timeout 20 "$BUILD/tests/tools/asker" raw "$work/sock/policy" -s -w 10000 2>/dev/null | grep action=
 }
 
 # overwrite FILE BYTES: with noise, in its place.
@@ -100,26 +100,27 @@ overwrite() {
 start policyd
 start queued
 deferred 4Bcdfg0000zB1
-ok "$(wait_for 20 holds 1 && echo 0 || echo 1)" 'a message is held'
-ok "$(wait_for 10 in_spool 4Bcdfg0000zB1 && echo 0 || echo 1)" 'and is in the spool'
+ok "$(wait_for 60 holds 1 && echo 0 || echo 1)" 'a message is held'
+ok "$(wait_for 30 in_spool 4Bcdfg0000zB1 && echo 0 || echo 1)" 'and is in the spool'
 
 rm -rf "$stores/spool"
 deferred 4Bcdfg0000zB2
-ok "$(wait_for 20 in_spool 4Bcdfg0000zB2 && echo 0 || echo 1)" 'a spool that was taken away is made anew'
-ok "$(wait_for 10 in_spool 4Bcdfg0000zB1 && echo 0 || echo 1)" 'with what the log tells of before'
-ok "$(wait_for 10 holds 2 && echo 0 || echo 1)" 'both messages are held'
+ok "$(wait_for 60 in_spool 4Bcdfg0000zB2 && echo 0 || echo 1)" 'a spool that was taken away is made anew'
+ok "$(wait_for 30 in_spool 4Bcdfg0000zB1 && echo 0 || echo 1)" 'with what the log tells of before'
+ok "$(wait_for 30 holds 2 && echo 0 || echo 1)" 'both messages are held'
 
 overwrite "$stores/spool/data.mdb" 131072
 deferred 4Bcdfg0000zB3
 aside() { test -d "$stores/spool.damaged.1" && in_spool 4Bcdfg0000zB3; }
-ok "$(wait_for 20 aside && echo 0 || echo 1)" 'one that was overwritten is set aside, and made anew'
-like "$(cat "$work/queued.log")" 'event=alert alert=spool .*set aside' 'an alert says so'
-ok "$(wait_for 10 holds 3 && echo 0 || echo 1)" 'three messages are held'
+ok "$(wait_for 60 aside && echo 0 || echo 1)" 'one that was overwritten is set aside, and made anew'
+told_aside() { grep -q 'event=alert alert=spool .*set aside' "$work/queued.log"; }
+ok "$(wait_for 30 told_aside && echo 0 || echo 1)" 'an alert says so'
+ok "$(wait_for 30 holds 3 && echo 0 || echo 1)" 'three messages are held'
 
 overwrite "$stores/spool/lock.mdb" 4096
 deferred 4Bcdfg0000zB4
-ok "$(wait_for 20 in_spool 4Bcdfg0000zB4 && echo 0 || echo 1)" 'an overwritten lock.mdb is replaced'
-ok "$(wait_for 10 holds 4 && echo 0 || echo 1)" 'four messages are held'
+ok "$(wait_for 60 in_spool 4Bcdfg0000zB4 && echo 0 || echo 1)" 'an overwritten lock.mdb is replaced'
+ok "$(wait_for 30 holds 4 && echo 0 || echo 1)" 'four messages are held'
 is "$(find "$stores" -name 'spool.damaged*' | wc -l)" 1 'what was sound is not set aside for it'
 
 overwrite "$stores/state/data.mdb" 65536
@@ -127,7 +128,7 @@ is "$(answer)" 'action=defer_unauth_destination' 'a state that was overwritten r
 overwrite "$stores/state/lock.mdb" 4096
 is "$(answer)" 'action=defer_unauth_destination' 'nor its lock.mdb'
 deferred 4Bcdfg0000zB5
-ok "$(wait_for 20 holds 5 && echo 0 || echo 1)" 'and mxhold-queued goes on'
+ok "$(wait_for 60 holds 5 && echo 0 || echo 1)" 'and mxhold-queued goes on'
 
 # --- proving it lasts longer than the parent waits for an answer
 kill -TERM "$queued_pid"
@@ -153,7 +154,7 @@ if wait_for 10 proving; then
 else
 	note 'the proof was over at once'
 fi
-ok "$(wait_for 20 holds 5 && echo 0 || echo 1)" 'and serves then'
+ok "$(wait_for 60 holds 5 && echo 0 || echo 1)" 'and serves then'
 kill -TERM "$queued_pid" "$policyd_pid"
 wait "$queued_pid" "$policyd_pid" || true
 is "$(grep -l 'Sanitizer' "$work"/*.log || true)" '' 'no sanitizer has complained'
