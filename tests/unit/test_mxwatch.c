@@ -409,6 +409,7 @@ main(void)
 	Suite *suite = suite_create("mxwatch");
 	TCase *tests = tcase_create("schedule");
 
+	tcase_set_timeout(tests, 30);
 	tcase_add_checked_fixture(tests, set_up, tear_down);
 	tcase_add_test(tests, test_all_are_read_once);
 	tcase_add_test(tests, test_daily_and_spread);

@@ -555,6 +555,7 @@ main(void)
 	SRunner *runner = srunner_create(suite);
 	int failed;
 
+	tcase_set_timeout(good, 30);
 	tcase_add_checked_fixture(good, set_up, tear_down);
 	tcase_add_loop_test(
 	    good, test_policy_verdicts, 0, (int)(sizeof(verdicts) / sizeof(verdicts[0])));

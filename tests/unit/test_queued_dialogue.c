@@ -165,6 +165,7 @@ main(void)
 	TCase *tcase = tcase_create("table");
 
 	cases = table_load("tests/data/queued_dialogue.txt");
+	tcase_set_timeout(tcase, 30);
 	tcase_add_loop_test(tcase, test_case, 0, 2 * cases.count);
 	tcase_add_loop_test(tcase, test_endless, 0, 5);
 	tcase_add_test(tcase, test_words_are_printable);

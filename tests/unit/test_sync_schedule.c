@@ -79,6 +79,7 @@ main(void)
 	Suite *suite = suite_create("sync-schedule");
 	TCase *tcase = tcase_create("times");
 
+	tcase_set_timeout(tcase, 30);
 	tcase_add_test(tcase, test_backoff);
 	tcase_add_test(tcase, test_nightly);
 	tcase_add_test(tcase, test_due);

@@ -157,6 +157,7 @@ main(void)
 	Suite *suite = suite_create("sync_statedir");
 	TCase *tests = tcase_create("links");
 
+	tcase_set_timeout(tests, 30);
 	tcase_add_checked_fixture(tests, setup, teardown);
 	if (geteuid() == 0) {
 		tcase_add_test(tests, test_own_files_change_hands);
