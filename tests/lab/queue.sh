@@ -99,12 +99,24 @@ is_held_by() { # COUNT KIND N...
 	[ "$(held_by "$@")" -eq "$want" ]
 }
 
+all_down() {
+	[ "$(list | grep -c '"primary":"down"')" -eq 50 ]
+}
+
 primary_is() { # N STATE
 	[ "$(list | grep "\"domain\":\"d[0-9]$1\\." | grep -c "\"primary\":\"$2\"")" -eq 5 ]
 }
 
 arrived() {
 	wc -l <"$LAB/p$1/ledger" 2>/dev/null || echo 0
+}
+
+sent_lines() { # N
+	grep -E "to=<u[0-9]+@d[0-9]$1\\.example>" "$LAB/eu/log/mail.log" | grep -c 'status=sent' || true
+}
+
+all_logged() {
+	[ "$(sent_lines "$1")" -ge $((messages / 10)) ]
 }
 
 all_arrived() {
@@ -165,6 +177,14 @@ begun_and_ended_is() {
 	[ "$(begun_and_ended "$1" "$2")" = "$3" ]
 }
 
+breakers_alerted() {
+	grep -c '"alert":"breaker"' "$LAB/eu/alerts" || true
+}
+
+all_alerted() {
+	[ "$(breakers_alerted)" -ge 40 ]
+}
+
 nothing_reported() {
 	[ "$(lab_psql postgres -c 'select coalesce(sum(messages), 0) from mxhold.held')" -eq 0 ]
 }
@@ -180,12 +200,12 @@ start_primaries
 lab_relay eu
 lab_pf eu pf_set queue_run_delay=300s minimal_backoff_time=300s maximal_backoff_time=4000s
 lab_pf eu pf_reload
-try 'the relay is in step with the authority' wait_for 20 lab_in_step
+try 'the relay is in step with the authority' wait_for 60 lab_in_step
 addresses >"$LAB/addresses"
 lab_in sender "$lab_tools/sender" -s 192.0.2.11:25 -r "$LAB/addresses" -l "$LAB/sender.ledger" -n "$messages" -m 10 -g 60 |
 	sed 's/^/# /'
-try "all primaries are down: $messages messages are held" wait_for 30 all_held
-is "$(list | grep -c '"primary":"down"')" 50 'each of the 50 domains is known to have no primary'
+try "all primaries are down: $messages messages are held" wait_for 90 all_held
+try 'each of the 50 domains is known to have no primary' wait_for 30 all_down
 
 # --- they come back -----------------------------------------------------------------------------------------------------------
 
@@ -206,44 +226,55 @@ sleep 1
 tell 7 at rcpt grey 3
 printf '7 %s\n' "$(date +%s.%N)" >>"$LAB/back"
 tell 7 up
-try 'at 421 a primary is busy' wait_for 15 primary_is 2 busy
+try 'at 421 a primary is busy' wait_for 40 primary_is 2 busy
 tell 2 at banner reply '554 5.3.2 no'
+longest=0
 for _ in 1 2 3; do
+	began=$(date +%s%N)
 	tell 1 up
 	sleep 1.2
 	tell 1 down
+	lasted=$((($(date +%s%N) - began) / 1000000))
+	[ "$lasted" -le "$longest" ] || longest=$lasted
 	sleep 2.2
 done
-is "$(arrived 1)" 0 "while it flaps it gets nothing"
-try 'at 554 it is broken' wait_for 15 primary_is 2 broken
+# Three good probes, a second apart, are its proof: on a machine so busy that it was up for that long it may get mail.
+if [ "$longest" -lt 1950 ]; then
+	is "$(arrived 1)" 0 "while it flaps it gets nothing"
+else
+	note "it was up for $longest ms: too long to be refused as flapping"
+fi
+try 'at 554 it is broken' wait_for 40 primary_is 2 broken
+tell 2 at ehlo reply '502 5.5.1 no' # before its banner is well again: it must not be well in between
 tell 2 at banner ok
-tell 2 at ehlo reply '502 5.5.1 no'
-try 'a stranger at a pinned address is known' wait_for 15 primary_is 8 wrong-host
-is "$(held_by wrong-host 8)" 5 'his domains are held'
+try 'a stranger at a pinned address is known' wait_for 40 primary_is 8 wrong-host
+try 'his domains are held' wait_for 10 is_held_by 5 wrong-host 8
 back 1
-try '5xx at MAIL, 5.1.1 at RCPT, 5xx after the content: the breaker holds each domain' wait_for 20 is_held_by 15 breaker 3 4 5
-is "$(primary_is 2 broken && arrived 2)" 0 'refused at EHLO: broken, and nothing is offered'
+try '5xx at MAIL, 5.1.1 at RCPT, 5xx after the content: the breaker holds each domain' wait_for 50 is_held_by 15 breaker 3 4 5
+try 'refused at EHLO: broken' wait_for 20 primary_is 2 broken
+is "$(arrived 2)" 0 'and nothing is offered'
 tell 2 at data reply '554 5.5.0 no'
 tell 2 at ehlo ok
 for n in 3 4 5; do back "$n"; done
-try '5xx at DATA: the breaker holds each domain too' wait_for 25 is_held_by 5 breaker 2
+try '5xx at DATA: the breaker holds each domain too' wait_for 50 is_held_by 5 breaker 2
+# It lets one message try a minute after it has opened: later that would be a question of how busy the machine is.
+is "$(($(arrived 3) + $(arrived 4) + $(arrived 5)))" 0 'meanwhile it holds what the others before would take by now'
 back 2
 is "$(arrived 8)" 0 'the stranger got nothing'
 back 8
 
 for n in 0 6 7 1; do
-	try "all mail of primary $n is there" wait_for 60 all_arrived "$n"
+	try "all mail of primary $n is there" wait_for 100 all_arrived "$n"
 done
-is "$(($(arrived 3) + $(arrived 4) + $(arrived 5)))" 0 'meanwhile the breaker holds'
 for n in 2 3 4 5; do
 	like "$(most_refused "$n")" '^([1-9]|1[0-2])$' "primary $n: no domain was offered more than a dozen messages in vain"
 done
-try 'the pinned primary, back, gets its mail' wait_for 60 all_arrived 8
-try 'the one who moved gets his at his new address' wait_for 60 all_arrived 9moved
+try 'the pinned primary, back, gets its mail' wait_for 100 all_arrived 8
+try 'the one who moved gets his at his new address' wait_for 100 all_arrived 9moved
 for n in 3 4 5 2; do
-	try "a minute later the breaker lets primary $n try one message, and then all" wait_for 110 all_arrived "$n"
+	try "a minute later the breaker lets primary $n try one message, and then all" wait_for 150 all_arrived "$n"
 done
-try 'the queue is empty' wait_for 20 lab_queue_empty eu
+try 'the queue is empty' wait_for 40 lab_queue_empty eu
 
 # --- what it took, and what was written down -----------------------------------------------------------------------------------
 
@@ -253,15 +284,16 @@ median=$(for n in 0 1 6 8; do first_and_last "$n"; done | cut -d' ' -f1 | sort -
 ok "$(awk -v m="$median" 'BEGIN { exit !(m > 0 && m <= 10) }' && echo 0 || echo 1)" \
 	"the first message came $median s (median) after the primary answered again"
 for n in 0 1 6 7; do
-	first=$(grep -E "to=<u[0-9]+@d[0-9]$n\\.example>" "$LAB/eu/log/mail.log" | grep -c 'status=sent')
-	is "$first" $((messages / 10)) "the log has each delivery to primary $n"
+	wait_for 20 all_logged "$n" || true
+	is "$(sent_lines "$n")" $((messages / 10)) "the log has each delivery to primary $n"
 done
-try 'the journal has everything' wait_for 20 all_shipped
+try 'the journal has everything' wait_for 60 all_shipped
 ledgers
-try 'each outage was told, and its end' wait_for 20 begun_and_ended_is outage . '50 50'
-try 'so was each breaker' wait_for 20 begun_and_ended_is breaker 'd[0-9][2345]' '20 20'
-try 'and the stranger' wait_for 20 begun_and_ended_is wrong-host 'd[0-9]8' '5 5'
-is "$(grep -c '"alert":"breaker"' "$LAB/eu/alerts")" 40 'the alert command heard of the breakers too'
+try 'each outage was told, and its end' wait_for 60 begun_and_ended_is outage . '50 50'
+try 'so was each breaker' wait_for 60 begun_and_ended_is breaker 'd[0-9][2345]' '20 20'
+try 'and the stranger' wait_for 60 begun_and_ended_is wrong-host 'd[0-9]8' '5 5'
+wait_for 20 all_alerted || true
+is "$(breakers_alerted)" 40 'the alert command heard of the breakers too'
 is "$(grep -cE 'status=(bounced|expired)' "$LAB/eu/log/mail.log" || true)" 0 'nothing bounced or expired'
-try 'the authority sees that nothing is held' wait_for 15 nothing_reported
+try 'the authority sees that nothing is held' wait_for 60 nothing_reported
 lab_done
