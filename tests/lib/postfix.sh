@@ -3,7 +3,7 @@
 #   pf_create DIR [NAME [LISTENER]]   makes an instance below DIR: nothing runs yet
 #   pf_start DIR, pf_stop DIR         start and end it; pf_stop leaves no process behind, whatever state it is in
 #   pf_set DIR NAME=VALUE...          postconf -e (pf_reload, or pf_start, makes it count)
-#   pf_reload DIR                     re-reads main.cf and master.cf, and tells the daemons
+#   pf_reload DIR                     re-reads main.cf and master.cf; no idle smtpd of before is left
 #   pf_date_back ETC                  after another change of main.cf: whoever reads it need not wait
 #   pf_log DIR                        path of its log; pf_queue DIR lists the queue as JSON lines
 #   pf_run DIR COMMAND...             runs a Postfix command against this instance, as in `pf_run "$d" postqueue -f`
@@ -110,9 +110,29 @@ pf_start() {
 	fi
 }
 
+# master(8) hears of it a moment later, and an smtpd that is older may take one more session: who has no client ends then,
+# and is waited for; who has one is not.
 pf_reload() {
 	pf_date_back "$1/etc"
-	pf_run "$1" postfix -c "$1/etc" reload >/dev/null 2>&1
+	pf_former=$(pf_listeners "$1")
+	pf_run "$1" postfix -c "$1/etc" reload >/dev/null 2>&1 || return
+	pf_tries=20
+	while [ "$pf_tries" -gt 0 ]; do
+		pf_tries=$((pf_tries - 1))
+		pf_left=
+		for pf_pid in $pf_former; do
+			[ ! -e "/proc/$pf_pid/exe" ] || pf_left=yes
+		done
+		[ -n "$pf_left" ] || return 0
+		sleep 0.1
+	done
+}
+
+# The processes that talk to clients.
+pf_listeners() {
+	for pf_pid in $(pf_pids "$1"); do
+		case $(readlink "/proc/$pf_pid/exe" 2>/dev/null) in */smtpd | */postscreen) printf '%s\n' "$pf_pid" ;; esac
+	done
 }
 
 pf_queue() {
