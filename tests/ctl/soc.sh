@@ -192,10 +192,11 @@ answer_with() {
 	[ -z "$false_sync" ] || kill "$false_sync" 2>/dev/null || true
 	rm -f "$work/state/control"
 	python3 - "$work/state/control" "$work/asked" "$1" <<-'PY' &
-		import socket, sys, time
+		import os, socket, sys, time
 		server = socket.socket(socket.AF_UNIX)
-		server.bind(sys.argv[1])
+		server.bind(sys.argv[1] + ".new")
 		server.listen()
+		os.rename(sys.argv[1] + ".new", sys.argv[1])
 		client = server.accept()[0]
 		open(sys.argv[2], "wb").write(client.recv(100))
 		answer = sys.argv[3].encode()
@@ -206,7 +207,7 @@ answer_with() {
 		    time.sleep(30)
 	PY
 	false_sync=$!
-	wait_for 10 test -S "$work/state/control"
+	wait_for 30 test -S "$work/state/control"
 }
 nl='
 '

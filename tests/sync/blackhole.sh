@@ -13,7 +13,8 @@ ip link set lo up
 unshare --net -- sleep 1000 &
 far=$!
 others="$others $far"
-sleep 0.3
+has_own_net() { [ "$(readlink "/proc/$far/ns/net")" != "$(readlink /proc/self/ns/net)" ]; }
+wait_for 15 has_own_net
 ip link add near type veth peer name far netns "$far"
 ip addr add 192.0.2.1/24 dev near
 ip link set near up
@@ -27,7 +28,7 @@ sync_setup port=5432 bind=192.0.2.1
 pg_sql -c "insert into mxhold.domain (name, customer) select 'd' || i || '.example', 'acme' from generate_series(1, 100) i"
 write_conf "host=192.0.2.1 user=relay_a dbname=postgres"
 daemon_start nsenter -t "$far" -n
-wait_for 15 state_is current || true
+wait_for 30 state_is current || true
 same "$(domains)" "$(domains_by_sql)" 'followed over TCP'
 
 unplug() { ip link set near down; }
@@ -36,26 +37,27 @@ fault 'an established connection goes dead' unreachable unplug plug
 
 use() {
 	write_conf "$1"
-	kill -HUP "$daemon_pid"
+	hup
 }
 hole() { use "host=192.0.2.99 user=relay_a dbname=postgres"; }
 back() { use "host=192.0.2.1 user=relay_a dbname=postgres"; }
 fault 'an address that never answers' unreachable hole back
-like "$(status_line)" 'no connection within 5 s|"state":"current"' 'the deadline is said'
+said() { status_line | grep -Eq 'no connection within 5 s|"state":"current"'; }
+try 'the deadline is said' wait_for 5 said
 two() { use "host=192.0.2.99,192.0.2.1 user=relay_a dbname=postgres"; }
 two
 sleep 1
-took=$(follows 12) || took=none
+took=$(follows 20) || took=none
 ok "$([ "$took" != none ] && echo 0 || echo 1)" "a dead address before a living one costs its five seconds only ($took ms)"
 
 # A name that no server answers for.
 name() { use "host=db.nowhere.example user=relay_a dbname=postgres"; }
 fault 'a name that cannot be resolved' unreachable name back
-began=$(now_ms)
 name
 sleep 1.2
+began=$(now_ms)
 status=0
 daemon_stop || status=$?
-took=$(($(now_ms) - began - 1200))
-ok $((took >= 1000 || status != 0)) "SIGTERM while resolving or connecting ends it at once ($took ms)"
+took=$(($(now_ms) - began))
+ok $((took >= 3000 || status != 0)) "SIGTERM while resolving or connecting ends it at once ($took ms)"
 tap_done

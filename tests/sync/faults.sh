@@ -3,9 +3,13 @@
 # shellcheck disable=SC2119 # functions whose arguments are optional
 set -eu
 cd "$(dirname "$0")/../.."
+if [ "${IN_NAMESPACE:-}" != yes ]; then
+	exec env IN_NAMESPACE=yes unshare --net -- sh "$0" "$@"
+fi
 . tests/sync/lib.sh
 
-port=$((12000 + $$ % 500 * 8))
+ip link set lo up
+port=12000
 proxy=$((port + 1))
 sync_setup "port=$port" host_auth=scram-sha-256
 pg_sql -c "alter role relay_a password 'right-one'; alter role relay_b password 'x'" \
@@ -13,24 +17,27 @@ pg_sql -c "alter role relay_a password 'right-one'; alter role relay_b password 
 echo pass >"$work/mode"
 "$BUILD/tests/tools/tcp_proxy" "$proxy" "$port" "$work/mode" &
 others="$others $!"
+# Does anybody listen at this port?
+listens() { ss -Hltn "sport = :$1" | grep -q .; }
+wait_for 30 listens "$proxy"
 direct="host=127.0.0.1 port=$port user=relay_a password=right-one dbname=postgres"
 through="host=localhost port=$proxy user=relay_a password=right-one dbname=postgres"
 
 use() {
 	write_conf "$@"
-	kill -HUP "$daemon_pid"
+	hup
 }
 
 # --- away at the start, with nothing in hand
 pg_stop "$work/pg" fast
 write_conf "$direct"
 daemon_start
-try 'PostgreSQL away at the start: unreachable' wait_for 10 state_is unreachable
+try 'PostgreSQL away at the start: unreachable' wait_for 30 state_is unreachable
 status=0
 domains >/dev/null 2>&1 || status=$?
 is "$status" 75 'and without a snapshot nothing is answered'
 pg_up "$work/pg"
-if took=$(follows 15); then ok 0 "it comes: loaded in $took ms"; else ok 1 'it comes: loaded'; fi
+if took=$(follows 30); then ok 0 "it comes: loaded in $took ms"; else ok 1 'it comes: loaded'; fi
 same "$(domains)" "$(domains_by_sql)" 'with what the tables hold'
 
 # --- down, stopped
@@ -38,12 +45,12 @@ down() { pg_stop "$work/pg" immediate; }
 up() { pg_up "$work/pg"; }
 fault 'PostgreSQL down' unreachable down up
 
-everyone() {
-	main=$(pg_pid "$work/pg")
-	echo "$main $(pgrep -P "$main" | tr '\n' ' ')"
-}
+# The postmaster first: from then on there are no new ones.
 freeze() {
-	frozen=$(everyone)
+	main=$(pg_pid "$work/pg")
+	kill -STOP "$main"
+	wait_for 15 grep -q '^State:.T' "/proc/$main/status" || true
+	frozen="$main $(pgrep -P "$main" | tr '\n' ' ')"
 	for pid in $frozen; do kill -STOP "$pid" 2>/dev/null || true; done
 }
 thaw() {
@@ -57,7 +64,7 @@ before=$(domains)
 kill -STOP "$daemon_pid"
 try 'SIGSTOP of the daemon: it stops' wait_for 1 is_stopped
 same "$(domains)" "$before" 'SIGSTOP of the daemon: what is authorised stays so'
-if took=$(follows 15); then ok 0 "SIGSTOP of the daemon: it goes on by itself, and follows ($took ms)"; else
+if took=$(follows 30); then ok 0 "SIGSTOP of the daemon: it goes on by itself, and follows ($took ms)"; else
 	ok 1 'SIGSTOP of the daemon: it goes on by itself, and follows'
 fi
 count=0
@@ -66,12 +73,13 @@ while [ "$count" -lt 20 ]; do
 	kill -STOP "$daemon_pid"
 	sleep 0.2
 done
-if took=$(follows 15); then ok 0 "20 times in 4 s: likewise ($took ms)"; else ok 1 '20 times in 4 s: likewise'; fi
+if took=$(follows 30); then ok 0 "20 times in 4 s: likewise ($took ms)"; else ok 1 '20 times in 4 s: likewise'; fi
 same "$(domains)" "$(domains_by_sql)" 'and holds what the tables hold'
 
 # --- rights and objects
 lock_out() {
-	pg_sql -c "alter role relay_a password 'another'" -c "select pg_terminate_backend(pid) from pg_stat_activity where usename = 'relay_a'" >/dev/null
+	pg_sql -c "alter role relay_a password 'another'"
+	reset_sessions
 }
 let_in() { pg_sql -c "alter role relay_a password 'right-one'"; }
 fault 'wrong password' unreachable lock_out let_in
@@ -92,7 +100,6 @@ fault 'revoked grant' unreachable revoke grant
 # --- somebody else on the port; nobody who answers
 use "$through"
 pass() { echo pass >"$work/mode"; }
-reset_sessions() { pg_sql -c "select pg_terminate_backend(pid) from pg_stat_activity where usename = 'relay_a'" >/dev/null; }
 noise() {
 	echo garbage >"$work/mode"
 	reset_sessions
@@ -107,7 +114,8 @@ fault 'a listener that says nothing' unreachable mute pass
 
 # --- in the midst of a load
 pg_sql -c "insert into mxhold.domain (name, customer) select 'load' || i || '.example', 'acme' from generate_series(1, 50000) i"
-wait_for 10 has load50000.example || true
+# Not the last of them only: they come in pages.
+try '50,000 domains come' wait_for 30 sh -c '. tests/sync/same.sh'
 before=$(domains)
 cut_load() {
 	echo "$1" >"$work/mode"
@@ -118,54 +126,66 @@ cut_load 'cut 700000'
 like "$(cat "$work/reload")" '"ok":false' 'a load that is cut off in the midst of COPY fails'
 same "$(domains)" "$before" 'and the old set stays active'
 pass
-if took=$(follows 20); then ok 0 "then it follows again ($took ms)"; else ok 1 'then it follows again'; fi
+if took=$(follows 40); then ok 0 "then it follows again ($took ms)"; else ok 1 'then it follows again'; fi
 before=$(domains)
 cut_load 'stall 700000'
 like "$(cat "$work/reload")" '"ok":false.*no answer in time' 'a load that falls silent ends at its deadline'
 same "$(domains)" "$before" 'and the old set stays active'
 pass
-if took=$(follows 20); then ok 0 "then it follows again ($took ms)"; else ok 1 'then it follows again'; fi
+if took=$(follows 40); then ok 0 "then it follows again ($took ms)"; else ok 1 'then it follows again'; fi
 before=$(domains)
 echo 'slow 400000' >"$work/mode"
 "$ask" "$work/state/control" reload 60 >"$work/reload" &
 waiter=$!
 loading() { state_is loading; }
-try 'a slow server: the status answers in the midst of the load' wait_for 10 loading
+try 'a slow server: the status answers in the midst of the load' wait_for 15 loading
 same "$(domains)" "$before" 'the old set is active meanwhile'
 began=$(now_ms)
 status=0
 daemon_stop || status=$?
 took=$(($(now_ms) - began))
 wait "$waiter" || true
-ok $((took >= 1000 || status != 0)) "SIGTERM in the midst of it ends it within a second ($took ms, status $status)"
+ok $((took >= 3000 || status != 0)) "SIGTERM in the midst of it ends it at once ($took ms, status $status)"
 same "$(domains)" "$before" 'with the old set active'
 pass
 daemon_start
-wait_for 10 state_is current || true
+wait_for 30 state_is current || true
+# From here on the clock is read: a look into the snapshot is to cost little.
+pg_sql -c "delete from mxhold.domain where name like 'load%'"
+wait_for 30 sh -c '. tests/sync/same.sh' || true
 
 # --- a report database that hangs does not delay the feed
 hang=$((port + 2))
 echo mute >"$work/mode-report"
 "$BUILD/tests/tools/tcp_proxy" "$hang" "$port" "$work/mode-report" &
 others="$others $!"
-sleep 0.3
+wait_for 30 listens "$hang"
 use "$direct" "host=127.0.0.1 port=$hang user=relay_a password=right-one dbname=postgres"
-sleep 1
-took=$(follows 5) || took=5000
-ok $((took >= 1000)) "a hanging report database delays nothing ($took ms)"
-fresh() { [ "$("$dump" "$work/state" a contact)" -lt 2000 ]; }
-sleep 2
-try 'and the contact stays fresh' fresh
+asks() { ss -Htn state established "dport = :$hang" | grep -q .; }
+try 'the report database is dialled' wait_for 15 asks
+# Who waited for it would wait for the five seconds that a connection may take.
+took=$(follows 15) || took=never
+ok "$([ "$took" != never ] && [ "$took" -lt 3000 ] && echo 0 || echo 1)" "a hanging report database delays nothing ($took ms)"
+oldest=0
+looks=0
+while [ "$looks" -lt 40 ]; do
+	looks=$((looks + 1))
+	age=$("$dump" "$work/state" a contact)
+	[ "$age" -le "$oldest" ] || oldest=$age
+	sleep 0.1
+done
+ok $((oldest >= 4500)) "and the contact stays fresh (at most $oldest ms old)"
 echo pass >"$work/mode-report"
 reported() { [ "$(pg_sql -c "select version = mxhold.version() from mxhold.relay_heartbeat where relay = 'a'")" = t ]; }
-try 'when it answers again, the heartbeat arrives' wait_for 15 reported
+try 'when it answers again, the heartbeat arrives' wait_for 40 reported
 
 # --- a row lock on the heartbeat: nor does that
-psql -XAtq -c "begin; select 1 from mxhold.relay_heartbeat for update; select pg_sleep(4)" >/dev/null 2>&1 &
+psql -XAtq -c begin -c 'select 1 from mxhold.relay_heartbeat for update' -c 'select pg_sleep(600)' >/dev/null 2>&1 &
 others="$others $!"
-sleep 0.5
-took=$(follows 5) || took=5000
-ok $((took >= 1000)) "a locked heartbeat row delays nothing ($took ms)"
+waits() { pg_sql -c "select 1 from pg_stat_activity where usename = 'relay_a' and wait_event_type = 'Lock'" | grep -q 1; }
+try 'a heartbeat waits for its locked row' wait_for 15 waits
+took=$(follows 15) || took=never
+ok "$([ "$took" != never ] && [ "$took" -lt 3000 ] && echo 0 || echo 1)" "a locked heartbeat row delays nothing ($took ms)"
 
 daemon_stop || true
 tap_done

@@ -54,7 +54,7 @@ end
 $$;
 SQL
 daemon_start
-wait_for 10 state_is current || true
+wait_for 30 state_is current || true
 
 writers=
 for writer in 1 2 3 4; do
@@ -74,7 +74,7 @@ for pid in $writers; do wait "$pid" || true; done
 others=
 note "$(grep -c . "$work/writers" || true) errors of writers: $(sort "$work/writers" | uniq -c | sort -rn | head -2 | tr '\n' ' ')"
 note "$(pg_sql -c "select count(*) || ' versions, ' || (select count(*) from mxhold.domain) || ' domains' from mxhold.commit_log")"
-try 'the view is that of the tables' wait_for 10 sh -c '. tests/sync/same.sh'
+try 'the view is that of the tables' wait_for 60 sh -c '. tests/sync/same.sh'
 same "$(domains)" "$(domains_by_sql)" 'domains, row by row'
 same "$("$dump" "$work/state" a customers | sort)" "$(customers_by_sql | sort)" 'customers, row by row'
 is "$("$ask" "$work/state/control" reload | grep -o ', [0-9]* differing')" ', 0 differing' 'the comparison finds nothing either'

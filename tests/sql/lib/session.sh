@@ -4,7 +4,7 @@
 # session_open a|b DIR USER
 session_open() {
 	mkfifo "$2/in.$1"
-	timeout 120 psql -XAtq -U "$3" <"$2/in.$1" >>"$2/out.$1" 2>&1 &
+	timeout 170 psql -XAtq -U "$3" <"$2/in.$1" >>"$2/out.$1" 2>&1 &
 	case $1 in
 	a) exec 5>"$2/in.$1" ;;
 	b) exec 6>"$2/in.$1" ;;
@@ -23,7 +23,7 @@ session_send() {
 	esac
 }
 
-# session_do a|b SQL: waits up to 10 s; prints what the session answered, the SQLSTATE of an error instead of its text.
+# session_do a|b SQL: waits up to 30 s; prints what the session answered, the SQLSTATE of an error instead of its text.
 session_do() {
 	: >"$session_dir/out.$1"
 	session_send "$1" "\\set VERBOSITY sqlstate
@@ -32,11 +32,11 @@ $2"
 }
 
 session_wait() {
-	session_tries=100
+	session_tries=300
 	until grep -q "^step $session_step\$" "$session_dir/out.$1"; do
 		session_tries=$((session_tries - 1))
 		if [ "$session_tries" -eq 0 ]; then
-			echo 'no answer in 10 s'
+			echo 'no answer in 30 s'
 			return 0
 		fi
 		sleep 0.1
