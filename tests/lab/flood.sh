@@ -3,7 +3,7 @@
 # slowly; while it drains, the primary of another customer comes back, for whom a hundred messages wait on the same relay.
 # They are all there while most of the flood is not.
 #
-# In: LAB_FLOOD (messages, default 800), LAB_SMALL (default 100), LAB_SLOW (ms for each of the flood, default 600).
+# In: LAB_FLOOD (messages, default 800), LAB_SMALL (default 100), LAB_SLOW (ms for each of the flood, default 1000).
 # shellcheck disable=SC2317
 set -eu
 # shellcheck source=tests/lab/lab.sh
@@ -64,15 +64,15 @@ for name in flooded small; do lab_server_do "$name" down >/dev/null; done
 lab_relay eu
 lab_pf eu pf_set queue_run_delay=300s minimal_backoff_time=300s maximal_backoff_time=4000s
 lab_pf eu pf_reload
-try 'the relay is in step with the authority' wait_for 20 lab_in_step
+try 'the relay is in step with the authority' wait_for 60 lab_in_step
 addresses >"$LAB/addresses"
 lab_in sender "$lab_tools/sender" -s 192.0.2.11:25 -r "$LAB/addresses" -l "$LAB/sender.ledger" -n $((flood + small)) -m 10 -g 90 |
 	sed 's/^/# /'
-try "both primaries are down: $flood and $small messages are held" wait_for 30 all_held
+try "both primaries are down: $flood and $small messages are held" wait_for 90 all_held
 
-lab_server_do flooded at end slow "${LAB_SLOW:-600}" >/dev/null
+lab_server_do flooded at end slow "${LAB_SLOW:-1000}" >/dev/null
 lab_server_do flooded up >/dev/null
-try 'the flood drains' wait_for 30 has flooded 50
+try 'the flood drains' wait_for 60 has flooded 50
 before=$(arrived flooded)
 lab_server_do small up >/dev/null
 try 'the other customer has all of his' wait_for 60 has small "$small"
@@ -80,7 +80,7 @@ then=$(arrived flooded)
 note "meanwhile $((then - before)) of the flood came, and $((flood - then)) were still to come"
 ok "$([ "$then" -lt $((flood * 3 / 4)) ] && echo 0 || echo 1)" 'while a good part of the flood still waited'
 lab_server_do flooded at end ok >/dev/null
-try 'the flood comes through, too' wait_for 60 has flooded "$flood"
-try 'the queue is empty' wait_for 20 lab_queue_empty eu
+try 'the flood comes through, too' wait_for 100 has flooded "$flood"
+try 'the queue is empty' wait_for 40 lab_queue_empty eu
 is "$(arrived small) $(arrived flooded)" "$small $flood" 'each message came once'
 lab_done
