@@ -5,12 +5,12 @@
 #include "helper/job.h"
 
 #include "core/log.h"
+#include "core/spawn.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
-#include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,10 +22,6 @@
 
 #define POSTCONF_MS 2000 /* less than the parent waits for an answer */
 #define READS_MOST 64    /* of 1 KiB, a turn */
-
-/* No MAIL_CONFIG: what counts is said by -c. */
-static const char *const clean_environment[] = {
-    "PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C", "TZ=UTC", NULL};
 
 static const struct {
 	const char *option;  /* of postsuper */
@@ -49,42 +45,8 @@ clock_ms(void)
 /* --- a child ------------------------------------------------------------------------------------
  */
 
-/* Standard input is /dev/null, `pipe_end` is where `stream` (1 or 2) goes. Returns 0 or errno. */
-static int
-spawn(pid_t *pid, const char *const argv[], int stream, int pipe_end)
-{
-	posix_spawn_file_actions_t files;
-	posix_spawnattr_t how;
-	sigset_t none, all;
-	int error;
-
-	sigemptyset(&none);
-	sigfillset(&all);
-	if ((error = posix_spawn_file_actions_init(&files)) != 0)
-		return error;
-	if ((error = posix_spawnattr_init(&how)) != 0) {
-		posix_spawn_file_actions_destroy(&files);
-		return error;
-	}
-	(void)posix_spawnattr_setflags(
-	    &how, POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
-	(void)posix_spawnattr_setpgroup(&how, 0);
-	(void)posix_spawnattr_setsigmask(&how, &none);
-	(void)posix_spawnattr_setsigdefault(&how, &all);
-	if ((error = posix_spawn_file_actions_addopen(&files, 0, "/dev/null", O_RDONLY, 0)) == 0 &&
-	    (error = posix_spawn_file_actions_addopen(
-		 &files, 3 - stream, "/dev/null", O_WRONLY, 0)) == 0 &&
-	    (error = posix_spawn_file_actions_adddup2(&files, pipe_end, stream)) == 0 &&
-	    (error = posix_spawn_file_actions_addchdir_np(&files, "/")) == 0 &&
-	    (error = posix_spawn_file_actions_addclosefrom_np(&files, 3)) == 0)
-		error = posix_spawn(pid, argv[0], &files, &how, (char *const *)argv,
-		    (char *const *)clean_environment);
-	posix_spawnattr_destroy(&how);
-	posix_spawn_file_actions_destroy(&files);
-	return error;
-}
-
-/* Starts argv with its `stream` in job->output. False: errno is set. */
+/* Starts argv with its `stream` in job->output (no MAIL_CONFIG: what counts is said by -c). False:
+   errno is set. */
 static bool
 job_spawn(struct job *job, const char *const argv[], int stream, int64_t deadline)
 {
@@ -93,7 +55,12 @@ job_spawn(struct job *job, const char *const argv[], int stream, int64_t deadlin
 	*job = (struct job){.pid_fd = -1, .output = -1, .deadline = deadline};
 	if (pipe2(ends, O_CLOEXEC) != 0)
 		return false;
-	error = spawn(&job->pid, argv, stream, ends[1]);
+	const struct spawn how = {.argv = argv,
+	    .in = SPAWN_NOTHING,
+	    .out = stream == STDOUT_FILENO ? ends[1] : SPAWN_NOTHING,
+	    .err = stream == STDERR_FILENO ? ends[1] : SPAWN_NOTHING,
+	    .apart = true};
+	error = spawn_start(&how, &job->pid);
 	(void)close(ends[1]);
 	job->output = ends[0];
 	if (error == 0) {

@@ -5,11 +5,11 @@
 #include "queued/alert_command.h"
 
 #include "core/log.h"
+#include "core/spawn.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
-#include <spawn.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
@@ -65,43 +65,6 @@ alert_command_count(const struct alert_command *command)
 
 /* --- a run --------------------------------------------------------------------------------------
  */
-
-/* Returns 0 or errno. Its standard input is `input`; what it writes goes nowhere. */
-static int
-spawn(const char *path, pid_t *pid, int input)
-{
-	static const char *const environment[] = {
-	    "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C", NULL};
-	const char *const argv[] = {path, NULL};
-	posix_spawn_file_actions_t files;
-	posix_spawnattr_t how;
-	sigset_t none, all;
-	int error;
-
-	sigemptyset(&none);
-	sigfillset(&all);
-	if ((error = posix_spawn_file_actions_init(&files)) != 0)
-		return error;
-	if ((error = posix_spawnattr_init(&how)) != 0) {
-		posix_spawn_file_actions_destroy(&files);
-		return error;
-	}
-	(void)posix_spawnattr_setflags(
-	    &how, POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
-	(void)posix_spawnattr_setpgroup(&how, 0);
-	(void)posix_spawnattr_setsigmask(&how, &none);
-	(void)posix_spawnattr_setsigdefault(&how, &all);
-	if ((error = posix_spawn_file_actions_adddup2(&files, input, 0)) == 0 &&
-	    (error = posix_spawn_file_actions_addopen(&files, 1, "/dev/null", O_WRONLY, 0)) == 0 &&
-	    (error = posix_spawn_file_actions_addopen(&files, 2, "/dev/null", O_WRONLY, 0)) == 0 &&
-	    (error = posix_spawn_file_actions_addchdir_np(&files, "/")) == 0 &&
-	    (error = posix_spawn_file_actions_addclosefrom_np(&files, 3)) == 0)
-		error = posix_spawn(
-		    pid, path, &files, &how, (char *const *)argv, (char *const *)environment);
-	posix_spawnattr_destroy(&how);
-	posix_spawn_file_actions_destroy(&files);
-	return error;
-}
 
 /* A descriptor from which `text` can be read. -1: errno is set. */
 static int
@@ -195,8 +158,15 @@ run_start(struct run *run, const char *text)
 	const int input = pipe_of(text);
 	int error = errno;
 
-	if (input >= 0) {
-		error = spawn(command->path, &run->pid, input);
+	if (input >= 0) { /* what it writes goes nowhere */
+		const char *const argv[] = {command->path, NULL};
+		const struct spawn how = {.argv = argv,
+		    .path = SPAWN_PATH_LOCAL,
+		    .in = input,
+		    .out = SPAWN_NOTHING,
+		    .err = SPAWN_NOTHING,
+		    .apart = true};
+		error = spawn_start(&how, &run->pid);
 		(void)close(input);
 	}
 	if (error == 0 && input >= 0 && run_watch(run)) {

@@ -251,8 +251,7 @@ census_running(const struct census *census)
 bool
 census_begin(struct census *census, int deadline_s, const char **problem)
 {
-	char *const argv[] = {(char *)(uintptr_t)census->command, (char *)(uintptr_t) "-c",
-	    (char *)(uintptr_t)census->config_dir, (char *)(uintptr_t) "-j", NULL};
+	const char *const argv[] = {census->command, "-c", census->config_dir, "-j", NULL};
 	const struct timeval deadline = {deadline_s, 0};
 
 	*problem = "a listing runs already";

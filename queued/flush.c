@@ -5,6 +5,7 @@
 #include "queued/flush.h"
 
 #include "core/log.h"
+#include "core/spawn.h"
 #include "queued/flush_ask.h"
 #include "queued/heap.h"
 #include "queued/keyed.h"
@@ -12,7 +13,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
-#include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -155,34 +155,15 @@ job_late(evutil_socket_t fd, short what, void *context)
 static bool
 job_spawn(struct job *job)
 {
-	static char path[] = "PATH=/usr/sbin:/usr/bin:/sbin:/bin", locale[] = "LC_ALL=C";
-	char flag_config[] = "-c", option[] = "-s";
-	char *const environment[] = {path, locale, NULL};
-	char *const arguments[] = {job->flush->postqueue, flag_config, job->flush->config_dir,
-	    option, job->argument[0] != '\0' ? job->argument : NULL, NULL};
-	posix_spawn_file_actions_t files;
-	posix_spawnattr_t attributes;
-	sigset_t none, defaults;
+	const char *const argv[] = {job->flush->postqueue, "-c", job->flush->config_dir,
+	    job->option, job->argument[0] != '\0' ? job->argument : NULL, NULL};
+	struct spawn how = {.argv = argv, .in = SPAWN_NOTHING, .out = SPAWN_NOTHING};
 	int pipes[2], error;
 
-	(void)snprintf(option, sizeof(option), "%s", job->option);
 	if (pipe2(pipes, O_CLOEXEC | O_NONBLOCK) != 0)
 		return false;
-	(void)sigemptyset(&none);
-	(void)sigfillset(&defaults);
-	(void)posix_spawn_file_actions_init(&files);
-	(void)posix_spawn_file_actions_addopen(&files, 0, "/dev/null", O_RDWR, 0);
-	(void)posix_spawn_file_actions_adddup2(&files, 0, 1);
-	(void)posix_spawn_file_actions_adddup2(&files, pipes[1], 2);
-	(void)posix_spawn_file_actions_addclosefrom_np(&files, 3);
-	(void)posix_spawnattr_init(&attributes);
-	(void)posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
-	(void)posix_spawnattr_setsigmask(&attributes, &none);
-	(void)posix_spawnattr_setsigdefault(&attributes, &defaults);
-	error = posix_spawn(
-	    &job->pid, job->flush->postqueue, &files, &attributes, arguments, environment);
-	(void)posix_spawn_file_actions_destroy(&files);
-	(void)posix_spawnattr_destroy(&attributes);
+	how.err = pipes[1];
+	error = spawn_start(&how, &job->pid);
 	close(pipes[1]);
 	job->complaint_fd = pipes[0];
 	errno = error;

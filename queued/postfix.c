@@ -6,12 +6,12 @@
 #include "queued/postfix.h"
 
 #include "core/log.h"
+#include "core/spawn.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
-#include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -37,29 +37,6 @@ clock_ms(void)
 
 /* --- asking postconf
  * -------------------------------------------------------------------------------- */
-
-static pid_t
-spawn_postconf(const char *const *arguments, int out)
-{
-	static char path[] = "PATH=/usr/sbin:/usr/bin:/sbin:/bin", locale[] = "LC_ALL=C";
-	char *const environment[] = {path, locale, NULL};
-	posix_spawn_file_actions_t files;
-	pid_t pid = -1;
-	union { /* posix_spawn only reads them */
-		const char *const *given;
-		char *const *wanted;
-	} argv = {.given = arguments};
-
-	(void)posix_spawn_file_actions_init(&files);
-	(void)posix_spawn_file_actions_addopen(&files, 0, "/dev/null", O_RDWR, 0);
-	(void)posix_spawn_file_actions_adddup2(&files, out, 1);
-	(void)posix_spawn_file_actions_adddup2(&files, 0, 2);
-	(void)posix_spawn_file_actions_addclosefrom_np(&files, 3);
-	if (posix_spawnp(&pid, "postconf", &files, NULL, argv.wanted, environment) != 0)
-		pid = -1;
-	(void)posix_spawn_file_actions_destroy(&files);
-	return pid;
-}
 
 /* All that comes until the end of the output or the deadline. */
 static size_t
@@ -103,12 +80,16 @@ static bool
 ask(const char *const *arguments, int64_t deadline, char *out, size_t size)
 {
 	bool good = false;
+	pid_t pid = -1;
 	int pipes[2];
 
 	out[0] = '\0';
 	if (pipe2(pipes, O_CLOEXEC) != 0)
 		return false;
-	pid_t pid = spawn_postconf(arguments, pipes[1]);
+	const struct spawn how = {
+	    .argv = arguments, .in = SPAWN_NOTHING, .out = pipes[1], .err = SPAWN_NOTHING};
+	if (spawn_start(&how, &pid) != 0)
+		pid = -1;
 	close(pipes[1]);
 	if (pid > 0)
 		good = read_output(pipes[0], deadline, out, size) + 1 < size;

@@ -78,11 +78,9 @@ static bool
 child_begin(struct tail_journal *journal)
 {
 	char after[CURSOR_SIZE + 32];
-	char *argv[] = {(char *)(uintptr_t)journal->command, (char *)(uintptr_t) "--follow",
-	    (char *)(uintptr_t) "--no-tail", (char *)(uintptr_t) "--output=json",
-	    (char *)(uintptr_t) "--all", (char *)(uintptr_t) "--quiet", after,
-	    (char *)(uintptr_t) "SYSLOG_FACILITY=2", (char *)(uintptr_t) "+",
-	    (char *)(uintptr_t) "MESSAGE_ID=" MESSAGE_DROPPED, NULL};
+	const char *const argv[] = {journal->command, "--follow", "--no-tail", "--output=json",
+	    "--all", "--quiet", after, "SYSLOG_FACILITY=2", "+", "MESSAGE_ID=" MESSAGE_DROPPED,
+	    NULL};
 
 	journal->checking = journal->cursor[0] != '\0' && !journal->no_cursor;
 	if (journal->checking)
