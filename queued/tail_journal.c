@@ -33,7 +33,8 @@
 #define TOLD_MS 10000    /* what was lost is shown for so long */
 #define TOLD_NEVER (-TOLD_MS - 1)
 #define MESSAGE_DROPPED "a596d6fe7bfa4994828e72309e95d61e" /* SD_MESSAGE_JOURNAL_DROPPED */
-#define MATCH_DROPPED "MESSAGE_ID=" MESSAGE_DROPPED
+
+static const char match_dropped[] = "MESSAGE_ID=" MESSAGE_DROPPED;
 
 struct tail_journal {
 	const char *command;
@@ -80,7 +81,7 @@ child_begin(struct tail_journal *journal)
 {
 	char after[CURSOR_SIZE + 32];
 	const char *const argv[] = {journal->command, "--follow", "--no-tail", "--output=json",
-	    "--all", "--quiet", after, "SYSLOG_FACILITY=2", "+", MATCH_DROPPED, NULL};
+	    "--all", "--quiet", after, "SYSLOG_FACILITY=2", "+", match_dropped, NULL};
 
 	journal->checking = journal->cursor[0] != '\0' && !journal->no_cursor;
 	if (journal->checking)
