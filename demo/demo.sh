@@ -96,13 +96,18 @@ start() {
 # Ends a demo with all that is in its namespaces; says who is left. One that is just being started needs a moment until it
 # can be told from a stranger.
 end() {
-	demo_tries=20
-	while [ "$demo_tries" -gt 0 ] && kill -0 "$(cat "$1/pid")"; do
-		! lives "$1" || kill -s KILL "$demo_pid"
+	demo_end=$(lab_ticks)
+	demo_tries=200
+	while [ "$demo_tries" -gt 0 ] && ! lab_gone "$(cat "$1/pid")"; do
+		if lives "$1"; then
+			demo_init=$(init_pid "$1")
+			kill -s KILL "$demo_pid"
+			[ -z "$demo_init" ] || wait_for 10 lab_gone "$demo_init" || true
+		fi
 		demo_tries=$((demo_tries - 1))
 		sleep 0.05
 	done 2>/dev/null
-	lab_leftovers "$1/namespaces"
+	lab_leftovers "$1/namespaces" "$demo_end"
 }
 
 leave() {
@@ -111,6 +116,8 @@ leave() {
 	trap '' HUP INT TERM PIPE
 	set +e
 	if [ "$(cat "$demo_dir/result" 2>/dev/null)" = kept ] && [ "$demo_status" -eq 0 ]; then exit 0; fi
+	# A signal between the start of it and its note: the last one that was started is it, or the reader.
+	[ -s "$demo_dir/pid" ] || printf '%s\n' "${!-}" >"$demo_dir/pid"
 	demo_left=$(end "$demo_dir")
 	[ -z "$demo_reader" ] || kill "$demo_reader" 2>/dev/null
 	rm -rf "$demo_dir"

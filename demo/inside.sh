@@ -110,7 +110,7 @@ start_all() {
 	show_progress 'two relays: Postfix, mxhold-sync, mxhold-policyd, mxhold-milter, mxhold-queued,'
 	show_progress '            mxhold-helper, mxholdctl postfix apply'
 	background demo_relays
-	check_that 'both relays follow the authority' wait_shown 20 lab_in_step
+	check_that 'both relays follow the authority' wait_shown 60 lab_in_step
 	on eu "mxholdctl -c $LAB/eu/mxhold.conf postfix status \\
   --overlay $demo_overlay"
 	check 'what mxhold changed in Postfix is known, and can be taken back' 'applied' "$said"
@@ -155,7 +155,7 @@ values ('acme', 'eu'), ('acme', 'hk');"
 	check 'Postfix on both relays knows the domain, at most 5 s after the SOC pressed Enter' '^[0-4]?[0-9]{1,3} [0-4]?[0-9]{1,3}$' \
 		"$demo_eu $demo_hk"
 	tell "    (eu after $demo_eu ms, hk after $demo_hk ms)"
-	check_that 'both relays have confirmed it' wait_shown 20 lab_in_step
+	check_that 'both relays have confirmed it' wait_shown 60 lab_in_step
 	soc "select state, reason, confirmed from mxhold.domain_status
 where domain = 'customer.example';"
 	check 'the SOC reads from SQL that the relays have it' 'green .*on all relays of eu, hk .*\{eu1,hk1\}' "$said"
@@ -206,7 +206,7 @@ step_hold() {
   --body 'The secret word is $demo_token'"
 	demo_id=$(queue_id "$said")
 	check 'the relay takes the message: 250' '^<-  250 2.0.0 Ok: queued as ' "$said"
-	wait_shown 15 lab_is_deferred eu bob@customer.example || true
+	wait_shown 40 lab_is_deferred eu bob@customer.example || true
 	on eu 'mailq'
 	check 'it is shown in the queue, with its sender' "$demo_id.* alice@out.example" "$said"
 	check 'with its recipient' '^ +bob@customer.example' "$said"
@@ -229,7 +229,7 @@ step_refuse() {
 	soc "insert into mxhold.customer (name) values ('asia');
 insert into mxhold.customer_region (customer, region) values ('asia', 'hk');
 insert into mxhold.domain (name, customer) values ('asia.example', 'asia');"
-	wait_shown 20 lab_in_step || true
+	wait_shown 60 lab_in_step || true
 	on sender 'swaks --server europe.mx.backup.example --from alice@out.example \
   --to li@asia.example --quit-after RCPT'
 	check 'at the relay in Europe: 450, the sender keeps it and tries the next MX' '^<\*\* 450 4\.7\.1 ' "$said"
@@ -245,7 +245,7 @@ insert into mxhold.domain (name, customer) values ('asia.example', 'asia');"
 	on sender "swaks --server europe.mx.backup.example --from alice@out.example \\
   --to bob@customer.example --body @$LAB/sender/large --suppress-data"
 	check 'undeclared: 552 5.3.4 after the last byte' '^<\*\* 552 5\.3\.4 ' "$said"
-	check_that "nothing of all this came into the queue: it holds Alice's message only" wait_shown 5 queue_holds 1
+	check_that "nothing of all this came into the queue: it holds Alice's message only" wait_shown 20 queue_holds 1
 	show_seen '554 5.7.1; 450 4.7.1; 552 5.3.4; 552 5.3.4'
 }
 
@@ -273,6 +273,10 @@ knows_again() {
 	lab_rcpt eu x@foreign.example | grep -q '^554 '
 }
 
+knows_no_more() {
+	lab_rcpt eu x@foreign.example | grep -q '^450 '
+}
+
 faults_postgresql() {
 	tell 'a) PostgreSQL is stopped. Its relays go on with what they know:'
 	on auth "setpriv --reuid=postgres --regid=postgres --clear-groups \\
@@ -280,10 +284,11 @@ faults_postgresql() {
 	check 'PostgreSQL is down' 'server stopped' "$said"
 	show_progress 'the relay is left without the authority for longer than stale_after (here 5 s)'
 	sleep 6
+	wait_shown 20 knows_no_more || true
 	mail_without_authority carol
 	background lab_pg pg_up "$LAB/pg"
 	check_that 'PostgreSQL is started: the relay catches up by itself (the foreign domain gets 554 again)' \
-		wait_shown 30 knows_again
+		wait_shown 60 knows_again
 	tell '' 'b) Worse: PostgreSQL hangs (SIGSTOP). It accepts connections, and never answers:'
 	demo_stopped=$(pg_processes)
 	on auth "kill -STOP $demo_stopped"
@@ -291,9 +296,10 @@ faults_postgresql() {
 	check 'PostgreSQL hangs' '^exit status: 124' "$said"
 	show_progress 'the relay is left without an answer for longer than stale_after'
 	sleep 3
+	wait_shown 20 knows_no_more || true
 	mail_without_authority dave
 	on auth "kill -CONT $demo_stopped"
-	check_that 'PostgreSQL goes on: so does the relay' wait_shown 30 knows_again
+	check_that 'PostgreSQL goes on: so does the relay' wait_shown 60 knows_again
 }
 
 policyd_child() {
@@ -326,12 +332,12 @@ faults_policyd() {
 	demo_parent=$(lab_pid eu.policyd)
 	on eu "kill -KILL $demo_parent $(policyd_child)"
 	check_that 'killed: it is started again (here by a loop in the shell, elsewhere by systemd) and answers' \
-		wait_shown 20 policyd_serves
+		wait_shown 40 policyd_serves
 	sleep 1
 	demo_child=$(policyd_child)
 	on eu "kill -STOP $demo_child"
 	check_that 'stopped: the parent sees that the child does not answer, and puts another in its place' \
-		wait_shown 20 policyd_replaced
+		wait_shown 40 policyd_replaced
 	on eu "grep -E 'child-(killed|started)' $LAB/log/eu.policyd.log | tail -n 2"
 	show_progress 'waiting until the sender has an answer for each message'
 	wait "$demo_job" || true
@@ -340,7 +346,7 @@ faults_policyd() {
 	demo_deferrals=$(printf '%s\n' "$said" | sed -n 's/.*deferrals=//p')
 	check_is "in the sender's ledger of all replies: no 5xx ($demo_deferrals were 4xx, and he tried again)" 0 \
 		"$(cut -f7 "$LAB/sender/ledger" | grep -c '^5' || true)"
-	check_that 'the queue holds all that was accepted: 120, and 3 from before' wait_shown 15 queue_holds 123
+	check_that 'the queue holds all that was accepted: 120, and 3 from before' wait_shown 60 queue_holds 123
 }
 
 step_faults() {
@@ -361,7 +367,7 @@ accepted_ids() {
 step_return() {
 	show_step 5 "The customer's server is back" 'all delivered once, gone from disk, logged'
 	queue_up
-	check_that 'the queue gets empty' wait_shown 40 queue_is_empty
+	check_that 'the queue gets empty' wait_shown 90 queue_is_empty
 	queue_did
 	on eu 'mailq'
 	check_is 'mailq says so' 'Mail queue is empty' "$said"
@@ -376,6 +382,7 @@ step_return() {
 	check_is 'the words of the message are gone' 'found: 1  (1: nothing)' "$said"
 	check_is 'and no file is left in any part of the queue' '' "$(queue_files)"
 	tell '' 'What remains is the log: date, time, sender, recipient, size, outcome; no content:'
+	wait_shown 10 lab_logged eu "$demo_id: removed" || true
 	on eu "grep $demo_id $LAB/eu/log/mail.log | grep -E 'from=|status=sent|removed' | tail -n 3"
 	check 'date, time and sender' '^[A-Z][a-z]{2} [ 0-9]{2} [0-9:]{8} .*from=<alice@out.example>, size=' "$said"
 	check 'recipient and outcome' 'to=<bob@customer.example>,' "$said"
@@ -416,8 +423,9 @@ step_expire() {
 	check 'taken: 250' '^S: 250 2.0.0 Ok: queued as ' "$said"
 	demo_late=$(queue_id "$said")
 	show_progress 'waiting for the expiry'
-	check_that 'the message expires, and the queue gets empty' wait_shown 40 queue_is_empty
+	check_that 'the message expires, and the queue gets empty' wait_shown 90 queue_is_empty
 	sleep 1
+	wait_shown 10 lab_logged eu "$demo_late: removed" || true
 	on eu "grep -E '$demo_late: (from=|to=.*status=|removed)' $LAB/eu/log/mail.log | tail -n 3"
 	check 'the log says so ("returned" are the words of Postfix: the notice it writes is discarded)' 'status=expired' "$said"
 	on eu "grep -E 'discard: ' $LAB/eu/log/mail.log | tail -n 1"

@@ -37,14 +37,19 @@ queue_primary_is() {
 	[ "$(queue_primary)" = "$1" ]
 }
 
+queue_counts() {
+	lab_ctl eu queue list --json 2>/dev/null | grep -q "\"domain\":\"customer.example\".*\"messages\":$1,"
+}
+
 queue_down() {
 	tell '' 'mxhold-queued has seen it in the log, and looks whether his server is back, every 5 seconds:'
-	wait_shown 25 queue_primary_is down || true
+	wait_shown 60 queue_primary_is down || true
+	wait_shown 20 queue_counts 1 || true
 	on eu "mxholdctl -c $LAB/eu/mxhold.conf queue list | sed 's/   */  /g'"
 	check 'what is held, why, and what happens next' '^customer\.example +1 .* down .* probe in ' "$said"
 	on eu "mxholdctl -c $LAB/eu/mxhold.conf primary status"
 	check "the customer's server as the relay sees it, with what was tried last" '198\.51\.100\.25.* down' "$said"
-	check_that 'an alert was raised (here its program appends it to a file)' wait_shown 15 grep -q \
+	check_that 'an alert was raised (here its program appends it to a file)' wait_shown 40 grep -q \
 		'"alert":"outage","domain":"customer.example".*"ended":false' "$LAB/eu/alerts"
 	show_output "$(tail -n 1 "$LAB/eu/alerts")"
 }
@@ -69,7 +74,7 @@ queue_up() {
 	queue_began=$(date +%s.%N)
 	background lab_primary up
 	show_progress "the customer's server is up"
-	wait_shown 40 queue_has_first || true
+	wait_shown 60 queue_has_first || true
 	queue_first=$(queue_first_after)
 	check "his first message is there within 15 seconds: after ${queue_first:-never} s" '^([0-9]|1[0-4])\.[0-9]$' "$queue_first"
 }
@@ -100,7 +105,7 @@ queue_has_row() {
 step_journal() {
 	show_step 7 'What became of each message: the journal' 'a row a recipient, from acceptance to its end'
 	tell 'Each region has a journal of its own, a PostgreSQL database. What became of the contract (step 2)?'
-	wait_shown 30 queue_has_row "$demo_late" expired || true
+	wait_shown 60 queue_has_row "$demo_late" expired || true
 	journal "select accepted_at, relay, queue_id, client, sender, recipient, size, first_attempt,
   last_attempt, attempts, outcome, outcome_at, primary_server, reply
 from mxhold_journal.message where queue_id = '$demo_id' \\gx"

@@ -27,7 +27,7 @@ trap 'exit 143' TERM
 
 # A command for the demo that we keep, and for no other that may run on this machine.
 demo() {
-	DEMO=$(cat "$dir/name") timeout 20 sh demo/demo.sh "$@" 2>&1 </dev/null
+	DEMO=$(cat "$dir/name") timeout 60 sh demo/demo.sh "$@" 2>&1 </dev/null
 }
 
 # Where the demos that we started note themselves; nothing when none runs.
@@ -42,6 +42,11 @@ started() {
 	[ -n "$(ours)" ]
 }
 
+# One that was killed a moment ago may still be dying.
+none_left() {
+	[ -z "$(ours)" ]
+}
+
 # Each check of the narration is a line of TAP, and the narration itself stands above as a comment.
 narration() {
 	sed 's/^/# /' "$dir/out"
@@ -53,7 +58,7 @@ narration() {
 
 kept() {
 	status=0
-	KEEP=1 timeout 200 sh demo/demo.sh >"$dir/out" 2>&1 </dev/null || status=$?
+	KEEP=1 timeout 400 sh demo/demo.sh >"$dir/out" 2>&1 </dev/null || status=$?
 	sed -n 's/^This one is \([^;]*\);.*/\1/p' "$dir/out" >"$dir/name"
 	narration
 	is "$status" 0 'the demo ends well'
@@ -67,17 +72,22 @@ kept() {
 	like "$(demo mxholdctl mx check customer.example)" 'as they should be' 'mxholdctl mx check'
 	like "$(demo alerts)" '"alert":"outage","domain":"customer.example"' 'alerts'
 	like "$(demo swaks --to kept@customer.example)" '^<-  250 2.0.0 Ok: queued' 'swaks'
-	like "$(demo mailq)" 'kept@customer.example' 'mailq shows the message'
-	try 'mxholdctl queue list shows its domain' wait_for 20 listed
+	# Both are asked again: a listing can miss a message that moves from one part of the queue to another.
+	try 'mailq shows the message' wait_for 20 shown
+	try 'mxholdctl queue list shows its domain' wait_for 40 listed
 	is "$(demo primary up)" ok 'the primary comes up'
-	try 'and gets the message, by mxhold-queued' wait_for 40 empty
-	try 'the journal says so' wait_for 20 journalled
+	try 'and gets the message, by mxhold-queued' wait_for 80 empty
+	try 'the journal says so' wait_for 60 journalled
 	like "$(demo in hk cat /proc/net/fib_trie)" '192\.0\.2\.12' 'a command on a host'
 	like "$(demo stop)" 'Nothing is left behind' 'stop ends it'
-	is "$(ours)" '' 'no process of it is left'
+	try 'no process of it is left' wait_for 5 none_left
 	try 'nor its note' test ! -e "$(cat "$dir/name")"
 	like "$(demo mailq || true)" 'no demo runs' 'afterwards a command says that nothing runs'
 	rm -f "$dir/name"
+}
+
+shown() {
+	demo mailq | grep -q 'kept@customer.example'
 }
 
 empty() {
@@ -95,7 +105,7 @@ journalled() {
 interrupted() {
 	sh demo/demo.sh >"$dir/out" 2>&1 </dev/null &
 	job=$!
-	wait_for 10 started || true
+	wait_for 30 started || true
 	note=$(ours)
 	sleep "$1"
 	kill -s TERM "$job"
@@ -104,7 +114,7 @@ interrupted() {
 	job=
 	is "$status" 143 "SIGTERM after $1 s: it ends at once"
 	like "$(tail -n 1 "$dir/out")" 'Nothing is left behind' 'and says that nothing is left'
-	is "$(ours)" '' 'no process is left'
+	try 'no process is left' wait_for 5 none_left
 	try 'nor its note' test ! -e "${note:-/}"
 }
 
