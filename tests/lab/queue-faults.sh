@@ -87,11 +87,15 @@ log_renamed_untold() {
 log_truncated() {
 	logger=$(pgrep -f "postlogd.*" | while read -r pid; do
 		[ "$(readlink "/proc/$pid/cwd")" = "$LAB/eu/spool" ] && echo "$pid"
-	done | head -1)
-	[ -z "$logger" ] || kill -s STOP "$logger"
+	done || true)
+	for pid in $logger; do kill -s STOP "$pid" || true; done
+	for pid in $logger; do wait_for 5 stands "$pid" || true; done
 	cp -p "$LAB/eu/log/mail.log" "$LAB/eu/log/mail.log-$(date +%Y%m%d-%s)"
 	: >"$LAB/eu/log/mail.log"
-	[ -z "$logger" ] || kill -s CONT "$logger"
+	for pid in $logger; do kill -s CONT "$pid" || true; done
+}
+stands() { # PID: it is stopped, or gone
+	case $(sed -n 's/^State:[[:space:]]*//p' "/proc/$1/status" 2>/dev/null) in '' | T* | t* | Z*) ;; *) return 1 ;; esac
 }
 log_renamed_unseen() {
 	all_killed
@@ -99,7 +103,7 @@ log_renamed_unseen() {
 }
 # One recipient of each message is delivered at once, the other one has no line yet.
 killed_between() {
-	lab_server_do p26 at mail slow 3000
+	lab_server_do p26 at mail stall
 	sleep 2
 	child_killed
 	sleep 0.5
@@ -112,8 +116,12 @@ spool_full() {
 	sleep 2
 	rm -f "$LAB/eu/state/filler"
 }
+# Its sessions are cut off between two messages: one whose 250 is lost on the way would rightly come twice.
 down_and_up() {
+	both at mail reply '450 4.3.2 going down'
+	sleep 1
 	both down
+	both at mail ok
 	sleep 1
 	both up
 }
@@ -192,7 +200,7 @@ lab_journal
 authorise
 for n in 25 26; do lab_server "p$n" primary "198.51.100.$n:25"; done
 LAB_STALE=60s lab_relay eu
-try 'the relay is in step with the authority' wait_for 20 lab_in_step
+try 'the relay is in step with the authority' wait_for 60 lab_in_step
 lab_pg_away
 both down
 note "seed $seed"
@@ -203,21 +211,21 @@ round=0
 while [ "$round" -lt "$rounds" ]; do
 	for fault in $faults; do
 		"$fault" >>"$LAB/log/faults.log" 2>&1 || note "$fault: the fault itself failed, status $?"
-		try "after $fault mxhold-queued answers" wait_for 20 lab_queued_answers eu
+		try "after $fault mxhold-queued answers" wait_for 40 lab_queued_answers eu
 		case $round-$fault in 0-log_truncated) both up ;; esac
 		moment
 	done
 	round=$((round + 1))
 done
-both reset
+for stage in mail rcpt; do both at "$stage" ok; done
 both up
 wait "$load_pid" || true
 sed 's/^/# /' "$LAB/steady.summary"
 lab_flush eu
-try 'the queue is empty' wait_for 60 lab_queue_empty eu
+try 'the queue is empty' wait_for 100 lab_queue_empty eu
 try 'while PostgreSQL is away mxhold-queued answers' lab_queued_answers eu
 lab_pg_back
-try 'PostgreSQL is back: the journal gets all of it' wait_for 60 all_written
+try 'PostgreSQL is back: the journal gets all of it' wait_for 100 all_written
 agree
 is "$(lab_rows "select count(*) from mxhold_journal.event where alert = 'unaccounted'")" 0 'nothing was unaccounted'
 
@@ -238,6 +246,6 @@ both up
 try 'it delivers all of it, as Postfix does, and what was held when the hold has ended' wait_for 90 lab_queue_empty eu
 lab_keep eu.helper eu "$lab_bin/mxhold-helper" -f -c "$LAB/eu/mxhold.conf"
 lab_keep eu.queued eu "$lab_bin/mxhold-queued" -f -c "$LAB/eu/mxhold.conf"
-try 'there again, mxhold-queued reads what it has missed' wait_for 40 all_written
+try 'there again, mxhold-queued reads what it has missed' wait_for 90 all_written
 agree
 lab_done
