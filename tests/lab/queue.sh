@@ -295,5 +295,7 @@ try 'and the stranger' wait_for 60 begun_and_ended_is wrong-host 'd[0-9]8' '5 5'
 wait_for 20 all_alerted || true
 is "$(breakers_alerted)" 40 'the alert command heard of the breakers too'
 is "$(grep -cE 'status=(bounced|expired)' "$LAB/eu/log/mail.log" || true)" 0 'nothing bounced or expired'
+like "$(grep event=serving "$LAB/log/eu.queued.log")" ' flush=[^ ]*/public/flush$' 'flush(8) was asked for all of that'
+is "$(grep -c -e event=flush-not-asked -e event=flush-failed "$LAB/log/eu.queued.log" || true)" 0 'and never failed to answer'
 try 'the authority sees that nothing is held' wait_for 60 nothing_reported
 lab_done
