@@ -67,9 +67,9 @@ struct release {
 #define RELEASE_BUSY_MS 5000    /* the same while the primary takes mail of other domains */
 #define RELEASE_LIST_MS 1000    /* between listings; doubled with each one that did not help */
 #define RELEASE_LIST_MAX_MS 60000
-#define RELEASE_LOST_MS 60000 /* a listing that takes so long is lost */
-#define RELEASE_HELD_MS 31000 /* qmgr(8) keeps a resolver's answer for 30 s */
-#define RELEASE_PAUSE_MS 5000 /* the first pause; doubled with each step */
+#define RELEASE_LOST_MS 180000 /* a listing that takes so long is lost */
+#define RELEASE_HELD_MS 31000  /* qmgr(8) keeps a resolver's answer for 30 s */
+#define RELEASE_PAUSE_MS 5000  /* the first pause; doubled with each step */
 #define RELEASE_PAUSE_MAX_MS 300000
 #define RELEASE_REFUSED_MS 600000 /* the first pause where all that is left was refused */
 #define RELEASE_REFUSED_MAX_MS 3600000

@@ -1,6 +1,6 @@
 /*
  * serve_list: listings of the queue for the watch, which wants to know where those messages are
- * that were not tried in a wave. One at a time, and at most a tenth of the time.
+ * that were not tried in a wave. One at a time, and at most a fifth of the time.
  */
 #include "queued/serve_inner.h"
 
@@ -8,8 +8,8 @@
 
 #include <string.h>
 
-#define LIST_DEADLINE_S 30
-#define LIST_SHARE 10 /* a listing is followed by a pause of so many times what it took */
+#define LIST_DEADLINE_S 30 /* with the pause behind it less than RELEASE_LOST_MS */
+#define LIST_SHARE 4       /* a listing is followed by a pause of so many times what it took */
 #define LIST_LEAST_MS 500
 
 static void
