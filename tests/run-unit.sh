@@ -5,6 +5,10 @@ set -eu
 
 folder=$1
 shift
+# Check's own limits, for a machine with more to do: 4 s for a test that names none.
+CK_DEFAULT_TIMEOUT=${CK_DEFAULT_TIMEOUT:-20}
+CK_TIMEOUT_MULTIPLIER=${CK_TIMEOUT_MULTIPLIER:-3}
+export CK_DEFAULT_TIMEOUT CK_TIMEOUT_MULTIPLIER
 count=0
 failed=0
 out=$(mktemp)

@@ -1,7 +1,8 @@
 #!/bin/sh
 # Runs the suites of tests/suites, or of SUITES_FILE (all, or those named as arguments), and adds up their TAP.
 #
-# In: BUILD, SAN_BUILD; JOBS, how many suites may run at once (default 3: most of them wait for most of their time).
+# In: BUILD, SAN_BUILD; JOBS, how many suites may run at once (default 3: most of them wait for most of their time);
+# PATIENCE, how many times as long as the list says each may take (default 3: its seconds are those of a quiet machine).
 # Those that may take longest start first. Out: a line a suite as it ends, the failing lines of each, the logs below
 # $BUILD/log, and as the last line `N passed, N failed`. A suite that dies, takes longer than it may, or runs no test
 # counts as one failure.
@@ -13,7 +14,8 @@ BUILD=${BUILD:-build}
 SAN_BUILD=${SAN_BUILD:-build/san}
 SUITES_FILE=${SUITES_FILE:-tests/suites}
 JOBS=${JOBS:-3}
-export BUILD SAN_BUILD SUITES_FILE JOBS
+PATIENCE=${PATIENCE:-3}
+export BUILD SAN_BUILD SUITES_FILE JOBS PATIENCE
 logs=$BUILD/log
 mkdir -p "$logs"
 
@@ -27,7 +29,7 @@ suites() {
 run_suite() {
 	name=$1
 	line=$(suites | grep "^[!]*$name|")
-	limit=$(printf '%s' "$line" | cut -d '|' -f 2)
+	limit=$(($(printf '%s' "$line" | cut -d '|' -f 2) * PATIENCE))
 	command=$(printf '%s' "$line" | cut -d '|' -f 3-)
 	log=$logs/$name.log
 	started=$(date +%s)

@@ -20,7 +20,7 @@ pg_sql -f tests/sql/lib/setup.psql
 mkdir "$dir/s"
 
 soc() {
-	PGOPTIONS='-c statement_timeout=5s -c lock_timeout=3s' pg_sql -U soc -v VERBOSITY=sqlstate -c "$1" 2>&1
+	PGOPTIONS='-c statement_timeout=20s -c lock_timeout=10s' pg_sql -U soc -v VERBOSITY=sqlstate -c "$1" 2>&1
 }
 
 # --- idle transactions ----------------------------------------------------------------------------------------------
@@ -188,12 +188,12 @@ pids=
 i=0
 while [ "$i" -lt "$writers" ]; do
 	i=$((i + 1))
-	PGAPPNAME=writer timeout 100 psql -XAtq -U soc -f "$dir/w$i.sql" >/dev/null 2>"$dir/w$i.err" &
+	PGAPPNAME=writer timeout 400 psql -XAtq -U soc -f "$dir/w$i.sql" >/dev/null 2>"$dir/w$i.err" &
 	pids="$pids $!"
 done
-wait_for 10 sh -c "[ \"\$(psql -XAtqc \"select count(*) > 0 from pg_stat_activity where application_name = 'writer'\")\" = t ]" || true
+wait_for 30 sh -c "[ \"\$(psql -XAtqc \"select count(*) > 0 from pg_stat_activity where application_name = 'writer'\")\" = t ]" || true
 status=0
-timeout 110 psql -XAtq -v ON_ERROR_STOP=1 -U eu1 -c 'call reader.follow()' || status=$?
+timeout 420 psql -XAtq -v ON_ERROR_STOP=1 -U eu1 -c 'call reader.follow()' || status=$?
 for pid in $pids; do
 	wait "$pid" || status=$?
 done

@@ -23,7 +23,7 @@ for file in "$@"; do
 	name=${name%.sql}
 	pg_sql -c "create database \"test_$name\" template template_mxhold"
 	status=0
-	timeout 120 psql -XAtq -v ON_ERROR_STOP=1 -d "test_$name" -f "$file" >"$dir/out" 2>"$dir/err" || status=$?
+	timeout 300 psql -XAtq -v ON_ERROR_STOP=1 -d "test_$name" -f "$file" >"$dir/out" 2>"$dir/err" || status=$?
 	planned=$(sed -n 's/^1\.\.\([0-9]*\)$/\1/p' "$dir/out" | head -n 1)
 	seen=0
 	while IFS= read -r line; do

@@ -25,7 +25,7 @@ sync_cleanup() {
 		[ ! -d "$at/data" ] || pg_stop "$at" || true
 	done
 	! mountpoint -q "$work/small" || umount -l "$work/small"
-	rm -rf "$work"
+	rm -rf "$work" || true # a child that was killed a moment ago may still have put something there
 	exit "$status"
 }
 
