@@ -235,13 +235,13 @@ load() {
 
 # To an address of its own each time: an smtpd remembers how one resolved, also that it could not be told.
 takes_mail() {
-	case $(LAB_PATIENCE=5 lab_rcpt eu "probe$(date +%s%N)@customer.example" 2>/dev/null) in 250*) ;; *) return 1 ;; esac
+	case $(LAB_PATIENCE=10 lab_rcpt eu "probe$(date +%s%N)@customer.example" 2>/dev/null) in 250*) ;; *) return 1 ;; esac
 }
 
 one_fault() {
 	began=$(date +%s%N)
 	"$1" >>"$LAB/log/faults.log" 2>&1 || note "$1: the fault itself failed, status $?"
-	if wait_for 25 takes_mail; then healed=0; else healed=1; fi
+	if wait_for 40 takes_mail; then healed=0; else healed=1; fi
 	ok "$healed" "$1: mail is taken again after $((($(date +%s%N) - began) / 100000000)) tenths of a second"
 }
 
@@ -319,7 +319,7 @@ authorise
 lab_primary_start
 lab_catcher_start
 LAB_POSTFIX='service_throttle_time=2s' lab_relay eu
-try 'the relay is in step with the authority' wait_for 20 lab_in_step
+try 'the relay is in step with the authority' wait_for 60 lab_in_step
 lab_soc_now "delete from mxhold.domain where name = 'gone.example'"
 
 served_addresses >"$LAB/served.addresses"
@@ -331,16 +331,16 @@ all_faults
 is "$(cat "$LAB/felt" 2>/dev/null)" '' \
 	'PostgreSQL down, frozen, cut off, sync frozen, a broken configuration, disk full, primary away: authorised mail is taken all the while'
 kill -s USR1 "$(cat "$LAB/run/served.pid")" "$(cat "$LAB/run/others.pid")"
-try 'the senders come to their end' wait_for 70 sender_ended served
-wait_for 10 sender_ended others || true
+try 'the senders come to their end' wait_for 100 sender_ended served
+wait_for 30 sender_ended others || true
 lab_primary reset
 lab_primary up
 lab_flush eu
-try 'the queue is empty in the end' wait_for 60 lab_queue_empty eu
+try 'the queue is empty in the end' wait_for 120 lab_queue_empty eu
 ledger
 others
 is "$(grep -hcE 'status=(bounced|expired)' "$LAB/eu/log/mail.log" || true)" 0 'no message bounced or expired'
 is "$(wc -l <"$LAB/catcher/ledger")" 0 'no notice came to the sender'
-wait_for 30 lab_in_step && state=yes || state=no
+wait_for 60 lab_in_step && state=yes || state=no
 is "$state" yes 'the relay is in step with the authority again'
 lab_done
