@@ -239,7 +239,11 @@ tell 29 up
 tell mute reset
 tell mute down
 tell mute up
-try 'its breaker is told that it is mended' lab_ctl eu queue release forgetful.example
+# Where its minute was just over it is trying a message by itself, and takes no release until it knows what became of that.
+mended() {
+	lab_ctl eu queue release forgetful.example || came 27 forgetful1 || came 27 forgetful2 || came 27 forgetful3
+}
+try 'its breaker is told that it is mended' wait_for 90 mended
 for id in lost2 quota1 quota5 bytes1 free1 forgetful1 forgetful2 forgetful3; do
 	case $id in forgetful*) at=27 ;; *) at=28 ;; esac
 	try "the primary is well: $id is delivered" wait_for 90 came "$at" "$id"
