@@ -468,8 +468,9 @@ lab_has_snapshot() {
 			"socketmap:unix:$LAB/$1/spool/mxhold/map:relay_domains" 2>&1)" ]
 }
 
+# `queue list` would tell from the state what a dead one knew.
 lab_queued_answers() {
-	lab_ctl "$1" queue list
+	lab_ctl "$1" primary status
 }
 
 lab_ctl() {
