@@ -2,8 +2,8 @@
  * collect: runs the collector alone, for tests/queued/collector.sh: all domains that end in
  * .example are ours, and what is to be taken out is taken out by postsuper at once.
  *
- *   collect CONFIG SECONDS  collects, printing events, until SIGTERM or for so long; its status when
- *                           that has changed (looked at twice a second), and at the end
+ *   collect CONFIG SECONDS  collects, printing events, until SIGTERM or for so long
+ *                           (and its status: when it has changed, and at the end)
  *   collect CONFIG rows     prints the spool's rows: queue id, recipient, outcome, attempts, ...
  *   collect CONFIG ship     the same for those not yet shipped, which then are
  */
