@@ -1,6 +1,7 @@
 /*
  * mxwatch: see mxwatch.h. A pass walks all rows once, then rests; a change of the rows begins the
- * next one at once. The rate is a bucket of tokens: one a reading.
+ * next one at once. It rests less while no reading succeeds: a resolver that was started after us,
+ * or came back, is not waited for long. The rate is a bucket of tokens: one a reading.
  */
 #include "queued/mxwatch.h"
 
@@ -12,6 +13,8 @@
 #define SLICE_ROWS 1000     /* a tick */
 #define REST_MS 600000      /* between two passes when nothing changes */
 #define CHANGE_REST_MS 1000 /* when something did */
+#define MISSES 3            /* in a row: nothing can be read */
+#define RETRY_MS 30000      /* then; doubled with each pass, up to REST_MS */
 #define SECOND_MS 5000      /* between the first and the second look at what is not named */
 #define LOST_MS 120000      /* a reading without an answer: its place is free again */
 #define RATE_LEAST 20       /* readings a second */
@@ -19,8 +22,7 @@
 #define RATE_MOST 500
 #define ASK_LEAST_AGE 60 /* seconds: a fact as young as that is not read again for policyd */
 
-#define FAILED_ROOM 1024 /* rows that are remembered as unreadable, */
-#define FAILED_MS 600000 /* for so long: the walk passes them over */
+#define FAILED_ROOM 1024 /* rows that are remembered as unreadable: the walk passes them over */
 
 enum reading_state { READING_FREE, READING_OPEN, READING_AGAIN };
 
@@ -33,7 +35,7 @@ struct reading {
 
 struct failed {
 	uint32_t row; /* its hash; 0: free */
-	int64_t at_ms;
+	int64_t until_ms;
 };
 
 struct mxwatch {
@@ -45,9 +47,11 @@ struct mxwatch {
 
 	bool walking;
 	char after[DOMAIN_SIZE]; /* the row that was looked at last */
-	int64_t next_pass_ms;
-	uint64_t serial; /* of the rows when this pass began */
-	uint64_t rows;   /* seen in this pass */
+	int64_t rest_ms;         /* when the last pass ended; INT64_MIN: there was none */
+	unsigned missed;         /* readings since the last that said something */
+	unsigned retries;        /* passes since then */
+	uint64_t serial;         /* of the rows when this pass began */
+	uint64_t rows;           /* seen in this pass */
 
 	int64_t rate;   /* readings a second */
 	int64_t tokens; /* thousandths */
@@ -68,7 +72,8 @@ mxwatch_new(const struct mxwatch_setup *setup)
 	watch->interval = setup->interval;
 	watch->rate = RATE_FIRST;
 	watch->filled_ms = INT64_MIN;
-	watch->next_pass_ms = INT64_MIN;
+	watch->rest_ms = INT64_MIN;
+	watch->missed = MISSES; /* until the first that says something */
 	return watch;
 }
 
@@ -176,21 +181,35 @@ jitter(const char *row, int64_t interval)
 	return interval / 10 * (hash_of(row) % 1024) / 1024;
 }
 
+/* How long it rests now. */
+static int64_t
+rest_length(const struct mxwatch *watch)
+{
+	int64_t length = RETRY_MS;
+
+	for (unsigned i = 0; i < watch->retries && length < REST_MS; i++)
+		length *= 2;
+	return watch->missed >= MISSES && length < REST_MS ? length : REST_MS;
+}
+
 static bool
 failed_lately(const struct mxwatch *watch, const char *row)
 {
 	const uint32_t hash = hash_of(row);
 	const struct failed *failed = &watch->failed[hash % FAILED_ROOM];
 
-	return failed->row == hash && watch->now.ms - failed->at_ms < FAILED_MS;
+	return failed->row == hash && watch->now.ms < failed->until_ms;
 }
 
+/* Where nothing can be read, it is read again in the pass after the next rest. */
 static void
 note_failed(struct mxwatch *watch, const char *row)
 {
 	const uint32_t hash = hash_of(row);
 
-	watch->failed[hash % FAILED_ROOM] = (struct failed){.row = hash, .at_ms = watch->now.ms};
+	watch->missed++;
+	watch->failed[hash % FAILED_ROOM] =
+	    (struct failed){.row = hash, .until_ms = watch->now.ms + rest_length(watch) / 3 * 2};
 }
 
 static bool
@@ -229,7 +248,15 @@ end_pass(struct mxwatch *watch)
 		rate = RATE_LEAST;
 	watch->rate = rate < RATE_MOST ? rate : RATE_MOST;
 	watch->walking = false;
-	watch->next_pass_ms = watch->now.ms + REST_MS;
+	watch->rest_ms = watch->now.ms;
+}
+
+static bool
+rests(const struct mxwatch *watch, bool changed)
+{
+	const int64_t length = changed ? CHANGE_REST_MS : rest_length(watch);
+
+	return watch->rest_ms != INT64_MIN && watch->now.ms - watch->rest_ms < length;
 }
 
 static void
@@ -239,11 +266,12 @@ walk(struct mxwatch *watch)
 
 	if (!watch->walking) {
 		const uint64_t serial = watch->ports.serial(watch->ports.context);
-		const bool changed = serial != watch->serial;
 
-		if (watch->next_pass_ms != INT64_MIN && watch->now.ms < watch->next_pass_ms &&
-		    !(changed && watch->now.ms >= watch->next_pass_ms - REST_MS + CHANGE_REST_MS))
+		if (rests(watch, serial != watch->serial))
 			return;
+		if (watch->missed >= MISSES && watch->rest_ms != INT64_MIN &&
+		    !rests(watch, false) && rest_length(watch) < REST_MS)
+			watch->retries++;
 		watch->serial = serial;
 		watch->walking = true;
 		watch->rows = 0;
@@ -303,11 +331,13 @@ mxwatch_read_done(struct mxwatch *watch, const char *row, const struct mxwatch_f
 	}
 	set_state(watch, reading, READING_FREE, 0);
 	/* What could not be told changes nothing: it is read again by and by. */
-	if (finding->state == MX_STATE_UNKNOWN)
+	if (finding->state == MX_STATE_UNKNOWN) {
 		note_failed(watch, row);
-	else
+	} else {
 		watch->ports.put(watch->ports.context, row,
 		    (struct mxwatch_fact){.mx = finding->state, .at = now.wall});
+		watch->missed = watch->retries = 0;
+	}
 	tell_alert(watch, row, finding);
 }
 
