@@ -270,7 +270,7 @@ release_domain(struct operators *operators, const struct desk_request *request, 
 		return DESK_DONE;
 	if (view.soc_hold)
 		return fail(error, "the SOC holds it, by its row: only that row can end it");
-	if (view.state.hold == HOLD_BREAKER)
+	if (view.breaker != BREAKER_CLOSED)
 		return fail(error, "the breaker is trying a message already");
 	if (view.state.hold == HOLD_WRONG_HOST)
 		return fail(error, "it is held because the primary is not the pinned one");
