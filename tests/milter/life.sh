@@ -58,13 +58,13 @@ is "$(takes_sigterm "$serving" | xargs)" "$serving" 'the first thread of the chi
 
 old=$(child)
 kill -s KILL "$old"
-try 'a killed child is replaced' wait_for 3 replaced "$old"
+try 'a killed child is replaced' wait_for 30 replaced "$old"
 
 old=$(child)
 asked_until "$dir/enough" >"$dir/asked" &
 asking=$!
 kill -s STOP "$old"
-try 'a stopped child is replaced' wait_for 9 replaced "$old"
+try 'a stopped child is replaced' wait_for 30 replaced "$old"
 : >"$dir/enough"
 wait "$asking"
 nobody_turned_away
@@ -74,12 +74,12 @@ old=$(child)
 asked_until "$dir/enough" >"$dir/asked" &
 asking=$!
 kill -s STOP "$milter" "$old"
-try 'parent and child stopped: the parent goes on by itself and replaces the child' wait_for 15 replaced "$old"
+try 'parent and child stopped: the parent goes on by itself and replaces the child' wait_for 30 replaced "$old"
 : >"$dir/enough"
 wait "$asking"
 nobody_turned_away
 rm "$dir/enough"
-try 'the stopped child is gone' wait_for 5 gone "$old"
+try 'the stopped child is gone' wait_for 30 gone "$old"
 
 # --- reload and restart under load
 
@@ -91,11 +91,11 @@ printf '%s\n' negotiate 'mail <a@b>' >"$dir/half"
 	printf '%s\n' 'macro R {rcpt_addr} u@ok.example {rcpt_mailer} mxhold' 'rcpt <u@ok.example>' 'body 10' eom quit closed
 } | timeout 30 "$client" "$socket" script >"$dir/session" 2>&1 &
 session=$!
-wait_for 5 grep -q continue "$dir/session"
+wait_for 30 grep -q continue "$dir/session"
 timeout 40 "$client" "$socket" load -n 30000 -c 8 -k 20 -r u@ok.example >"$dir/load" 2>&1 &
 loading=$!
 kill -s HUP "$milter"
-try 'SIGHUP: a new child' wait_for 5 replaced "$old"
+try 'SIGHUP: a new child' wait_for 30 replaced "$old"
 sleep 0.5
 : >"$dir/reloaded"
 wait "$session" || true
@@ -104,11 +104,11 @@ status=0
 wait "$loading" || status=$?
 note "$(cat "$dir/load")"
 is "$status" 0 'no message failed under load meanwhile'
-try 'the old child is gone' wait_for 8 gone "$old"
+try 'the old child is gone' wait_for 30 gone "$old"
 
 printf 'broken\n' >>"$conf"
 kill -s HUP "$milter"
-try 'a broken configuration is refused at SIGHUP' wait_for 5 grep -q 'event=reload-refused' "$log"
+try 'a broken configuration is refused at SIGHUP' wait_for 30 grep -q 'event=reload-refused' "$log"
 milter_conf
 status=0
 "$BUILD/bin/mxhold-milter" -n -c "$conf" || status=$?
@@ -118,7 +118,7 @@ older=$milter
 timeout 40 "$client" "$socket" load -n 30000 -c 8 -k 20 -r u@ok.example >"$dir/load" 2>&1 &
 loading=$!
 milter_start
-try 'a second instance takes over, and the first ends' wait_for 10 gone "$older"
+try 'a second instance takes over, and the first ends' wait_for 30 gone "$older"
 status=0
 wait "$loading" || status=$?
 note "$(cat "$dir/load")"
@@ -127,7 +127,7 @@ wait "$older" 2>/dev/null || true
 try 'the first has not removed the socket of the second' answers
 
 rm "$socket"
-try 'a socket that somebody removed is made again' wait_for 10 answers
+try 'a socket that somebody removed is made again' wait_for 30 answers
 
 # --- the end
 
@@ -142,12 +142,12 @@ if [ "$(id -u)" -eq 0 ]; then
 		"$BUILD/bin/mxhold-milter" -f -c "$conf" 2>>"$log" &
 	milter=$!
 	at_exit "kill -s KILL $milter 2>/dev/null || true"
-	wait_for 5 answers
+	wait_for 30 answers
 	timeout 30 "$client" "$socket" idle -n 400 -t 6 >"$dir/idle" &
 	idle=$!
 	try 'more idle connections than descriptors: the child makes room' \
-		wait_for 6 grep -q 'event=draining reason="descriptors ran out"' "$log"
-	try 'and it answers while they last' wait_for 6 answers
+		wait_for 30 grep -q 'event=draining reason="descriptors ran out"' "$log"
+	try 'and it answers while they last' wait_for 30 answers
 	wait "$idle"
 	milter_stop || true
 	chown 0:0 "$dir/socket"
@@ -174,7 +174,7 @@ sleep 1.1
 like "$(recipient u@big.example)" '^(450 4\.3\.0 |closed)' 'a snapshot cut to nothing: no recipient passes'
 rm -rf "$dir/state/snapshot"
 milter_snapshot
-try 'a new snapshot serves' wait_for 5 sh -c "printf '%s\n' negotiate 'mail <a@b>' 'macro R {rcpt_addr} u@ok.example {rcpt_mailer} mxhold' 'rcpt <u@ok.example>' | $client $socket script | tail -1 | grep -q continue"
+try 'a new snapshot serves' wait_for 30 sh -c "printf '%s\n' negotiate 'mail <a@b>' 'macro R {rcpt_addr} u@ok.example {rcpt_mailer} mxhold' 'rcpt <u@ok.example>' | $client $socket script | tail -1 | grep -q continue"
 status=0
 milter_stop || status=$?
 is "$status" 0 'and the daemon stops cleanly'

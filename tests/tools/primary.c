@@ -763,11 +763,16 @@ primary_up(struct primary *primary)
 	}
 }
 
+/* A reply that the ledger speaks of has been sent: who loses it would rightly send again. */
 static void
 primary_drop_sessions(struct primary *primary)
 {
-	while (primary->sessions != NULL)
+	while (primary->sessions != NULL) {
+		struct bufferevent *bev = primary->sessions->bev;
+
+		(void)evbuffer_write(bufferevent_get_output(bev), bufferevent_getfd(bev));
 		session_free(primary->sessions, true);
+	}
 }
 
 static void
