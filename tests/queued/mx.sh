@@ -23,6 +23,7 @@ trap 'exit 130' INT
 trap 'exit 143' TERM
 chmod 755 "$work"
 ip link set lo up
+ip addr add 192.0.2.11/32 dev lo
 
 mkdir "$work/state" "$work/sock"
 cat >"$work/rows" <<'ROWS'
@@ -35,6 +36,7 @@ domain sts.example acme
 domain stsout.example acme
 domain stsslow.example acme
 domain stsnear.example acme
+domain stsself.example acme
 ROWS
 "$BUILD/tests/tools/mksnapshot" -r eu1 -g 64100 "$work/state" "$work/rows"
 chown -R 64101:64100 "$work/state"
@@ -79,13 +81,13 @@ _mta-sts.missing TXT "v=STSv1; id=1;"
 dark NS ns.dark
 ns.dark A 127.0.0.9
 ZONE
-for name in sts stsout stsslow stsnear; do
+for name in sts stsout stsslow stsnear stsself; do
 	printf '%s MX 10 mail.%s\n%s MX 20 eu.mx.backup\n%s MX 30 mail.%s\nmail.%s A 198.51.100.25\n' \
 		"$name" "$name" "$name" "$name" "$name" "$name"
 	printf '_mta-sts.%s TXT "v=STSv1; id=1;"\n' "$name"
 done >>"$work/example.zone"
-# stsnear's is in a network that is no relay's business
-printf 'mta-sts.%s A 127.0.0.%s\n' sts 3 stsout 3 stsslow 3 stsnear 4 >>"$work/example.zone"
+# stsnear's is in a network that is no relay's business, stsself's is the relay itself
+printf 'mta-sts.%s A %s\n' sts 127.0.0.3 stsout 127.0.0.3 stsslow 127.0.0.3 stsnear 127.0.0.4 stsself 192.0.2.11 >>"$work/example.zone"
 cat >"$work/nsd.conf" <<CONF
 server:
 	ip-address: 127.0.0.2
@@ -132,7 +134,7 @@ openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -su
 	-out "$work/ca.crt" 2>>"$work/openssl.log"
 openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=web -keyout "$work/web.key" -out "$work/web.csr" \
 	2>>"$work/openssl.log"
-printf 'subjectAltName = DNS:mta-sts.sts.example, DNS:mta-sts.stsout.example, DNS:mta-sts.stsslow.example, DNS:mta-sts.stsnear.example\n' \
+printf 'subjectAltName = DNS:mta-sts.sts.example, DNS:mta-sts.stsout.example, DNS:mta-sts.stsslow.example, DNS:mta-sts.stsnear.example, DNS:mta-sts.stsself.example\n' \
 	>"$work/web.ext"
 openssl x509 -req -in "$work/web.csr" -CA "$work/ca.crt" -CAkey "$work/ca.key" -CAcreateserial -days 2 \
 	-extfile "$work/web.ext" -out "$work/web.crt" 2>>"$work/openssl.log"
@@ -165,7 +167,7 @@ web_up() { openssl s_client -connect 127.0.0.3:443 </dev/null >/dev/null 2>&1; }
 try 'the web server is there' wait_for 30 web_up
 echo 'nameserver 127.0.0.1' >"$work/resolv.conf"
 mount --bind "$work/resolv.conf" /etc/resolv.conf
-# A row whose first reading finds no DNS is left alone for ten minutes.
+# A row whose first reading finds no DNS is left alone for half a minute.
 try 'so is the DNS' wait_for 30 getent hosts mail.good.example
 
 "$BUILD/bin/mxhold-policyd" -f -c "$work/mxhold.conf" 2>"$work/policyd.log" &
@@ -234,6 +236,8 @@ test_of 'a policy that hangs: the rest is judged' within 60 fact_is stsslow.exam
 test_of 'it was asked for' asked_for stsslow
 test_of 'a policy beyond the fence: the rest is judged' within 30 fact_is stsnear.example named
 if asked_for stsnear; then ok 1 'it is not fetched'; else ok 0 'it is not fetched'; fi
+test_of 'nor may a customer have us ask our own web server' within 30 fact_is stsself.example named
+if asked_for stsself; then ok 1 'it is not asked'; else ok 0 'it is not asked'; fi
 
 stores=$work/state/queued
 is "$(stat -c '%a %u %g' "$stores")" '750 64104 64100' 'what mxhold-queued keeps lies in a folder of its own user'
