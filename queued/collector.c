@@ -20,7 +20,8 @@
 #include <string.h>
 #include <time.h>
 
-#define TICK_MS 50
+#define TICK_MS 200
+#define TICK_HELD_MS 20 /* while there is mail: a canary's delivery lets a domain go */
 #define SOON_MS 10      /* while journalctl reads a backlog */
 #define LINES_MOST 1000 /* a transaction */
 #define COMMIT_MS 1000
@@ -682,6 +683,8 @@ on_tick(evutil_socket_t fd, short what, void *context)
 		next.tv_usec = 0;
 	else if (collector->log == TAIL_LATER && !collector->full)
 		next.tv_usec = SOON_MS * 1000L;
+	else if (account_counts(collector->account).messages > 0)
+		next.tv_usec = TICK_HELD_MS * 1000L;
 	event_add(collector->tick, &next);
 }
 
