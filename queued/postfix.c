@@ -327,6 +327,13 @@ ignore_instance(const char *directory, const char *reason)
 	    kv("effect", "its lines in Postfix's log count as ours"));
 }
 
+static void
+ignore_all(const char *directory, const char *reason)
+{
+	log_event(LOG_INFO, "instances-ignored", kv("config_dir", directory), kv("reason", reason),
+	    kv("effect", "all lines of Postfix's log count as its own"));
+}
+
 struct inquiry {
 	const char *directory; /* of ours */
 	struct instance ours;
@@ -393,8 +400,12 @@ postfix_instances(const char *config_dir, struct instances *out)
 	const char *others[OTHERS_MOST];
 
 	out->count = 0;
-	if (!ask(question, inquiry.deadline, output, sizeof(output)))
-		return; /* no default instance, so postmulti(1) has none at all */
+	if (!ask(question, inquiry.deadline, output, sizeof(output))) {
+		/* No default instance, so postmulti(1) has none at all; or a very busy machine. */
+		if (clock_ms() >= inquiry.deadline)
+			ignore_all(config_dir, "no time left to ask postconf");
+		return;
+	}
 	copy_value(output, "config_directory", first, sizeof(first));
 	copy_value(output, "multi_instance_directories", list, sizeof(list));
 	(void)snprintf(all, sizeof(all), "%s %s", first, list);
@@ -403,9 +414,8 @@ postfix_instances(const char *config_dir, struct instances *out)
 		return;
 	if (!learn_ours(&inquiry)) {
 		out->count = 0;
-		log_event(LOG_INFO, "instances-ignored", kv("config_dir", config_dir),
-		    kv("reason", "not all names by which this instance logs could be learned"),
-		    kv("effect", "all lines of Postfix's log count as its own"));
+		ignore_all(
+		    config_dir, "not all names by which this instance logs could be learned");
 		return;
 	}
 	for (size_t i = 0; i < count; i++)
