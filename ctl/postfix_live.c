@@ -12,6 +12,7 @@
 
 #include <grp.h>
 #include <netdb.h>
+#include <poll.h>
 #include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,6 +23,7 @@
 #define ANSWER_MS 5000
 #define SMTP_MS 30000
 #define POSTFIX_SECONDS 60
+#define RELOAD_MS 1000 /* `postfix reload` does not wait; an idle smtpd of before would answer */
 #define PROBE "mxhold-probe.invalid"
 
 static void
@@ -353,7 +355,10 @@ live_is_running(const struct live *live)
 bool
 live_reload(struct live *live)
 {
-	return run_postfix(live, "reload");
+	if (!run_postfix(live, "reload"))
+		return false;
+	(void)poll(NULL, 0, RELOAD_MS);
+	return true;
 }
 
 /* --- smtpd ----------------------------------------------------------------------------------- */
