@@ -103,6 +103,7 @@ START_TEST(test_signals)
 	    -1);
 	ck_assert_str_eq(said, "");
 	(void)sigprocmask(SIG_SETMASK, &before, NULL);
+	(void)signal(SIGTERM, SIG_DFL);
 }
 END_TEST
 
