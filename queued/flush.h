@@ -15,8 +15,9 @@
 #include <stdint.h>
 
 #define FLUSH_AT_ONCE 4
-#define FLUSH_ALL_DOMAINS 8  /* so many have to wait, */
-#define FLUSH_ALL_MOST 10000 /* and no more messages (half of what qmgr takes at once), for -f */
+#define FLUSH_ALL_DOMAINS 8 /* so many have to wait, */
+#define FLUSH_ALL_MOST                                                                             \
+	10000 /* and no more messages (half of what a stock qmgr takes at once), for -f */
 #define FLUSH_DEADLINE_S 20
 #define FLUSH_STRANGE_S                                                                            \
 	60                  /* flush(8) that does not speak as we do is asked again after so long  \
