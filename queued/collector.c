@@ -21,9 +21,10 @@
 #include <time.h>
 
 #define TICK_MS 200
-#define TICK_HELD_MS 20 /* while there is mail: a canary's delivery lets a domain go */
-#define SOON_MS 10      /* while journalctl reads a backlog */
-#define LINES_MOST 1000 /* a transaction */
+#define TICK_HELD_MS 20    /* while there is mail: a canary's delivery lets a domain go */
+#define SOON_MS 10         /* while journalctl reads a backlog */
+#define LINES_MOST 1000    /* read in one turn */
+#define COMMIT_LINES 10000 /* a transaction; each makes the disk wait, Postfix's too */
 #define COMMIT_MS 1000
 #define FULL_MS 5000 /* between tries while the spool takes nothing */
 #define CENSUS_LEAST_MS 60000
@@ -515,12 +516,14 @@ log_read(struct collector *collector, int64_t now_ms)
 		return;
 	if (collector->full)
 		prune(collector, now_ms);
-	if (!collector->full && collector->lines < LINES_MOST)
+	if (!collector->full && collector->lines < COMMIT_LINES) {
+		const unsigned room = COMMIT_LINES - collector->lines;
 		collector->log = tail_read(collector->tail, wall_us() / 1000000,
-		    LINES_MOST - collector->lines, take_event, collector);
+		    room < LINES_MOST ? room : LINES_MOST, take_event, collector);
+	}
 	problem_note(collector->log_problem, sizeof(collector->log_problem), "log-problem",
 	    tail_problem(collector->tail));
-	const bool due = collector->lines >= LINES_MOST || collector->full ||
+	const bool due = collector->lines >= COMMIT_LINES || collector->full ||
 			 now_ms - collector->commit_ms >= COMMIT_MS;
 	if (due && (account_is_dirty(collector->account) || position_moved(collector))) {
 		(void)commit(collector, false);

@@ -14,7 +14,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define FLUSH_AT_ONCE 4
+#define FLUSH_AT_ONCE 2     /* more would only wait for each other, in the directory `incoming` */
 #define FLUSH_ALL_DOMAINS 8 /* so many have to wait, */
 #define FLUSH_ALL_MOST                                                                             \
 	10000 /* and no more messages (half of what a stock qmgr takes at once), for -f */

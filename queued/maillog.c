@@ -112,27 +112,50 @@ take_month(struct cursor *cursor, struct tm *out)
 	return false;
 }
 
-/* Of last year, this and the next, the one nearest to `now`, at most a day ahead. */
+/* As far as such a line tells it. */
+static bool
+is_same_second(const struct tm *a, const struct tm *b)
+{
+	return a->tm_sec == b->tm_sec && a->tm_min == b->tm_min && a->tm_hour == b->tm_hour &&
+	       a->tm_mday == b->tm_mday && a->tm_mon == b->tm_mon;
+}
+
+/*
+ * Of last year, this and the next, the one nearest to `now`, at most a day ahead. The last answer
+ * is kept: lines of the same second follow each other by the thousand, and mktime(3) looks at
+ * /etc/localtime each time.
+ */
 static bool
 year_guess(const struct tm *given, int64_t now, int64_t *seconds)
 {
+	static struct {
+		bool set;
+		int64_t now, seconds;
+		struct tm given;
+	} last;
 	const time_t present = (time_t)now;
 	struct tm today;
-	bool found = false;
 
+	if (last.set && last.now == now && is_same_second(&last.given, given)) {
+		*seconds = last.seconds;
+		return true;
+	}
 	if (localtime_r(&present, &today) == NULL)
 		return false;
-	for (int year = today.tm_year - 1; year <= today.tm_year + 1; year++) {
+	for (int year = today.tm_year + 1; year >= today.tm_year - 1; year--) {
 		struct tm wanted = *given;
 		wanted.tm_year = year;
 		wanted.tm_isdst = -1;
 		const int64_t at = mktime(&wanted);
 		if (wanted.tm_mon != given->tm_mon || at > now + 86400)
 			continue; /* the 29th of February of another year; the future */
-		*seconds = at;
-		found = true;
+		*seconds = last.seconds = at;
+		last.now = now;
+		last.given = *given;
+		last.set = true;
+		return true;
 	}
-	return found;
+	return false;
 }
 
 /* "Nov  1 02:03:04" */
