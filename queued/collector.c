@@ -74,8 +74,6 @@ struct collector {
 	bool census_names;     /* this one is only to name recipients */
 	bool census_good;
 	int64_t census_at; /* end of the last good one, seconds since the epoch */
-	bool foreign;      /* mail of other domains waits, or it is not known that none does */
-	bool foreign_seen; /* by the listing that runs */
 	bool alert_unaccounted, alert_spool;
 	uint64_t unaccounted;                    /* as last told */
 	struct cached_facts cache[FACTS_CACHED]; /* of one search */
@@ -416,48 +414,13 @@ is_other_instances(struct collector *collector, const struct maillog_event *even
 	return false;
 }
 
-/* Mail of a domain that no row speaks for, or of which that cannot be told now? */
-static bool
-is_foreign_mail(struct collector *collector, const char *address, size_t length)
-{
-	const char *at = memrchr(address, '@', length);
-	const struct row_facts *facts;
-	char domain[DOMAIN_SIZE];
-
-	return at == NULL ||
-	       !domain_normalise(at + 1, (size_t)(address + length - at - 1), domain) ||
-	       facts_find(collector, domain, &facts) != ROWS_OURS;
-}
-
-/* The queue may hold more than customers' mail from this line on. */
-static void
-note_foreign(struct collector *collector, const struct maillog_event *event)
-{
-	const bool deferred = event->kind == MAILLOG_DELIVERY && event->status == MAILLOG_DEFERRED;
-
-	if ((deferred && is_foreign_mail(collector, event->address.at, event->address.length)) ||
-	    (event->kind == MAILLOG_SUPER_RELEASED &&
-		account_knows(collector->account, event->queue_id) == ACCOUNT_UNKNOWN))
-		collector->foreign = collector->foreign_seen = true;
-}
-
-bool
-collector_only_ours(const struct collector *collector)
-{
-	return !collector->foreign;
-}
-
 static bool
 take_event(const struct maillog_event *event, void *context)
 {
 	struct collector *collector = context;
 
-	if (!is_other_instances(collector, event)) {
-		if (!account_event(collector->account, event))
-			return false;
-		if (!collector->foreign || !collector->foreign_seen)
-			note_foreign(collector, event);
-	}
+	if (!is_other_instances(collector, event) && !account_event(collector->account, event))
+		return false;
 	if (event->at > 0)
 		collector->line_at = event->at;
 	collector->lines++;
@@ -540,14 +503,6 @@ census_message(const struct census_message *message, void *context)
 	struct collector *collector = context;
 
 	account_census_message(collector->account, message, wall_us());
-	if (strcmp(message->queue, "deferred") != 0)
-		return;
-	for (size_t i = 0; i < message->recipients && !collector->foreign_seen; i++) {
-		const char *address, *reason;
-
-		collector->foreign_seen = !census_recipient(message, i, &address, &reason) ||
-					  is_foreign_mail(collector, address, strlen(address));
-	}
 }
 
 static void
@@ -558,8 +513,6 @@ census_end(const char *problem, void *context)
 	collector->census_ended_ms = boot_ms();
 	collector->census_ended = true;
 	collector->census_good = problem == NULL;
-	if (collector->census_good)
-		collector->foreign = collector->foreign_seen;
 	problem_note(collector->census_problem, sizeof(collector->census_problem), "census-problem",
 	    problem != NULL ? problem : "");
 }
@@ -572,8 +525,6 @@ census_start(struct collector *collector, int64_t now_ms)
 	if (!collector->census_names)
 		collector->census_ms = now_ms + CENSUS_LEAST_MS;
 	account_census_begin(collector->account);
-	collector->foreign_seen = false;
-	memset(collector->cache, 0, sizeof(collector->cache));
 	collector->census_began_ms = now_ms;
 	if (!census_begin(collector->census, CENSUS_DEADLINE_S, &problem))
 		census_end(problem, collector);
@@ -797,7 +748,6 @@ collector_new(struct event_base *base, const struct conf *conf, struct spool_wri
 	collector->conf = conf;
 	collector->spool = spool;
 	collector->ports = *ports;
-	collector->foreign = true; /* until the first listing */
 	if (ports->instances != NULL)
 		collector->instances = *ports->instances;
 	*problem = parts_make(collector) ? restore_all(collector) : "out of memory";

@@ -97,9 +97,6 @@ bool collector_oldest(
 void collector_each_held(struct collector *collector, const char *domain, const char *queue_id,
     bool (*visit)(const struct journal_row *row, void *context), void *context);
 
-/* Does the deferred queue hold customers' mail only, by the last listing and the log since? */
-bool collector_only_ours(const struct collector *collector);
-
 struct collector_status {
 	const char *log;   /* "following", "missing", "waiting" (see problem) */
 	int64_t log_at;    /* time of the last line read, microseconds; 0: none yet */

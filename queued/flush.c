@@ -28,8 +28,7 @@ struct job {
 	struct keyed_node node; /* waiting: by its argument */
 	struct heap_node order;
 	struct flush *flush;
-	const char *option; /* "-s", "-i", "-f" */
-	uint64_t messages;  /* -s: of the domain */
+	const char *option; /* "-s", "-i" */
 	struct flush_ask *ask;
 	pid_t pid; /* 0: no process */
 	int complaint_fd;
@@ -49,8 +48,6 @@ struct flush {
 	struct heap order;
 	struct job *running;
 	size_t running_count;
-	uint64_t held;  /* messages in the queue; 0: not known */
-	uint64_t asked; /* messages of the domains that wait or run */
 	time_t told;
 	struct flush_counts counts;
 };
@@ -68,7 +65,6 @@ job_free(struct job *job)
 	flush_ask_free(job->ask);
 	if (job->complaint_fd >= 0)
 		close(job->complaint_fd);
-	job->flush->asked -= job->messages;
 	free(job);
 }
 
@@ -155,8 +151,8 @@ job_late(evutil_socket_t fd, short what, void *context)
 static bool
 job_spawn(struct job *job)
 {
-	const char *const argv[] = {job->flush->postqueue, "-c", job->flush->config_dir,
-	    job->option, job->argument[0] != '\0' ? job->argument : NULL, NULL};
+	const char *const argv[] = {
+	    job->flush->postqueue, "-c", job->flush->config_dir, job->option, job->argument, NULL};
 	struct spawn how = {.argv = argv, .in = SPAWN_NOTHING, .out = SPAWN_NOTHING};
 	int pipes[2], error;
 
@@ -195,9 +191,8 @@ job_ask(struct job *job)
 	const struct flush *flush = job->flush;
 	const time_t now = time(NULL);
 
-	if (flush->socket == NULL || job->option[1] == 'f' ||
-	    (flush->strange != 0 && now >= flush->strange &&
-		now - flush->strange < FLUSH_STRANGE_S))
+	if (flush->socket == NULL || (flush->strange != 0 && now >= flush->strange &&
+					 now - flush->strange < FLUSH_STRANGE_S))
 		return false;
 	job->ask = flush_ask_new(
 	    flush->base, flush->socket, job->option[1], job->argument, job_answered, job);
@@ -231,39 +226,11 @@ take_waiting(struct flush *flush, struct heap_node *node)
 	return job;
 }
 
-static bool
-may_flush_all(const struct flush *flush)
-{
-	return flush->held > 0 && flush->held <= FLUSH_ALL_MOST && flush->asked >= flush->held &&
-	       flush->waiting.count >= FLUSH_ALL_DOMAINS;
-}
-
-/* flush(8) moves each file once more than this; where only postqueue can be run, a process for each
-   domain is saved too. */
-static void
-flush_all(struct flush *flush)
-{
-	struct job *all = calloc(1, sizeof(*all));
-	struct heap_node *node;
-
-	if (all == NULL)
-		return;
-	while ((node = heap_first(&flush->order)) != NULL)
-		job_free(take_waiting(flush, node));
-	all->flush = flush;
-	all->option = "-f";
-	all->complaint_fd = -1;
-	log_event(LOG_INFO, "flush-all", kv_number("messages", (long long)flush->held));
-	job_start(flush, all);
-}
-
 static void
 start_waiting(struct flush *flush)
 {
 	struct heap_node *node;
 
-	if (may_flush_all(flush))
-		flush_all(flush);
 	while (flush->running_count < FLUSH_AT_ONCE && (node = heap_first(&flush->order)) != NULL)
 		job_start(flush, take_waiting(flush, node));
 }
@@ -283,8 +250,7 @@ is_safe(const char *argument)
 }
 
 static struct job *
-job_new(
-    struct flush *flush, const char *option, const char *argument, uint64_t messages, int64_t order)
+job_new(struct flush *flush, const char *option, const char *argument, int64_t order)
 {
 	struct job *job = calloc(1, sizeof(*job));
 
@@ -298,24 +264,20 @@ job_new(
 		free(job);
 		return NULL;
 	}
-	if (keyed_add(&flush->waiting, &job->node, job->argument, strlen(job->argument))) {
-		job->messages = messages;
-		flush->asked += messages;
+	if (keyed_add(&flush->waiting, &job->node, job->argument, strlen(job->argument)))
 		return job;
-	}
 	heap_remove(&flush->order, &job->order);
 	free(job);
 	return NULL;
 }
 
 static void
-enqueue(
-    struct flush *flush, const char *option, const char *argument, uint64_t messages, int64_t order)
+enqueue(struct flush *flush, const char *option, const char *argument, int64_t order)
 {
 	if (!is_safe(argument) || keyed_find(&flush->waiting, argument, strlen(argument)) != NULL)
 		return;
 	if (flush->waiting.count >= FLUSH_WAITING ||
-	    job_new(flush, option, argument, messages, order) == NULL) {
+	    job_new(flush, option, argument, order) == NULL) {
 		flush->counts.dropped++;
 		return;
 	}
@@ -327,27 +289,20 @@ flush_domain(struct flush *flush, const char *domain, uint64_t messages)
 {
 	if (messages == 0)
 		messages = 1;
-	enqueue(flush, "-s", domain, messages,
-	    messages < INT64_MAX ? (int64_t)messages : INT64_MAX - 1);
-}
-
-void
-flush_set_held(struct flush *flush, uint64_t messages)
-{
-	flush->held = messages;
+	enqueue(flush, "-s", domain, messages < INT64_MAX ? (int64_t)messages : INT64_MAX - 1);
 }
 
 void
 flush_id(struct flush *flush, const char *queue_id, bool late)
 {
-	enqueue(flush, "-i", queue_id, 0, late ? INT64_MAX : 0);
+	enqueue(flush, "-i", queue_id, late ? INT64_MAX : 0);
 }
 
 bool
 flush_has_domain(const struct flush *flush, const char *domain)
 {
 	for (const struct job *job = flush->running; job != NULL; job = job->next)
-		if (strcmp(job->option, "-f") == 0 || strcmp(job->argument, domain) == 0)
+		if (strcmp(job->argument, domain) == 0)
 			return true;
 	return keyed_find(&flush->waiting, domain, strlen(domain)) != NULL;
 }

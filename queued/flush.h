@@ -3,8 +3,7 @@
  * cannot be, runs postqueue(1) for it (-s, -i); some at a time, each with a deadline, and
  * processes with a clean environment. Single messages go first (or, late ones, last); of the
  * domains the one with the fewest messages, so that a flood waits for the others, and not they for
- * it. What waits already is not taken twice. Where the domains that are to go hold all that the
- * queue has, one postqueue -f does for all of them. It never blocks.
+ * it. What waits already is not taken twice. It never blocks.
  */
 #ifndef MXHOLD_QUEUED_FLUSH_H
 #define MXHOLD_QUEUED_FLUSH_H
@@ -14,10 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define FLUSH_AT_ONCE 2     /* more would only wait for each other, in the directory `incoming` */
-#define FLUSH_ALL_DOMAINS 8 /* so many have to wait, */
-#define FLUSH_ALL_MOST                                                                             \
-	10000 /* and no more messages (half of what a stock qmgr takes at once), for -f */
+#define FLUSH_AT_ONCE 2 /* more would only wait for each other, in the directory `incoming` */
 #define FLUSH_DEADLINE_S 20
 #define FLUSH_STRANGE_S                                                                            \
 	60                  /* flush(8) that does not speak as we do is asked again after so long  \
@@ -37,9 +33,6 @@ struct flush_setup {
 struct flush *flush_new(const struct flush_setup *setup);
 /* Ends what runs. */
 void flush_free(struct flush *flush);
-/* How many messages the queue has; 0: not known, or it holds other mail too, which is left alone.
- */
-void flush_set_held(struct flush *flush, uint64_t messages);
 void flush_domain(struct flush *flush, const char *domain, uint64_t messages);
 /* `late`: after the domains that wait. */
 void flush_id(struct flush *flush, const char *queue_id, bool late);

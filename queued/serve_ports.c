@@ -356,11 +356,6 @@ port_flush_domain(void *context, const char *domain, uint64_t messages)
 
 	log_event(
 	    LOG_INFO, "flush", kv("domain", domain), kv_number("messages", (long long)messages));
-	/* Other mail is not flushed. */
-	const bool whole = serve->conf->relay.dedicated ||
-			   (serve->collector != NULL && collector_only_ours(serve->collector));
-
-	flush_set_held(serve->flush, whole ? watch_count(serve->watch).messages : 0);
 	flush_domain(serve->flush, domain, messages);
 }
 

@@ -121,11 +121,10 @@ status_text(char *out, size_t size)
 
 	collector_status(collector, &status);
 	snprintf(out, size,
-	    "log=%s recipients=%llu messages=%llu unaccounted=%llu census=%d only_ours=%d "
+	    "log=%s recipients=%llu messages=%llu unaccounted=%llu census=%d "
 	    "problem=%s",
 	    status.log, (unsigned long long)status.recipients, (unsigned long long)status.messages,
-	    (unsigned long long)status.unaccounted, status.census_at != 0,
-	    collector_only_ours(collector), status.problem);
+	    (unsigned long long)status.unaccounted, status.census_at != 0, status.problem);
 }
 
 static void

@@ -117,7 +117,7 @@ START_TEST(test_descriptors)
 }
 END_TEST
 
-/* While four run, what waits is sorted: ids first, then the smallest domain, late ids last; and is
+/* While some run, what waits is sorted: ids first, then the smallest domain, late ids last; and is
  * there once.
  */
 START_TEST(test_order)
@@ -145,31 +145,6 @@ START_TEST(test_order)
 	ck_assert(!flush_has_domain(flush, "flood.example"));
 	ck_assert_ptr_nonnull(strstr(called(), "flood.example"));
 	ck_assert_ptr_nonnull(strstr(called(), "small.example"));
-}
-END_TEST
-
-/* Where all that is held may go, one call does for all. */
-START_TEST(test_all)
-{
-	char name[32];
-
-	note_calls("sleep 0.05");
-	for (int i = 0; i < 20; i++) {
-		(void)snprintf(name, sizeof(name), "d%d.example", i);
-		flush_set_held(flush, _i == 0 ? 40 : _i == 1 ? 41 : 0);
-		flush_domain(flush, name, 2);
-	}
-	finish();
-	if (_i == 0)
-		ck_assert_ptr_nonnull(strstr(called(), "-c /etc/pf -f\n"));
-	else /* one message is another domain's, or nobody knows */
-		ck_assert_ptr_null(strstr(called(), " -f"));
-	ck_assert_uint_eq(flush_count(flush).done, _i == 0 ? FLUSH_AT_ONCE + 1 : 20);
-	note_calls("");
-	flush_domain(
-	    flush, "last.example", 2); /* what was asked for is forgotten when it is done */
-	finish();
-	ck_assert_ptr_nonnull(strstr(called(), "-s last.example"));
 }
 END_TEST
 
@@ -380,7 +355,6 @@ main(void)
 	tcase_add_test(tcase, test_calls);
 	tcase_add_test(tcase, test_descriptors);
 	tcase_add_test(tcase, test_order);
-	tcase_add_loop_test(tcase, test_all, 0, 3);
 	tcase_add_test(tcase, test_failure_is_survived);
 	tcase_add_test(tcase, test_odd_arguments);
 	tcase_add_loop_test(tcase, test_server, 0, sizeof(speeches) / sizeof(speeches[0]));
