@@ -5,11 +5,12 @@
 #
 # In: BUILD (programs are built), SIZES (messages, default "1000 10000"), ROUNDS (3), DOMAINS (50), STOCK (yes; no: leaves stock
 # Postfix out, which takes five minutes and more a size, measured once), OUTAGE (60 s at least before the primary is back, for stock),
-# DEDICATED (no, yes), OTHER (no; yes: a message of the host's own waits in the queue, so that mxhold-queued has to flush domain by domain
-# and may not use one `postqueue -f`).
+# SLOW (0: the primary is smtp-sink(1), which takes a message as fast as the CPU lets it; else tests/tools/primary, which takes so many
+# milliseconds to accept one, as servers do that look at a message and write it to a disk), OTHER (no; yes: a message of the host's own
+# waits in the queue, too).
 # As root. Out: a table on stdout and in $BUILD/bench/release.txt; medians of the rounds, and medians of the ratios of each round, whose
 # two measurements follow each other. `first`: seconds from the moment that the primary listens to its first 250; `drain`: from there
-# to the last one. The primary is smtp-sink(1).
+# to the last one.
 # Runs in namespaces of its own, because postqueue(1) asks /etc/postfix/main.cf where others may look at another instance.
 set -eu
 
@@ -23,7 +24,7 @@ SIZES=${SIZES:-1000 10000}
 ROUNDS=${ROUNDS:-3}
 DOMAINS=${DOMAINS:-50}
 STOCK=${STOCK:-yes}
-DEDICATED=${DEDICATED:-no}
+SLOW=${SLOW:-0}
 OTHER=${OTHER:-no}
 OUTAGE=${OUTAGE:-60}
 port=10827
@@ -94,7 +95,6 @@ prepare() {
 		[relay]
 		name = relay1
 		region = eu
-		dedicated = $DEDICATED
 		[authority]
 		stale_after = 1d
 		[paths]
@@ -167,8 +167,14 @@ listening() {
 
 # The times that Postfix logs are whole seconds: the sink's own are better. It prints a line for each message.
 primary_up() {
-	/usr/sbin/smtp-sink -u nobody -c 203.0.113.25:25 200 >"$base/sink" 2>&1 &
+	if [ "$SLOW" = 0 ]; then
+		/usr/sbin/smtp-sink -u nobody -c 203.0.113.25:25 200 >"$base/sink" 2>&1 &
+	else
+		mkdir "$base/store"
+		"$BUILD/tests/tools/primary" -c "$base/control" -d "$base/store" -l "$base/ledger" 203.0.113.25:25 >"$base/sink" 2>&1 &
+	fi
 	sink=$!
+	[ "$SLOW" = 0 ] || await 5 "$BUILD/tests/tools/primary" -C "$base/control" at end slow "$SLOW" || die 'the primary cannot be made slow'
 	await 5 listening || die 'the primary does not start' # too early a `postqueue -f` would be put off again
 	up=$(now)
 }
@@ -177,6 +183,7 @@ primary_down() {
 	kill "$sink" 2>/dev/null || true
 	wait "$sink" 2>/dev/null || true
 	sink=
+	rm -rf "$base/store" "$base/control"
 }
 
 # sink_count: how many messages the log says were taken since its length was $mark.
