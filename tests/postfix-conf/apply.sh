@@ -371,11 +371,22 @@ like "$(cat "$relay/out")" 'is mxhold-policyd running' 'and says why'
 try 'and nothing has changed' same_as_made
 relay_daemons
 # Both end while the files are being written (the ninth rename puts main.cf into its place).
-strace -f -qq -o /dev/null -e trace=rename -e inject=rename:delay_enter=8000000:when=9 \
-	"${CTL:-$bin/mxholdctl}" -c "$relay/mxhold.conf" postfix apply --shared --overlay postfix-conf/overlay.conf \
-	>"$relay/out" 2>&1 &
-apply=$!
-wait_for 60 grep -q mxhold-void "$master"
+apply_slowly() {
+	strace -f -qq -o /dev/null -e trace=rename -e inject=rename:delay_enter=8000000:when=9 \
+		"${CTL:-$bin/mxholdctl}" -c "$relay/mxhold.conf" postfix apply --shared --overlay postfix-conf/overlay.conf \
+		>"$relay/out" 2>&1 &
+	apply=$!
+}
+writes_or_ended() { grep -q mxhold-void "$master" || ! kill -0 "$apply"; }
+# Daemons that have just begun may not answer yet: then apply refuses, and is asked once more.
+for attempt in 1 2 3; do
+	apply_slowly
+	wait_for 60 writes_or_ended || true
+	! grep -q mxhold-void "$master" || break
+	note "attempt $attempt: $(tail -n 3 "$relay/out")"
+	kill "$apply" 2>/dev/null || true
+	wait "$apply" 2>/dev/null || true
+done
 relay_daemons_end
 status=0
 wait "$apply" || status=$?
