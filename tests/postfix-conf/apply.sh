@@ -373,12 +373,13 @@ relay_daemons
 # Both end while the files are being written (the ninth rename puts main.cf into its place).
 apply_slowly() {
 	strace -f -qq -o /dev/null -e trace=rename -e inject=rename:delay_enter=8000000:when=9 \
-		"${CTL:-$bin/mxholdctl}" -c "$relay/mxhold.conf" postfix apply --shared --overlay postfix-conf/overlay.conf \
+		"${CTL:-$bin/mxholdctl}" -c "$relay/mxhold.conf" postfix apply -v --shared --overlay postfix-conf/overlay.conf \
 		>"$relay/out" 2>&1 &
 	apply=$!
 }
 writes_or_ended() { grep -q mxhold-void "$master" || ! kill -0 "$apply"; }
-# Daemons that have just begun may not answer yet: then apply refuses, and is asked once more.
+# What is looked at here is how it ends; that apply works is seen above. Once, in a whole run, it had not begun to write within a
+# minute: then it is tried again, and what it had run until then is told.
 for attempt in 1 2 3; do
 	apply_slowly
 	wait_for 60 writes_or_ended || true
