@@ -163,7 +163,9 @@ START_TEST(test_year)
 	    {"Nov 11 02:03:04", "2026-11-01T02:03:04", "2025-11-11T02:03:04"},
 	};
 
-	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+	/* Each twice: the second of two lines of one second need not be worked out again. */
+	for (size_t n = 0; n < 2 * sizeof(cases) / sizeof(cases[0]); n++) {
+		const size_t i = n / 2;
 		struct maillog_event event;
 		struct tm parts = {.tm_sec = 0};
 		char line[128], when[32];
