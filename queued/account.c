@@ -542,8 +542,8 @@ compare_message(struct keyed_node *node, void *context)
 		return;
 	}
 	compare_recipients(compare, message);
-	if (message->intent_stage == INTENT_ASKED && message->intent_at < listing)
-		account_intent_drop(compare->account, message->queue_id);
+	if (message->intent_at < listing)
+		message_intent_again(compare->account, message);
 }
 
 size_t

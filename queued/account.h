@@ -114,15 +114,24 @@ struct account_history { /* of one recipient that is held */
 size_t account_find_due(struct account *account, size_t most,
     enum account_fate (*judge)(void *context, const struct account_history *history),
     void *context);
-/* An operator's: false: no such message, or out of memory. */
+/* An operator's; the first one counts. False: no such message, or out of memory. */
 bool account_intend(struct account *account, const char *queue_id, enum journal_outcome outcome,
     const char *by) __attribute__((warn_unused_result));
 /* Intents that are on the disk and were not yet asked for; `ask` returning true marks them so. */
 void account_each_intent(struct account *account,
     bool (*ask)(void *context, const char *queue_id, enum journal_outcome outcome, const char *by),
     void *context);
-/* It stays after all, or was gone: the intent is forgotten. */
+/*
+ * The helper's answer, where it was not done. Failed: an operator's intent is kept, behind the
+ * others, and asked for again; a judged one is forgotten, and judged anew. Gone: an operator's is
+ * kept until a listing shows the message (then it is asked for again), or it has left.
+ */
+void account_intent_failed(struct account *account, const char *queue_id);
+void account_intent_gone(struct account *account, const char *queue_id);
+/* The intent is forgotten. */
 void account_intent_drop(struct account *account, const char *queue_id);
+/* So are operators' intents that are not on the disk: these could not be written. */
+void account_intents_undo(struct account *account);
 
 /* --- looking -------------------------------------------------------------------------------------
  */

@@ -41,10 +41,19 @@ account_intend(
 
 	if (message == NULL || message->gone || !has_held(message))
 		return false;
+	if (message->intent_stage != INTENT_NONE && message->intent == OUTCOME_REMOVED)
+		return true;
 	/* An operator's word comes before a judgement that was not yet carried out. */
 	if (message->intent_stage != INTENT_NONE)
 		account_intent_drop(account, queue_id);
 	return intend(account, message, outcome, by);
+}
+
+static void
+forget(struct account *account, struct message *message)
+{
+	message_intent_clear(account, message);
+	message_changed(account, message);
 }
 
 void
@@ -52,10 +61,62 @@ account_intent_drop(struct account *account, const char *queue_id)
 {
 	struct message *message = message_find(account, queue_id);
 
-	if (message == NULL)
+	if (message != NULL)
+		forget(account, message);
+}
+
+void
+account_intents_undo(struct account *account)
+{
+	struct message *one = TAILQ_FIRST(&account->intents), *next;
+
+	for (; one != NULL; one = next) {
+		next = TAILQ_NEXT(one, in_intents);
+		if (one->intent_stage == INTENT_NEW && one->intent == OUTCOME_REMOVED)
+			forget(account, one);
+	}
+}
+
+/* It was asked for and not done. What an operator wants stays wanted. */
+static void
+put_back(struct account *account, struct message *message, enum intent_stage stage)
+{
+	if (message->intent != OUTCOME_REMOVED) {
+		forget(account, message);
 		return;
-	message_intent_clear(account, message);
-	message_changed(account, message);
+	}
+	message->intent_stage = stage;
+	TAILQ_REMOVE(&account->intents, message, in_intents);
+	TAILQ_INSERT_TAIL(&account->intents, message, in_intents);
+}
+
+static void
+answered(struct account *account, const char *queue_id, enum intent_stage stage)
+{
+	struct message *message = message_find(account, queue_id);
+
+	/* Another stage: the answer is to an intent that was replaced. */
+	if (message != NULL && message->intent_stage == INTENT_ASKED && !message->gone)
+		put_back(account, message, stage);
+}
+
+void
+account_intent_failed(struct account *account, const char *queue_id)
+{
+	answered(account, queue_id, INTENT_KEPT);
+}
+
+void
+account_intent_gone(struct account *account, const char *queue_id)
+{
+	answered(account, queue_id, INTENT_GONE);
+}
+
+void
+message_intent_again(struct account *account, struct message *message)
+{
+	if (message->intent_stage == INTENT_ASKED || message->intent_stage == INTENT_GONE)
+		put_back(account, message, INTENT_KEPT);
 }
 
 void
@@ -67,7 +128,7 @@ account_each_intent(struct account *account,
 
 	for (; one != NULL; one = next) {
 		next = TAILQ_NEXT(one, in_intents);
-		if (one->intent_stage != INTENT_KEPT)
+		if (one->intent_stage != INTENT_KEPT || one->gone)
 			continue;
 		one->intent_stage = INTENT_ASKED;
 		one->intent_at = account->listing;

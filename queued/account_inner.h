@@ -39,7 +39,8 @@ TAILQ_HEAD(recipients, recipient);
 
 #define UNNAMED_UNKNOWN UINT32_MAX
 
-enum intent_stage { INTENT_NONE, INTENT_NEW, INTENT_KEPT, INTENT_ASKED };
+/* GONE: the helper found no such message; what became of it, the log or a listing tells. */
+enum intent_stage { INTENT_NONE, INTENT_NEW, INTENT_KEPT, INTENT_ASKED, INTENT_GONE };
 
 struct message {
 	struct keyed_node node;
@@ -112,6 +113,8 @@ void message_gone(struct account *account, struct message *message);
 bool message_set_text(struct account *account, const char **place, const char *text);
 void message_resize(struct message *message, uint64_t size);
 void message_intent_clear(struct account *account, struct message *message);
+/* A listing shows a message that was to be taken out: it is asked for again, or judged anew. */
+void message_intent_again(struct account *account, struct message *message);
 
 struct recipient *recipient_find(const struct message *message, const char *text);
 /* The same, or one that is spelled alike but for quotes, as postqueue(1) may do. */

@@ -35,6 +35,8 @@
 #define CENSUS_SETTLE_MS 2000 /* from a listing's end until the log must have told the same */
 #define DUE_MS 30000
 #define DUE_MOST 200
+#define ASK_PAUSE_MS 5000 /* after the helper failed; doubled while it does */
+#define ASK_PAUSE_MOST_MS 30000
 #define PRUNE_MS 30000
 #define PRUNE_MOST 5000
 #define STEADY_MS 600000 /* the clock has run evenly for so long: ages are believed */
@@ -60,6 +62,8 @@ struct collector {
 	struct tail *tail;
 	struct census *census;
 	struct event *tick;
+	struct event *ask; /* the helper, for what is to be taken out */
+	size_t asked;      /* answers that are still to come */
 	enum tail_state log;
 	int64_t line_at;                   /* time of the last line, microseconds */
 	unsigned lines;                    /* taken since the last commit */
@@ -69,6 +73,8 @@ struct collector {
 	/* by the monotonic clock, milliseconds */
 	int64_t commit_ms, full_ms, census_ms, census_began_ms, census_ended_ms, due_ms, prune_ms;
 	int64_t steady_ms, unaccounted_ms;
+	int64_t ask_ms;        /* the helper failed: it is not asked before */
+	int64_t ask_pause_ms;  /* the last such pause; 0: it did what it was asked for */
 	int64_t wall_ahead_ms; /* wall clock less monotonic clock, when last looked at */
 	bool census_ended;     /* and waits for the log to catch up */
 	bool census_names;     /* this one is only to name recipients */
@@ -288,7 +294,14 @@ ask_helper(void *context, const char *queue_id, enum journal_outcome outcome, co
 	struct collector *collector = context;
 	const struct collector_act act = {.queue_id = queue_id, .outcome = outcome, .by = by};
 
-	return collector->ports.take_out(collector->ports.context, &act);
+	/* While it fails, one at a time finds out whether it still does. */
+	if (collector->ask_pause_ms > 0 && (collector->asked > 0 || boot_ms() < collector->ask_ms))
+		return false;
+	collector->asked++; /* the answer may come before take_out returns */
+	if (collector->ports.take_out(collector->ports.context, &act))
+		return true;
+	collector->asked--;
+	return false;
 }
 
 static void
@@ -296,6 +309,35 @@ intents_ask(struct collector *collector)
 {
 	if (collector->ports.take_out != NULL)
 		account_each_intent(collector->account, ask_helper, collector);
+}
+
+static void
+on_ask(evutil_socket_t fd, short what, void *context)
+{
+	(void)fd;
+	(void)what;
+	intents_ask(context);
+}
+
+/* The next is asked for: soon, or, where the helper fails, when it may have come to itself. */
+static void
+ask_later(struct collector *collector, bool failed)
+{
+	const int64_t now_ms = boot_ms(), twice = collector->ask_pause_ms * 2;
+	struct timeval wait = {0, 0};
+
+	if (!failed) {
+		collector->ask_pause_ms = collector->ask_ms = 0;
+	} else {
+		if (now_ms >= collector->ask_ms) { /* not one of those asked beside the first */
+			collector->ask_pause_ms = twice == 0                  ? ASK_PAUSE_MS
+						  : twice < ASK_PAUSE_MOST_MS ? twice
+									      : ASK_PAUSE_MOST_MS;
+			collector->ask_ms = now_ms + collector->ask_pause_ms;
+		}
+		wait.tv_sec = (collector->ask_ms - now_ms) / 1000 + 1;
+	}
+	(void)evtimer_add(collector->ask, &wait);
 }
 
 static enum rows_answer
@@ -367,18 +409,27 @@ due_find(struct collector *collector, int64_t now_ms)
 void
 collector_taken_out(struct collector *collector, const char *queue_id, enum collector_answer answer)
 {
-	if (answer != COLLECTOR_TAKEN_OUT) /* its line in the log says the rest */
-		account_intent_drop(collector->account, queue_id);
+	collector->asked -= collector->asked > 0;
+	switch (answer) {
+	case COLLECTOR_TAKEN_OUT: break; /* its line in the log says the rest */
+	case COLLECTOR_GONE: account_intent_gone(collector->account, queue_id); break;
+	case COLLECTOR_FAILED: account_intent_failed(collector->account, queue_id); break;
+	}
+	ask_later(collector, answer == COLLECTOR_FAILED);
 }
 
 bool
-collector_drop(struct collector *collector, const char *queue_id, const char *by)
+collector_drop(struct collector *collector, const char (*ids)[JOURNAL_ID_SIZE], size_t count,
+    const char *by, size_t *taken)
 {
-	if (collector->ports.take_out == NULL ||
-	    !account_intend(collector->account, queue_id, OUTCOME_REMOVED, by))
+	*taken = 0;
+	if (collector->ports.take_out == NULL)
 		return false;
-	if (!commit(collector, false)) {
-		account_intent_drop(collector->account, queue_id);
+	for (size_t i = 0; i < count; i++)
+		*taken += account_intend(collector->account, ids[i], OUTCOME_REMOVED, by);
+	if (*taken > 0 && !commit(collector, false)) {
+		account_intents_undo(collector->account);
+		*taken = 0;
 		return false;
 	}
 	intents_ask(collector);
@@ -564,6 +615,7 @@ census_compare(struct collector *collector, int64_t now_ms)
 	}
 	if (collector->census_good && collector->log == TAIL_END) {
 		suspects = account_census_end(collector->account, true, wall_us());
+		intents_ask(collector);
 		collector->census_at = wall_us() / 1000000;
 	} else
 		(void)account_census_end(collector->account, false, wall_us());
@@ -718,10 +770,11 @@ parts_make(struct collector *collector)
 	collector->census =
 	    census_new(collector->base, collector->conf->paths.postfix_config_dir, &census);
 	collector->tick = evtimer_new(collector->base, on_tick, collector);
+	collector->ask = evtimer_new(collector->base, on_ask, collector);
 	if (collector->census != NULL && collector->ports.postqueue != NULL)
 		census_set_command(collector->census, collector->ports.postqueue);
 	return collector->account != NULL && collector->tail != NULL && collector->census != NULL &&
-	       collector->tick != NULL;
+	       collector->tick != NULL && collector->ask != NULL;
 }
 
 static void
@@ -729,6 +782,8 @@ parts_free(struct collector *collector)
 {
 	if (collector->tick != NULL)
 		event_free(collector->tick);
+	if (collector->ask != NULL)
+		event_free(collector->ask);
 	census_free(collector->census);
 	tail_free(collector->tail);
 	account_free(collector->account);

@@ -65,17 +65,19 @@ bool collector_start(struct collector *collector) __attribute__((warn_unused_res
 enum collector_answer {
 	COLLECTOR_TAKEN_OUT,
 	COLLECTOR_GONE,   /* there is no such message: it left another way */
-	COLLECTOR_FAILED, /* it stays: asked again later */
+	COLLECTOR_FAILED, /* it stays: what an operator dropped is asked for again, the rest judged
+			   */
 };
 void collector_taken_out(
     struct collector *collector, const char *queue_id, enum collector_answer answer);
 
 /*
- * An operator has a message removed: recorded, then the helper is asked through take_out. False:
- * no such message of ours is held, or the spool cannot be written.
+ * An operator has messages removed: recorded, all in one transaction, then the helper is asked
+ * through take_out until they have left, also after a restart. *taken: how many are held. False:
+ * the spool cannot be written, and none of them was recorded.
  */
-bool collector_drop(struct collector *collector, const char *queue_id, const char *by)
-    __attribute__((warn_unused_result));
+bool collector_drop(struct collector *collector, const char (*ids)[JOURNAL_ID_SIZE], size_t count,
+    const char *by, size_t *taken) __attribute__((warn_unused_result));
 
 /* A queue listing as soon as possible, e.g. after a flush (at most one at a time). */
 void collector_census_soon(struct collector *collector);

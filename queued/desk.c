@@ -481,23 +481,43 @@ on_deadline(evutil_socket_t fd, short what, void *context)
 		finish(client, "there was no answer in time");
 }
 
+/* Whose request is put off. NULL: he has gone. */
+static struct client *
+client_of(struct desk *desk, uint64_t ticket)
+{
+	for (size_t i = 0; i < DESK_CLIENTS; i++)
+		if (desk->client[i].state == CLIENT_LATER && desk->client[i].ticket == ticket)
+			return &desk->client[i];
+	return NULL;
+}
+
+void
+desk_tell(struct desk *desk, uint64_t ticket, json_t *object)
+{
+	struct client *client = client_of(desk, ticket);
+
+	if (client == NULL) {
+		json_decref(object);
+		return;
+	}
+	struct desk_reply reply = {.desk = desk, .out = bufferevent_get_output(client->stream)};
+	(void)desk_say(&reply, object);
+}
+
 void
 desk_finish(struct desk *desk, uint64_t ticket, const char *error)
 {
+	struct client *client = client_of(desk, ticket);
 	char text[256] = "";
 
 	if (error != NULL) {
 		(void)snprintf(text, sizeof(text), "%s", error);
 		clean(text);
 	}
-	for (size_t i = 0; i < DESK_CLIENTS; i++) {
-		struct client *client = &desk->client[i];
-		if (client->state != CLIENT_LATER || client->ticket != ticket)
-			continue;
-		finish(client, error != NULL ? text : NULL);
-		take_lines(client);
+	if (client == NULL)
 		return;
-	}
+	finish(client, error != NULL ? text : NULL);
+	take_lines(client);
 }
 
 void

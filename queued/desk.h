@@ -94,6 +94,8 @@ struct desk_setup {
 };
 struct desk *desk_new(const struct desk_setup *setup) __attribute__((warn_unused_result));
 void desk_free(struct desk *desk);
+/* One line of the answer to a request that was put off, before its end. Takes `object` over. */
+void desk_tell(struct desk *desk, uint64_t ticket, json_t *object);
 /* The answer to a request that was put off; one whose client has gone is nothing. NULL: done. */
 void desk_finish(struct desk *desk, uint64_t ticket, const char *error);
 /* Something of a domain has changed. */

@@ -1,20 +1,21 @@
 /*
- * drops: see drops.h. In: what the collector holds. Out: collector_drop() for each message, which
- * records it on the disk before it is taken out.
+ * drops: see drops.h. In: what the collector holds. Out: collector_drop() for its messages, which
+ * records them on the disk before they are taken out.
  */
 #include "queued/drops.h"
-
-#include "core/log.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define DROP_SLICE 20 /* messages in one turn of the loop */
+#define DROP_SLICE 500 /* messages in one turn of the loop, and one transaction */
 
-struct drop { /* messages that are being taken out */
+struct drop { /* messages that are being recorded */
 	struct drop *next;
-	size_t count, done;
+	size_t next_id; /* the first that is not yet */
+	struct drops_found found;
+	drops_done *done;
+	void *context;
 	char by[64];
 	char (*ids)[JOURNAL_ID_SIZE];
 };
@@ -101,7 +102,22 @@ drop_free(struct drop *drop)
 	free(drop);
 }
 
-/* Some in each turn of the loop: each is recorded on the disk before it is taken out. */
+/* False: that was the last of it. */
+static bool
+record_slice(struct collector *collector, struct drop *drop)
+{
+	const size_t left = drop->found.messages - drop->next_id;
+	const size_t count = left < DROP_SLICE ? left : DROP_SLICE;
+	size_t taken;
+
+	drop->found.failed = !collector_drop(collector,
+	    (const char(*)[JOURNAL_ID_SIZE]) & drop->ids[drop->next_id], count, drop->by, &taken);
+	drop->found.taken += taken;
+	drop->next_id += count;
+	return !drop->found.failed && drop->next_id < drop->found.messages;
+}
+
+/* Some in each turn of the loop. */
 static void
 on_turn(evutil_socket_t fd, short what, void *context)
 {
@@ -113,62 +129,70 @@ on_turn(evutil_socket_t fd, short what, void *context)
 	(void)what;
 	if (drop == NULL)
 		return;
-	for (int i = 0; i < DROP_SLICE && drop->done < drop->count; i++, drop->done++)
-		if (!collector_drop(drops->collector, drop->ids[drop->done], drop->by))
-			log_event(LOG_INFO, "drop-passed-over",
-			    kv("queue_id", drop->ids[drop->done]),
-			    kv("reason", "it has left meanwhile, or could not be recorded"));
-	if (drop->done == drop->count) {
+	if (!record_slice(drops->collector, drop)) {
 		drops->first = drop->next;
+		drop->done(drop->context, &drop->found);
 		drop_free(drop);
 	}
 	if (drops->first != NULL)
 		(void)evtimer_add(drops->on_turn, &soon);
 }
 
-/* False: out of memory. */
-static bool
-drop_start(struct drops *drops, const struct candidates *found, const char *by)
+/* NULL: out of memory. */
+static struct drop *
+drop_new(const struct candidates *found, const char *by)
 {
-	const struct timeval soon = {0, 0};
-	struct drop *drop = calloc(1, sizeof(*drop)), **last = &drops->first;
+	struct drop *drop = calloc(1, sizeof(*drop));
 
 	if (drop == NULL || (drop->ids = calloc(found->count + 1, sizeof(*drop->ids))) == NULL) {
 		free(drop);
-		return false;
+		return NULL;
 	}
 	for (size_t i = 0; i < found->count; i++)
-		if (!found->all[i].shared)
-			memcpy(drop->ids[drop->count++], found->all[i].id, JOURNAL_ID_SIZE);
+		if (found->all[i].shared)
+			drop->found.shared++;
+		else
+			memcpy(
+			    drop->ids[drop->found.messages++], found->all[i].id, JOURNAL_ID_SIZE);
 	(void)snprintf(drop->by, sizeof(drop->by), "%s", by);
+	return drop;
+}
+
+static void
+drop_start(struct drops *drops, struct drop *drop)
+{
+	const struct timeval soon = {0, 0};
+	struct drop **last = &drops->first;
+
 	while (*last != NULL)
 		last = &(*last)->next;
 	*last = drop;
 	(void)evtimer_add(drops->on_turn, &soon);
-	return true;
 }
 
 enum drops_result
-drops_domain(struct drops *drops, const char *domain, const char *by, struct drops_found *out)
+drops_domain(
+    struct drops *drops, const char *domain, const char *by, drops_done *done, void *context)
 {
 	struct candidates found = {.domain = domain};
-	bool begun = false;
+	struct drop *drop = NULL;
 
-	*out = (struct drops_found){.messages = 0};
 	collector_each_held(drops->collector, domain, NULL, gather, &found);
 	const bool any = found.failed || found.count > 0;
 	if (!found.failed && any) {
 		make_unique(&found);
 		collector_each_held(drops->collector, NULL, NULL, mark_shared, &found);
-		for (size_t i = 0; i < found.count; i++)
-			out->shared += found.all[i].shared;
-		out->messages = found.count - out->shared;
-		begun = drop_start(drops, &found, by);
+		drop = drop_new(&found, by);
 	}
 	free(found.all);
 	if (!any)
 		return DROPS_NONE;
-	return begun ? DROPS_BEGUN : DROPS_NO_MEMORY;
+	if (drop == NULL)
+		return DROPS_NO_MEMORY;
+	drop->done = done;
+	drop->context = context;
+	drop_start(drops, drop);
+	return DROPS_BEGUN;
 }
 
 /* --- life ------------------------------------------------------------------------------------ */

@@ -1,6 +1,6 @@
 /*
- * drops: takes out what a domain holds, because an operator wants it: message by message, some in
- * each turn of the event loop, so that ten thousand keep nobody waiting. Only messages that are for
+ * drops: takes out what a domain holds, because an operator wants it: it is recorded, some in each
+ * turn of the event loop, so that ten thousand keep nobody waiting. Only messages that are for
  * nobody else: those that other domains' recipients share are kept, and counted.
  */
 #ifndef MXHOLD_QUEUED_DROPS_H
@@ -12,16 +12,19 @@ struct drops;
 
 /* NULL: out of memory. */
 struct drops *drops_new(struct event_base *base, struct collector *collector);
-/* What was not yet taken out stays. */
+/* What was not yet recorded stays; `done` is called no more. */
 void drops_free(struct drops *drops);
 
 struct drops_found {
-	size_t messages; /* are being taken out */
+	size_t messages; /* wanted */
+	size_t taken;    /* recorded: these will be taken out, the others have left meanwhile */
 	size_t shared;   /* are kept */
+	bool failed;     /* the spool takes no more: the rest stays */
 };
+typedef void drops_done(void *context, const struct drops_found *found);
 enum drops_result { DROPS_BEGUN, DROPS_NONE, DROPS_NO_MEMORY };
-/* `by`: who wants it, for the journal. */
+/* `by`: who wants it, for the journal. BEGUN: `done` is called, later, from the event loop. */
 enum drops_result drops_domain(struct drops *drops, const char *domain, const char *by,
-    struct drops_found *out) __attribute__((warn_unused_result));
+    drops_done *done, void *context) __attribute__((warn_unused_result));
 
 #endif

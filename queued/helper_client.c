@@ -13,6 +13,8 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
+#define CURE ": is mxhold-helper running?"
+
 struct asking { /* a request under way */
 	struct helper_client *client;
 	struct bufferevent *stream; /* NULL: free */
@@ -44,10 +46,16 @@ helper_client_new(struct event_base *base, const char *socket_dir)
 	return client;
 }
 
+static struct timeval
+in_ms(int milliseconds)
+{
+	return (struct timeval){milliseconds / 1000, milliseconds % 1000 * 1000L};
+}
+
 void
 helper_client_set_deadline(struct helper_client *client, int milliseconds)
 {
-	client->deadline = (struct timeval){milliseconds / 1000, milliseconds % 1000 * 1000L};
+	client->deadline = in_ms(milliseconds);
 }
 
 static void
@@ -97,7 +105,8 @@ on_later(evutil_socket_t fd, short what, void *context)
 	(void)fd;
 	(void)what;
 	finish(asking, HELPER_FAILED,
-	    asking->problem[0] != '\0' ? asking->problem : "the helper did not answer in time");
+	    asking->problem[0] != '\0' ? asking->problem
+				       : "the helper did not answer in time" CURE);
 }
 
 static void
@@ -168,11 +177,21 @@ send_request(struct asking *asking, const struct helper_request *request)
 	return problem;
 }
 
+static struct timeval
+deadline_of(const struct helper_client *client, const struct helper_request *request)
+{
+	const struct timeval ping = in_ms(HELPER_CLIENT_PING_MS);
+
+	return request->verb == HELPER_PING && evutil_timercmp(&ping, &client->deadline, <)
+		   ? ping
+		   : client->deadline;
+}
+
 bool
 helper_client_ask(struct helper_client *client, const struct helper_request *request,
     helper_done *done, void *context)
 {
-	const struct timeval now = {0, 0};
+	const struct timeval now = {0, 0}, deadline = deadline_of(client, request);
 	char line[HELPER_LINE_MAX + 1];
 	struct asking *asking = place(client);
 	const char *problem;
@@ -193,8 +212,8 @@ helper_client_ask(struct helper_client *client, const struct helper_request *req
 	bufferevent_setcb(asking->stream, on_read, NULL, on_event, asking);
 	problem = send_request(asking, request);
 	if (problem != NULL)
-		(void)snprintf(asking->problem, sizeof(asking->problem), "the helper at %s/%s: %s",
-		    client->socket_dir, HELPER_SOCKET, problem);
-	(void)evtimer_add(asking->later, problem != NULL ? &now : &client->deadline);
+		(void)snprintf(asking->problem, sizeof(asking->problem),
+		    "the helper at %s/%s: %s" CURE, client->socket_dir, HELPER_SOCKET, problem);
+	(void)evtimer_add(asking->later, problem != NULL ? &now : &deadline);
 	return true;
 }

@@ -11,6 +11,7 @@
 
 #define HELPER_CLIENT_AT_ONCE 8
 #define HELPER_CLIENT_S 60 /* the helper gives postsuper(1) 30 s, and others may be before us */
+#define HELPER_CLIENT_PING_MS 5000 /* a ping waits for nothing */
 
 struct helper_client;
 
@@ -19,7 +20,7 @@ struct helper_client *helper_client_new(struct event_base *base, const char *soc
 /* Ends what is under way: `done` is called no more. */
 void helper_client_free(struct helper_client *client);
 
-/* Another deadline, in milliseconds (tests). */
+/* Another deadline, in milliseconds, where it is the shorter one (tests). */
 void helper_client_set_deadline(struct helper_client *client, int milliseconds);
 
 /* `text`: why it failed, else "". Both strings are valid during the call only. */

@@ -20,6 +20,7 @@ struct asked { /* of the helper, for a client that waits */
 	struct operators *operators;
 	bool used;
 	uint64_t ticket;
+	struct desk_request request;
 };
 
 struct operators {
@@ -277,7 +278,7 @@ release_domain(struct operators *operators, const struct desk_request *request, 
 	return fail(error, "no operator holds it");
 }
 
-/* --- holds of single messages --------------------------------------------------------------- */
+/* --- asking the helper ------------------------------------------------------------------------ */
 
 static bool
 is_held(const struct journal_row *row, void *context)
@@ -296,96 +297,167 @@ knows(struct operators *operators, const char *id)
 	return found;
 }
 
+/* Its place is free before the client goes on, and asks again. */
 static void
-helper_answered(void *context, const char *queue_id, enum helper_answer answer, const char *text)
+asked_finish(struct asked *asked, const char *error)
 {
-	struct asked *asked = context;
-
-	(void)queue_id;
 	asked->used = false;
-	desk_finish(asked->operators->desk, asked->ticket,
-	    answer == HELPER_DONE   ? NULL
-	    : answer == HELPER_GONE ? "there is nothing to do: it has left, or is so already"
-				    : text);
+	desk_finish(asked->operators->desk, asked->ticket, error);
 }
 
 static enum desk_end
 ask_helper(struct operators *operators, const struct desk_request *request, uint64_t ticket,
-    char error[256])
+    enum helper_verb verb, helper_done *done, char error[256])
 {
-	struct helper_request what = {
-	    .verb = request->what == DESK_HOLD ? HELPER_HOLD : HELPER_RELEASE, .why = "operator"};
+	struct helper_request what = {.verb = verb, .why = "operator"};
 	struct asked *asked = NULL;
 
-	if (!knows(operators, request->id))
-		return fail(error, "no such message is held");
 	for (size_t i = 0; i < HELPER_CLIENT_AT_ONCE && asked == NULL; i++)
 		if (!operators->asked[i].used)
 			asked = &operators->asked[i];
 	(void)snprintf(what.queue_id, sizeof(what.queue_id), "%s", request->id);
 	(void)snprintf(what.by, sizeof(what.by), "%s", request->by);
-	if (asked == NULL ||
-	    !helper_client_ask(operators->setup.helper, &what, helper_answered, asked))
+	if (asked == NULL || !helper_client_ask(operators->setup.helper, &what, done, asked))
 		return fail(error, "the helper is busy: try again");
-	*asked = (struct asked){.operators = operators, .used = true, .ticket = ticket};
+	*asked = (struct asked){
+	    .operators = operators, .used = true, .ticket = ticket, .request = *request};
 	return DESK_LATER;
+}
+
+/* --- holds ------------------------------------------------------------------------------------ */
+
+static void
+record_hold(struct operators *operators, const struct desk_request *request)
+{
+	record(
+	    operators, request->what == DESK_HOLD ? "hold" : "release", request, request->reason);
+}
+
+/* Only what was done is recorded. */
+static void
+hold_answered(void *context, const char *queue_id, enum helper_answer answer, const char *text)
+{
+	struct asked *asked = context;
+
+	(void)queue_id;
+	if (answer == HELPER_DONE)
+		record_hold(asked->operators, &asked->request);
+	asked_finish(asked, answer == HELPER_DONE ? NULL
+			    : answer == HELPER_GONE
+				? "there is nothing to do: it has left, or is so already"
+				: text);
+}
+
+static enum desk_end
+hold_message(struct operators *operators, const struct desk_request *request, uint64_t ticket,
+    char error[256])
+{
+	if (!knows(operators, request->id))
+		return fail(error, "no such message is held");
+	return ask_helper(operators, request, ticket,
+	    request->what == DESK_HOLD ? HELPER_HOLD : HELPER_RELEASE, hold_answered, error);
 }
 
 static enum desk_end
 do_hold(struct operators *operators, const struct desk_request *request, uint64_t ticket,
     struct desk_reply *reply, char error[256])
 {
-	const bool holds = request->what == DESK_HOLD;
 	enum desk_end end;
 
 	(void)reply;
 	if (request->id[0] != '\0')
-		end = ask_helper(operators, request, ticket, error);
-	else if (holds)
+		end = hold_message(operators, request, ticket, error);
+	else if (request->what == DESK_HOLD)
 		end = hold_domain(operators, request, error);
 	else
 		end = release_domain(operators, request, error);
-	if (end != DESK_ERROR)
-		record(operators, holds ? "hold" : "release", request, request->reason);
+	if (end == DESK_DONE)
+		record_hold(operators, request);
 	return end;
 }
 
 /* --- taking out ------------------------------------------------------------------------------- */
 
-static enum desk_end
-drop_domain(struct operators *operators, const struct desk_request *request,
-    struct desk_reply *reply, char error[256])
+/* It is on the disk, or as much of it as could be: what is, is done whatever happens. */
+static void
+drop_recorded(void *context, const struct drops_found *found)
 {
-	struct drops_found found;
+	struct asked *asked = context;
+	char error[128] = "it could not be recorded: see the log";
 
-	switch (drops_domain(operators->drops, request->domain, request->by, &found)) {
-	case DROPS_NONE: return fail(error, "nothing is held for it");
-	case DROPS_NO_MEMORY: return fail(error, "out of memory");
-	case DROPS_BEGUN: break;
-	}
-	(void)desk_say(reply, json_pack("{s:I, s:I}", "messages", (json_int_t)found.messages,
-				  "shared", (json_int_t)found.shared));
-	return DESK_DONE;
+	if (found->taken > 0)
+		record(asked->operators, "drop", &asked->request, asked->request.reason);
+	if (found->taken > 0 && found->failed)
+		(void)snprintf(error, sizeof(error),
+		    "%zu of %zu messages are being removed; the rest could not be recorded: see "
+		    "the log",
+		    found->taken, found->messages);
+	if (!found->failed)
+		desk_tell(asked->operators->desk, asked->ticket,
+		    json_pack("{s:I, s:I}", "messages", (json_int_t)found->taken, "shared",
+			(json_int_t)found->shared));
+	asked_finish(asked, found->failed ? error : NULL);
 }
 
+static void
+drop_message(struct asked *asked)
+{
+	struct drops_found found = {.messages = 1};
+	char id[1][JOURNAL_ID_SIZE];
+
+	memcpy(id[0], asked->request.id, JOURNAL_ID_SIZE);
+	found.failed = !collector_drop(asked->operators->setup.collector,
+	    (const char(*)[JOURNAL_ID_SIZE])id, 1, asked->request.by, &found.taken);
+	if (!found.failed && found.taken == 0)
+		asked_finish(asked, "no such message is held");
+	else
+		drop_recorded(asked, &found);
+}
+
+static void
+drop_domain(struct asked *asked)
+{
+	switch (drops_domain(asked->operators->drops, asked->request.domain, asked->request.by,
+	    drop_recorded, asked)) {
+	case DROPS_NONE: asked_finish(asked, "nothing is held for it"); break;
+	case DROPS_NO_MEMORY: asked_finish(asked, "out of memory"); break;
+	case DROPS_BEGUN: break;
+	}
+}
+
+static void
+drop_answered(void *context, const char *queue_id, enum helper_answer answer, const char *text)
+{
+	struct asked *asked = context;
+	char error[256];
+
+	(void)queue_id;
+	(void)snprintf(error, sizeof(error), "nothing is removed: %s", text);
+	if (answer != HELPER_DONE)
+		asked_finish(asked, error);
+	else if (asked->request.id[0] != '\0')
+		drop_message(asked);
+	else
+		drop_domain(asked);
+}
+
+/*
+ * Is the helper there? Without it, an operator had better see to that than wait. (If it goes
+ * away later, what was recorded waits until it is back.)
+ */
 static enum desk_end
 do_drop(struct operators *operators, const struct desk_request *request, uint64_t ticket,
     struct desk_reply *reply, char error[256])
 {
-	enum desk_end end = DESK_DONE;
+	const bool one = request->id[0] != '\0';
+	bool found = false;
 
-	(void)ticket;
-	if (request->id[0] == '\0')
-		end = drop_domain(operators, request, reply, error);
-	else if (!knows(operators, request->id))
-		end = fail(error, "no such message is held");
-	else if (!collector_drop(operators->setup.collector, request->id, request->by))
-		end = fail(error, "it could not be recorded: see the log");
-	else
-		(void)desk_say(reply, json_pack("{s:i, s:i}", "messages", 1, "shared", 0));
-	if (end == DESK_DONE)
-		record(operators, "drop", request, request->reason);
-	return end;
+	(void)reply;
+	collector_each_held(operators->setup.collector, one ? NULL : request->domain,
+	    one ? request->id : NULL, is_held, &found);
+	if (!found)
+		return fail(error, one ? "no such message is held" : "nothing is held for it");
+	return ask_helper(operators, request, ticket, HELPER_PING, drop_answered, error);
 }
 
 /* --- flush, probe, mx ------------------------------------------------------------------------ */

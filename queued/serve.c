@@ -105,6 +105,9 @@ helper_answered(void *context, const char *queue_id, enum helper_answer answer, 
 	if (answer == HELPER_FAILED)
 		log_event(
 		    LOG_WARNING, "not-taken-out", kv("queue_id", queue_id), kv("error", text));
+	else if (answer == HELPER_GONE)
+		log_event(LOG_NOTICE, "not-taken-out", kv("queue_id", queue_id),
+		    kv("reason", "postsuper finds it no more: the log or a listing will tell"));
 	collector_taken_out(serve->collector, queue_id, answers[answer]);
 }
 

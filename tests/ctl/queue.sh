@@ -78,7 +78,17 @@ PF_CHROOT=n pf_create "$pf" eu.mx.example 127.0.0.1:10825
 printf 'mxhold unix - - n - - smtp\n' >>"$pf/etc/master.cf"
 pf_set "$pf" enable_long_queue_ids=yes inet_interfaces=127.0.0.1 inet_protocols=ipv4 mydestination= \
 	"relay_domains=customer.example other.example" "transport_maps=socketmap:unix:$work/sock/map:transport" \
-	fast_flush_domains=static:all minimal_backoff_time=600s smtp_dns_support_level=enabled
+	fast_flush_domains=static:all "command_directory=$work/commands" minimal_backoff_time=600s smtp_dns_support_level=enabled
+# A postsuper that fails while there is $work/broken.
+mkdir -m 755 "$work/commands"
+ln -s /usr/sbin/post* "$work/commands/"
+rm "$work/commands/postsuper"
+cat >"$work/commands/postsuper" <<POSTSUPER
+#!/bin/sh
+[ ! -e $work/broken ] || exit 1
+exec /usr/sbin/postsuper "\$@"
+POSTSUPER
+chmod 755 "$work/commands/postsuper"
 cat >"$work/rows" <<'ROWS'
 relay eu1 eu names=eu.mx.backup.example addresses=192.0.2.11
 customer acme regions=eu
@@ -300,6 +310,35 @@ PY
 is "$(cat "$work/hostile")" '' 'hostile clients are refused, and nobody else is kept waiting'
 is "$(field customer.example messages)" 3 'nothing has changed'
 
+# --- without the helper
+acts() {
+	grep -Ec 'event=operator do=(drop|hold) ' "$work/queued.log" || true
+}
+before=$(acts)
+kill -TERM "$helper_pid"
+wait_for 30 has_ended "$helper_pid"
+for words in 'drop customer.example --yes' "drop $id --yes" "hold $id"; do
+	# shellcheck disable=SC2086
+	is "$(code mxholdctl queue $words)" 75 "without the helper: queue ${words%% *}"
+	like "$(cat "$work/said")" 'the helper at .*/helper: .*: is mxhold-helper running\?' 'which says why, and what to do'
+done
+is "$(acts)" "$before" 'what was not done is not recorded'
+is "$(field customer.example messages)" 3 'nothing was removed'
+python3 -c '
+import os, socket, sys, time
+s = socket.socket(socket.AF_UNIX); s.bind(sys.argv[1]); os.chmod(sys.argv[1], 0o666); s.listen(8)
+time.sleep(60)' "$work/sock/helper.mute" &
+mute_pid=$!
+wait_for 20 test -S "$work/sock/helper.mute"
+mv "$work/sock/helper.mute" "$work/sock/helper"
+is "$(code mxholdctl queue drop "$id" --yes)" 75 'a helper that does not answer'
+like "$(cat "$work/said")" 'nothing is removed: the helper did not answer in time' 'is not waited for long'
+kill "$mute_pid"
+rm "$work/sock/helper"
+is "$(acts)" "$before" 'nor is that recorded'
+start helper
+wait_for 30 test -S "$work/sock/helper"
+
 # --- dropping
 is "$(code mxholdctl queue drop customer.example)" 75 'drop asks, and without a terminal does nothing'
 like "$(cat "$work/said")" '3 messages .* would be removed' 'it says how many'
@@ -315,6 +354,7 @@ like "$(grep 'event=operator do=drop' "$work/queued.log")" 'by=.?alice\(uid=0\)'
 like "$(grep 'event=doing' "$work/helper.log")" 'why=removed by=alice\(uid=0\)' 'and the helper'\''s'
 is "$(code mxholdctl queue drop "$both" --yes)" 0 'by its id the shared one goes'
 ok "$(wait_for 60 field_is other.example messages 1 && echo 0 || echo 1)" 'for both domains'
+before_late=$(mxholdctl queue show other.example --json | sed -n 's/.*"queue_id":"\([0-9A-Za-z]*\)".*/\1/p')
 
 is "$(printf '{"do":"mx","domain":"other.example"}\n{"do":"status"}\n{"do":"alerts"}\n' |
 	python3 -c '
@@ -328,6 +368,22 @@ while True:
     got += more
 print(got.count(b"\"end\":true,\"error\":null"), b"caught_up" in got, b"\"alert\":\"outage\"" in got)' "$work/sock/queue-control")" \
 	'3 True True' 'mx, status and alerts are answered on one connection'
+
+# --- the helper fails after a drop was taken
+submit late emil@other.example
+ok "$(wait_for 60 field_is other.example messages 2 && echo 0 || echo 1)" 'one more message'
+late=$(mxholdctl queue show other.example --json | sed -n 's/.*"queue_id":"\([0-9A-Za-z]*\)".*/\1/p' |
+	grep -vxF "$(printf '%s\n' "$before_late")")
+: >"$work/broken"
+is "$(code env SUDO_USER=alice "$BUILD/bin/mxholdctl" -c "$work/mxhold.conf" queue drop "$late" --yes)" 0 'it is to be removed'
+try 'the helper could not' wait_for 30 grep -q "event=not-taken-out queue_id=$late" "$work/queued.log"
+stop_queued
+start queued
+wait_for 60 answers
+is "$(field other.example messages)" 2 'it is still there'
+rm "$work/broken"
+ok "$(wait_for 90 field_is other.example messages 1 && echo 0 || echo 1)" 'it is removed when the helper can, also after a restart'
+like "$("$BUILD/tests/collect" "$work/mxhold.conf" rows | grep "^$late ")" ' removed .* by=alice\(uid=0\)' 'in the name of who dropped it'
 
 # --- the primary comes back
 mxholdctl primary watch other.example >"$work/watched" 2>&1 &

@@ -915,7 +915,7 @@ END_TEST
 START_TEST(test_taken_out_forgotten)
 {
 	held_and_listed("a@c.example");
-	ck_assert(account_intend(account, ID, OUTCOME_REMOVED, "anna"));
+	ck_assert_uint_eq(account_find_due(account, 10, judge, NULL), 1);
 	save();
 	restart();
 	account_census_begin(account);
@@ -926,6 +926,135 @@ START_TEST(test_taken_out_forgotten)
 	line_in("12:00:00", "postsuper", ID, "removed");
 	save();
 	ck_assert_str_eq(row_saved(ID, "a@c.example")->by, "postsuper");
+}
+END_TEST
+
+static void
+listed_again(void)
+{
+	account_census_begin(account);
+	listed(ID, "deferred", "a@c.example");
+	(void)census_over();
+	save();
+}
+
+/* The same of an operator's: he was told that it is removed, so it is asked for. */
+START_TEST(test_drop_outlives_restart)
+{
+	held_and_listed("a@c.example");
+	ck_assert(account_intend(account, ID, OUTCOME_REMOVED, "anna"));
+	save();
+	for (int i = 0; i < 2; i++) {
+		restart();
+		asked[0] = '\0';
+		account_each_intent(account, ask, NULL); /* perhaps it was, and has left */
+		ck_assert_str_eq(asked, "");
+		listed_again();
+		ck_assert_uint_eq(notes_saved(), 1);
+		account_each_intent(account, ask, NULL);
+		ck_assert_str_eq(asked, ID " removed anna");
+	}
+	line_in("12:00:00", "postsuper", ID, "removed");
+	save();
+	expect_outcome(ID, "a@c.example", "removed");
+	ck_assert_str_eq(row_saved(ID, "a@c.example")->by, "anna");
+	ck_assert_uint_eq(notes_saved(), 0);
+}
+END_TEST
+
+/* What the helper could not do is asked for again, behind the others; no listing is needed. */
+START_TEST(test_drop_failed)
+{
+	held_and_listed("a@c.example");
+	accepted(ID2);
+	answered("10:00:01", ID2, "a@c.example", AWAY);
+	ck_assert(account_intend(account, ID, OUTCOME_REMOVED, "anna"));
+	save();
+	account_each_intent(account, ask, NULL);
+	ck_assert(account_intend(account, ID2, OUTCOME_REMOVED, "anna"));
+	save();
+	account_intent_failed(account, ID);
+	account_intent_failed(account, ID2); /* was not asked for */
+	save();
+	ck_assert_uint_eq(notes_saved(), 2);
+	account_each_intent(account, ask, NULL);
+	ck_assert_str_eq(asked, ID " removed anna"); /* the last of the two */
+	ck_assert(account_intend(account, ID, OUTCOME_REMOVED, "bert"));
+	account_intent_failed(account, ID);
+	account_each_intent(account, ask, NULL);
+	ck_assert_str_eq(asked, ID " removed anna");
+	answered("12:00:00", ID, "a@c.example", SENT); /* meanwhile */
+	line_in("12:00:00", "qmgr", ID, "removed");
+	account_intent_failed(account, ID);
+	asked[0] = '\0';
+	account_each_intent(account, ask, NULL);
+	ck_assert_str_eq(asked, "");
+	save();
+	expect_outcome(ID, "a@c.example", "delivered");
+	ck_assert_uint_eq(notes_saved(), 1);
+}
+END_TEST
+
+/* A judgement that could not be carried out is made anew. */
+START_TEST(test_judged_failed)
+{
+	held_and_listed("a@c.example");
+	for (int i = 0; i < 2; i++) {
+		ck_assert_uint_eq(account_find_due(account, 10, judge, NULL), 1);
+		save();
+		account_each_intent(account, ask, NULL);
+		if (i == 0)
+			account_intent_failed(account, ID);
+		else
+			account_intent_gone(account, ID);
+		save();
+		ck_assert_uint_eq(notes_saved(), 0);
+	}
+}
+END_TEST
+
+/* postsuper found none, as it was being moved between two queues: a listing shows it. */
+START_TEST(test_drop_gone)
+{
+	held_and_listed("a@c.example");
+	ck_assert(account_intend(account, ID, OUTCOME_REMOVED, "anna"));
+	save();
+	account_each_intent(account, ask, NULL);
+	account_intent_gone(account, ID);
+	asked[0] = '\0';
+	account_each_intent(account, ask, NULL);
+	ck_assert_str_eq(asked, "");
+	if (_i == 0) {
+		listed_again();
+		account_each_intent(account, ask, NULL);
+		ck_assert_str_eq(asked, ID " removed anna");
+		return;
+	}
+	census_empty(); /* it had left, nobody knows how: not by this */
+	census_empty();
+	save();
+	expect_outcome(ID, "a@c.example", "unaccounted");
+	ck_assert_uint_eq(notes_saved(), 0);
+	expect_empty();
+}
+END_TEST
+
+/* The spool takes nothing: what was not recorded is not done; what was, is. */
+START_TEST(test_drop_unwritten)
+{
+	held_and_listed("a@c.example");
+	accepted(ID2);
+	answered("10:00:01", ID2, "a@c.example", AWAY);
+	save();
+	ck_assert(account_intend(account, ID, OUTCOME_REMOVED, "anna"));
+	save();
+	ck_assert(account_intend(account, ID, OUTCOME_REMOVED, "anna"));
+	ck_assert(account_intend(account, ID2, OUTCOME_REMOVED, "anna"));
+	account_intents_undo(account);
+	save();
+	ck_assert_uint_eq(notes_saved(), 1);
+	account_each_intent(account, ask, NULL);
+	ck_assert_str_eq(asked, ID " removed anna");
 }
 END_TEST
 
@@ -1063,6 +1192,11 @@ main(void)
 	tcase_add_test(part, test_taken_out);
 	tcase_add_test(part, test_taken_out_restart);
 	tcase_add_test(part, test_taken_out_forgotten);
+	tcase_add_test(part, test_drop_outlives_restart);
+	tcase_add_test(part, test_drop_failed);
+	tcase_add_test(part, test_judged_failed);
+	tcase_add_loop_test(part, test_drop_gone, 0, 2);
+	tcase_add_test(part, test_drop_unwritten);
 	tcase_add_test(part, test_taken_out_no_line);
 	tcase_add_test(part, test_whole_messages);
 	tcase_add_test(part, test_not_all_known);

@@ -435,6 +435,7 @@ START_TEST(test_helper_client)
 	ck_assert_int_eq(answered.count, 1);
 	ck_assert_int_eq(answered.answer, HELPER_FAILED);
 	ck_assert_ptr_nonnull(strstr(answered.text, "No such file"));
+	ck_assert_ptr_nonnull(strstr(answered.text, ": is mxhold-helper running?"));
 	const int listener = listen_at("helper");
 	ck_assert_int_eq(ask(client, listener, "ok\n").answer, HELPER_DONE);
 	ck_assert_int_eq(ask(client, listener, "gone\n").answer, HELPER_GONE);
@@ -471,7 +472,8 @@ START_TEST(test_helper_client_bounds)
 	ck_assert(helper_client_ask(client, &delete_one, done, &answered));
 	turn(200);
 	ck_assert_int_eq(answered.count, 1);
-	ck_assert_str_eq(answered.text, "the helper did not answer in time");
+	ck_assert_str_eq(
+	    answered.text, "the helper did not answer in time: is mxhold-helper running?");
 	helper_client_free(client);
 	close(listener);
 }
