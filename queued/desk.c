@@ -212,7 +212,7 @@ struct client {
 	enum client_state state;
 	struct bufferevent *stream;
 	struct event *deadline; /* of LATER */
-	bool hung_up;           /* it sends nothing more */
+	bool hung_up;           /* it sends nothing more; what it has sent is carried out */
 	uid_t uid;
 	uint64_t ticket;           /* of the request that is put off */
 	uint64_t arrival;          /* order of the last request */
@@ -329,7 +329,7 @@ static void
 finish(struct client *client, const char *error)
 {
 	say_end(client, error);
-	client_set_state(client, client->hung_up ? CLIENT_CLOSING : CLIENT_READY);
+	client_set_state(client, CLIENT_READY);
 }
 
 /* Text of an error that is not ours: json_pack takes UTF-8 only. */
@@ -409,6 +409,19 @@ take_line(struct client *client, const char *line, size_t length)
 	}
 }
 
+/* Whoever hung up goes when all that he asked is answered. */
+static void
+close_hung_up(struct client *client)
+{
+	struct evbuffer *input = bufferevent_get_input(client->stream);
+	const bool asks = client->state == CLIENT_LATER ||
+			  (client->state == CLIENT_READY &&
+			      evbuffer_search_eol(input, NULL, NULL, EVBUFFER_EOL_CRLF).pos >= 0);
+
+	if (!asks)
+		client_set_state(client, unread(client) > 0 ? CLIENT_CLOSING : CLIENT_NONE);
+}
+
 /* One line after the other, as long as what is answered is read. */
 static void
 take_lines(struct client *client)
@@ -432,6 +445,8 @@ take_lines(struct client *client)
 	}
 	if (client->state == CLIENT_WATCHING)
 		(void)evbuffer_drain(input, evbuffer_get_length(input));
+	if (client->hung_up)
+		close_hung_up(client);
 }
 
 static void
@@ -462,10 +477,8 @@ on_end(struct bufferevent *stream, short what, void *context)
 	(void)stream;
 	/* Whoever asks and closes his side still reads: `printf ... | nc -N`. */
 	client->hung_up = (what & BEV_EVENT_EOF) != 0;
-	if (client->hung_up && client->state == CLIENT_LATER)
-		return;
-	if (client->hung_up && client->state != CLIENT_WATCHING && unread(client) > 0)
-		client_set_state(client, CLIENT_CLOSING);
+	if (client->hung_up && client->state != CLIENT_WATCHING)
+		take_lines(client);
 	else
 		client_set_state(client, CLIENT_NONE);
 }

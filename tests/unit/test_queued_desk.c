@@ -289,6 +289,75 @@ START_TEST(test_later)
 }
 END_TEST
 
+/* All that was asked before he closed his side is done and answered, however the answers come. */
+START_TEST(test_asked_and_hung_up)
+{
+	static const struct {
+		const char *asked;
+		size_t answers, later;
+	} cases[] = {
+	    {"{\"do\":\"ping\"}\n{\"do\":\"list\"}\n{\"do\":\"flush\",\"domain\":\"a.example\"}\n",
+		3, 0},
+	    {"{\"do\":\"release\",\"id\":\"ABCDEF\"}\n{\"do\":\"release\",\"id\":\"ABCDEF\"}\n"
+	     "{\"do\":\"ping\"}\n",
+		3, 2},
+	    {"{\"do\":\"show\",\"domain\":\"a.example\"}\n{\"do\":\"release\",\"id\":\"ABCDEF\"}\n"
+	     "{\"do\":\"show\",\"domain\":\"a.example\"}\n{\"do\":\"ping\"}\n{\"do\":",
+		4, 1},
+	    {"x\ny\n", 2, 0},
+	    {"{\"do\":\"ping\"", 0, 0},
+	    {"{\"do\":\"list\"}\n{\"do\":\"watch\"}\n", 1, 0},
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		const int fd = dial("c");
+		size_t heard = 0, later = 0;
+		const char *text = "";
+
+		put_off = 0;
+		say(fd, cases[i].asked);
+		ck_assert_int_eq(shutdown(fd, SHUT_WR), 0);
+		for (int turns = 0; turns < 1000 && strcmp(text, "EOF") != 0; turns++) {
+			settle();
+			if (put_off != 0) {
+				const uint64_t ticket = put_off;
+				put_off = 0;
+				later++;
+				desk_finish(desk, ticket, NULL);
+				settle();
+			}
+			text = hear(fd);
+			for (const char *at = text; (at = strstr(at, "\"end\"")) != NULL; at++)
+				heard++;
+		}
+		ck_assert_msg(strcmp(text, "EOF") == 0, "%zu: no end", i);
+		ck_assert_msg(heard == cases[i].answers, "%zu: %zu answers", i, heard);
+		ck_assert_msg(later == cases[i].later, "%zu: %zu put off", i, later);
+		close(fd);
+	}
+}
+END_TEST
+
+/* Who hung up and reads nothing is kept no longer than others; who has gone is not answered. */
+START_TEST(test_gone_while_asking)
+{
+	const int fd = dial("c");
+
+	for (int i = 0; i < 20; i++)
+		say(fd, "{\"do\":\"show\",\"domain\":\"a.example\"}\n");
+	say(fd, "{\"do\":\"release\",\"id\":\"ABCDEF\"}\n");
+	close(fd);
+	put_off = 0;
+	settle();
+	ck_assert_uint_eq(put_off, 0);
+	const int next = dial("c");
+	say(next, "{\"do\":\"ping\"}\n");
+	settle();
+	ck_assert_str_eq(hear(next), "{\"end\":true,\"error\":null}\n");
+	close(next);
+}
+END_TEST
+
 START_TEST(test_watching)
 {
 	const int all = dial("c"), one = dial("c");
@@ -492,6 +561,8 @@ main(void)
 	tcase_set_timeout(sockets, 30);
 	tcase_add_test(sockets, test_asked_and_answered);
 	tcase_add_test(sockets, test_later);
+	tcase_add_test(sockets, test_asked_and_hung_up);
+	tcase_add_test(sockets, test_gone_while_asking);
 	tcase_add_test(sockets, test_watching);
 	tcase_add_test(sockets, test_unread_answers_put_off_the_next);
 	tcase_add_test(sockets, test_crowd);
