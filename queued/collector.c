@@ -294,6 +294,8 @@ ask_helper(void *context, const char *queue_id, enum journal_outcome outcome, co
 	struct collector *collector = context;
 	const struct collector_act act = {.queue_id = queue_id, .outcome = outcome, .by = by};
 
+	if (collector->asked >= COLLECTOR_AT_ONCE)
+		return false; /* an answer lets the next one go */
 	/* While it fails, one at a time finds out whether it still does. */
 	if (collector->ask_pause_ms > 0 && (collector->asked > 0 || boot_ms() < collector->ask_ms))
 		return false;

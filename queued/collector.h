@@ -19,6 +19,8 @@
 
 struct collector;
 
+#define COLLECTOR_AT_ONCE 8 /* messages the helper is asked to take out */
+
 /* A message that is to leave. The strings are valid during the call only. */
 struct collector_act {
 	const char *queue_id;

@@ -9,8 +9,9 @@
 
 #include <event2/event.h>
 
-#define HELPER_CLIENT_AT_ONCE 8
-#define HELPER_CLIENT_S 60 /* the helper gives postsuper(1) 30 s, and others may be before us */
+#define HELPER_CLIENT_AT_ONCE 16
+#define HELPER_CLIENT_ORDERS 8 /* of them: operators', whatever is being taken out */
+#define HELPER_CLIENT_S 60     /* the helper gives postsuper(1) 30 s, and others may be before us */
 #define HELPER_CLIENT_PING_MS 5000 /* a ping waits for nothing */
 
 struct helper_client;

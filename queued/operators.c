@@ -27,7 +27,7 @@ struct operators {
 	struct operators_setup setup;
 	struct desk *desk;
 	struct drops *drops;
-	struct asked asked[HELPER_CLIENT_AT_ONCE];
+	struct asked asked[HELPER_CLIENT_ORDERS];
 };
 
 typedef enum desk_end handler(struct operators *operators, const struct desk_request *request,
@@ -312,7 +312,7 @@ ask_helper(struct operators *operators, const struct desk_request *request, uint
 	struct helper_request what = {.verb = verb, .why = "operator"};
 	struct asked *asked = NULL;
 
-	for (size_t i = 0; i < HELPER_CLIENT_AT_ONCE && asked == NULL; i++)
+	for (size_t i = 0; i < HELPER_CLIENT_ORDERS && asked == NULL; i++)
 		if (!operators->asked[i].used)
 			asked = &operators->asked[i];
 	(void)snprintf(what.queue_id, sizeof(what.queue_id), "%s", request->id);

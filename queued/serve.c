@@ -111,6 +111,9 @@ helper_answered(void *context, const char *queue_id, enum helper_answer answer, 
 	collector_taken_out(serve->collector, queue_id, answers[answer]);
 }
 
+_Static_assert(COLLECTOR_AT_ONCE + HELPER_CLIENT_ORDERS <= HELPER_CLIENT_AT_ONCE,
+    "neither keeps the other waiting");
+
 static bool
 collector_take_out(void *context, const struct collector_act *act)
 {

@@ -354,7 +354,7 @@ like "$(grep 'event=operator do=drop' "$work/queued.log")" 'by=.?alice\(uid=0\)'
 like "$(grep 'event=doing' "$work/helper.log")" 'why=removed by=alice\(uid=0\)' 'and the helper'\''s'
 is "$(code mxholdctl queue drop "$both" --yes)" 0 'by its id the shared one goes'
 ok "$(wait_for 60 field_is other.example messages 1 && echo 0 || echo 1)" 'for both domains'
-before_late=$(mxholdctl queue show other.example --json | sed -n 's/.*"queue_id":"\([0-9A-Za-z]*\)".*/\1/p')
+last=$(mxholdctl queue show other.example --json | sed -n 's/.*"queue_id":"\([0-9A-Za-z]*\)".*/\1/p')
 
 is "$(printf '{"do":"mx","domain":"other.example"}\n{"do":"status"}\n{"do":"alerts"}\n' |
 	python3 -c '
@@ -373,7 +373,7 @@ print(got.count(b"\"end\":true,\"error\":null"), b"caught_up" in got, b"\"alert\
 submit late emil@other.example
 ok "$(wait_for 60 field_is other.example messages 2 && echo 0 || echo 1)" 'one more message'
 late=$(mxholdctl queue show other.example --json | sed -n 's/.*"queue_id":"\([0-9A-Za-z]*\)".*/\1/p' |
-	grep -vxF "$(printf '%s\n' "$before_late")")
+	grep -vxF "$(printf '%s\n' "$last")")
 : >"$work/broken"
 is "$(code env SUDO_USER=alice "$BUILD/bin/mxholdctl" -c "$work/mxhold.conf" queue drop "$late" --yes)" 0 'it is to be removed'
 try 'the helper could not' wait_for 30 grep -q "event=not-taken-out queue_id=$late" "$work/queued.log"
@@ -384,6 +384,14 @@ is "$(field other.example messages)" 2 'it is still there'
 rm "$work/broken"
 ok "$(wait_for 90 field_is other.example messages 1 && echo 0 || echo 1)" 'it is removed when the helper can, also after a restart'
 like "$("$BUILD/tests/collect" "$work/mxhold.conf" rows | grep "^$late ")" ' removed .* by=alice\(uid=0\)' 'in the name of who dropped it'
+
+# --- many at once
+smtp-source -s 4 -m 200 -f sender@example.org -t u@customer.example -l 300 127.0.0.1:10825
+ok "$(wait_for 60 field_is customer.example messages 200 && echo 0 || echo 1)" '200 messages'
+is "$(code mxholdctl queue drop customer.example --yes)" 0 'are dropped'
+is "$(code mxholdctl queue hold "$last")" 0 'another message is held meanwhile'
+ok "$(wait_for 15 field_is customer.example messages '' && echo 0 || echo 1)" 'they have left within 15 s'
+is "$(code mxholdctl queue release "$last")" 0 'and the other one is released'
 
 # --- the primary comes back
 mxholdctl primary watch other.example >"$work/watched" 2>&1 &
