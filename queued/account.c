@@ -378,12 +378,16 @@ queue_is_held(const char *queue)
 	return strcmp(queue, "deferred") == 0 || strcmp(queue, "hold") == 0;
 }
 
-/* That moment is over: its first attempt takes long. (One that is not known may have left since.)
+/*
+ * That moment is over: its first attempt takes long, or the clock was set back since. (One that is
+ * not known may have left since.)
  */
 static bool
 takes_long(const struct message *message, int64_t now)
 {
-	return now - message->accepted_at >= ACCOUNT_NAMELESS;
+	const int64_t age = now - message->accepted_at;
+
+	return age >= ACCOUNT_NAMELESS || age < 0;
 }
 
 bool
@@ -394,31 +398,36 @@ account_wants_names(const struct account *account, int64_t now)
 	return first != NULL && takes_long(first, now);
 }
 
-static void
+/* False: it cannot be told now whose it is (or out of memory). */
+static bool
 listed_new(struct account *account, struct message *message, const char *address,
     const char *reason, int64_t now)
 {
 	char domain[DOMAIN_SIZE], text[JOURNAL_ADDRESS_SIZE], words[JOURNAL_TEXT_SIZE];
+	const enum rows_answer whose = account_whose(account, address, strlen(address), domain);
 
-	if (account_whose(account, address, strlen(address), domain) != ROWS_OURS)
-		return;
+	if (whose != ROWS_OURS)
+		return whose == ROWS_OTHER;
 	journal_address(text, address, strlen(address));
 	struct recipient *recipient = recipient_make(account, message, text, domain);
 	if (recipient == NULL)
-		return;
+		return false;
 	journal_text(words, sizeof(words), reason, strlen(reason));
 	(void)message_set_text(account, &recipient->reply, words);
 	recipient->seen_at = account->listing;
 	recipient->from_listing = true;
 	recipient_waits(account, recipient, WAITING_URGENT, now);
 	recipient_tell_held(account, recipient);
+	return true;
 }
 
-static void
+/* True: each was taken in, or is not ours. */
+static bool
 listed_recipients(struct account *account, struct message *message,
     const struct census_message *listed, int64_t now)
 {
 	const bool held = queue_is_held(listed->queue) || takes_long(message, now);
+	bool named = listed->recipients > 0;
 	const char *address, *reason;
 	char text[JOURNAL_ADDRESS_SIZE];
 
@@ -434,9 +443,10 @@ listed_recipients(struct account *account, struct message *message,
 			if (recipient->outcome != OUTCOME_HELD ||
 			    recipient != recipient_find(message, text))
 				message->listed--;
-		} else if (held)
-			listed_new(account, message, address, reason, now);
+		} else if (!held || !listed_new(account, message, address, reason, now))
+			named = false;
 	}
+	return named;
 }
 
 static struct message *
@@ -459,7 +469,6 @@ account_census_message(struct account *account, const struct census_message *lis
 
 	if (message == NULL)
 		return;
-	message_named_one(account, message);
 	message->seen_at = account->listing;
 	message->absent = 0;
 	message->listed = listed->recipients;
@@ -470,7 +479,9 @@ account_census_message(struct account *account, const struct census_message *lis
 	}
 	if (message->size == 0)
 		message_resize(message, listed->size);
-	listed_recipients(account, message, listed, now);
+	if (!listed_recipients(account, message, listed, now))
+		return; /* the next listing is asked again */
+	message_named_one(account, message);
 	if (message->recipients == NULL && queue_is_held(listed->queue))
 		message_gone(account, message); /* it waits, and is not ours */
 }

@@ -251,7 +251,7 @@ listed(const char *id, const char *queue, const char *recipients)
 	int count = 0;
 
 	snprintf(copy, sizeof(copy), "%s", recipients);
-	while ((word = strsep(&rest, " ")) != NULL)
+	while (copy[0] != '\0' && (word = strsep(&rest, " ")) != NULL)
 		snprintf(list + strlen(list), sizeof(list) - strlen(list),
 		    "%s{\"address\":\"%s\",\"delay_reason\":\"away\"}", list[0] != '\0' ? "," : "",
 		    word);
@@ -734,6 +734,66 @@ START_TEST(test_listing_names)
 }
 END_TEST
 
+/* One that was too young when a listing showed it is named by the next. */
+START_TEST(test_listing_names_later)
+{
+	const int64_t came = journal_queue_id_time(ID);
+
+	accepted(ID);
+	account_census_begin(account);
+	listed_at = came + ACCOUNT_NAMELESS - 1;
+	listed(ID, "active", "a@c.example");
+	(void)account_census_end(account, false, listed_at);
+	ck_assert(account_wants_names(account, came - 1)); /* the clock was set back */
+	ck_assert(!account_wants_names(account, came + ACCOUNT_NAMELESS - 1));
+	ck_assert(account_wants_names(account, came + ACCOUNT_NAMELESS));
+	account_census_begin(account);
+	listed_at = came + ACCOUNT_NAMELESS;
+	listed(ID, "incoming", ""); /* as good as not listed */
+	(void)account_census_end(account, false, listed_at);
+	ck_assert(account_wants_names(account, listed_at));
+	account_census_begin(account);
+	listed(ID, "active", _i == 0 ? "a@c.example" : "x@other.example y@other.example");
+	(void)account_census_end(account, false, listed_at);
+	listed_at = 0;
+	ck_assert(!account_wants_names(account, INT64_MAX));
+	ck_assert_uint_eq(account_counts(account).held, _i == 0 ? 1 : 0);
+}
+END_TEST
+
+/* While nobody can tell whose they are, a listing changes nothing; the next is asked again. */
+START_TEST(test_listing_cannot_tell)
+{
+	accepted(ID);
+	save();
+	ck_assert_uint_eq(notes_saved(), 1);
+	answers = ROWS_CANNOT_TELL;
+	account_census_begin(account);
+	listed(ID, _i == 0 ? "deferred" : "active", "a@c.example");
+	listed(ID2, "deferred", "x@other.example");
+	ck_assert_uint_eq(census_over(), 0);
+	save();
+	ck_assert_uint_eq(notes_saved(), 1);
+	ck_assert(account_wants_names(account, INT64_MAX));
+	restart();
+	answers = ROWS_OURS;
+	account_census_begin(account);
+	listed(ID, _i == 0 ? "deferred" : "active", "a@c.example");
+	listed(ID2, "deferred", "x@other.example");
+	ck_assert_uint_eq(census_over(), 0);
+	save();
+	ck_assert(!account_wants_names(account, INT64_MAX));
+	ck_assert_uint_eq(account_counts(account).messages, 1);
+	expect_outcome(ID, "a@c.example", "held");
+	expect_origin("a@c.example");
+	answered("10:00:01", ID, "a@c.example", SENT);
+	line_in("10:00:01", "qmgr", ID, "removed");
+	save();
+	expect_outcome(ID, "a@c.example", "delivered");
+	expect_empty();
+}
+END_TEST
+
 /* The listing is older than what the log has said since. */
 START_TEST(test_listing_races)
 {
@@ -1184,6 +1244,8 @@ main(void)
 	tcase_add_test(part, test_unaccounted);
 	tcase_add_test(part, test_listing_restores);
 	tcase_add_test(part, test_listing_names);
+	tcase_add_loop_test(part, test_listing_names_later, 0, 2);
+	tcase_add_loop_test(part, test_listing_cannot_tell, 0, 2);
 	tcase_add_test(part, test_listing_races);
 	tcase_add_test(part, test_one_recipient_vanishes);
 	tcase_add_test(part, test_spelling);
