@@ -33,6 +33,7 @@ enum helper_answer {
 	HELPER_DONE,
 	HELPER_GONE, /* no such message, or nothing to do (held already, not on hold) */
 	HELPER_FAILED,
+	HELPER_UNSURE, /* never said: it was asked, and no answer came; it may have done it */
 };
 
 /* Is it one that postsuper(1) may be given? */

@@ -116,7 +116,8 @@ client_answer(struct client *client, enum helper_answer answer, const char *text
 	switch (answer) {
 	case HELPER_DONE: length = snprintf(line, sizeof(line), "ok\n"); break;
 	case HELPER_GONE: length = snprintf(line, sizeof(line), "gone\n"); break;
-	case HELPER_FAILED: length = snprintf(line, sizeof(line), "failed %s\n", text); break;
+	case HELPER_FAILED:
+	case HELPER_UNSURE: length = snprintf(line, sizeof(line), "failed %s\n", text); break;
 	}
 	if (client->fd >= 0)
 		(void)send(client->fd, line, (size_t)length, MSG_NOSIGNAL | MSG_DONTWAIT);

@@ -492,7 +492,7 @@ settle_missing(struct account *account, struct recipient *recipient, int64_t now
 {
 	const struct message *message = recipient->message;
 
-	if (message->intent_stage == INTENT_ASKED) {
+	if (message->intent_stage == INTENT_ASKED || message->intent_stage == INTENT_ANSWERED) {
 		recipient_settle(account, recipient, message->intent,
 		    message->intent_by != NULL ? message->intent_by : "", now);
 		return;

@@ -122,10 +122,13 @@ void account_each_intent(struct account *account,
     bool (*ask)(void *context, const char *queue_id, enum journal_outcome outcome, const char *by),
     void *context);
 /*
- * The helper's answer, where it was not done. Failed: an operator's intent is kept, behind the
- * others, and asked for again; a judged one is forgotten, and judged anew. Gone: an operator's is
- * kept until a listing shows the message (then it is asked for again), or it has left.
+ * The helper's answer. Done, or it never came: the log's line has the intent's outcome; where a
+ * listing that begins from now on shows the message, an operator's intent is asked for again, and
+ * a judged one forgotten. Failed: an operator's is kept, behind the others, and asked for again; a
+ * judged one is forgotten, and judged anew. Gone: an operator's is kept until a listing shows the
+ * message (then it is asked for again), or it has left.
  */
+void account_intent_answered(struct account *account, const char *queue_id);
 void account_intent_failed(struct account *account, const char *queue_id);
 void account_intent_gone(struct account *account, const char *queue_id);
 /* The intent is forgotten. */

@@ -18,7 +18,6 @@ intend(
 		return false;
 	message->intent = outcome;
 	message->intent_stage = INTENT_NEW;
-	message->intent_at = account->listing;
 	TAILQ_INSERT_TAIL(&account->intents, message, in_intents);
 	message_changed(account, message);
 	return true;
@@ -86,36 +85,55 @@ put_back(struct account *account, struct message *message, enum intent_stage sta
 		return;
 	}
 	message->intent_stage = stage;
+	message->intent_at = account->listing;
 	TAILQ_REMOVE(&account->intents, message, in_intents);
 	TAILQ_INSERT_TAIL(&account->intents, message, in_intents);
 }
 
-static void
-answered(struct account *account, const char *queue_id, enum intent_stage stage)
+/* NULL also where it is in another stage: the answer is to an intent that was replaced. */
+static struct message *
+find_asked(struct account *account, const char *queue_id)
 {
 	struct message *message = message_find(account, queue_id);
+	const bool asked =
+	    message != NULL && message->intent_stage == INTENT_ASKED && !message->gone;
 
-	/* Another stage: the answer is to an intent that was replaced. */
-	if (message != NULL && message->intent_stage == INTENT_ASKED && !message->gone)
-		put_back(account, message, stage);
+	return asked ? message : NULL;
+}
+
+void
+account_intent_answered(struct account *account, const char *queue_id)
+{
+	struct message *message = find_asked(account, queue_id);
+
+	if (message == NULL)
+		return;
+	message->intent_stage = INTENT_ANSWERED;
+	message->intent_at = account->listing;
 }
 
 void
 account_intent_failed(struct account *account, const char *queue_id)
 {
-	answered(account, queue_id, INTENT_KEPT);
+	struct message *message = find_asked(account, queue_id);
+
+	if (message != NULL)
+		put_back(account, message, INTENT_KEPT);
 }
 
 void
 account_intent_gone(struct account *account, const char *queue_id)
 {
-	answered(account, queue_id, INTENT_GONE);
+	struct message *message = find_asked(account, queue_id);
+
+	if (message != NULL)
+		put_back(account, message, INTENT_GONE);
 }
 
 void
 message_intent_again(struct account *account, struct message *message)
 {
-	if (message->intent_stage == INTENT_ASKED || message->intent_stage == INTENT_GONE)
+	if (message->intent_stage == INTENT_ANSWERED || message->intent_stage == INTENT_GONE)
 		put_back(account, message, INTENT_KEPT);
 }
 
@@ -131,7 +149,6 @@ account_each_intent(struct account *account,
 		if (one->intent_stage != INTENT_KEPT || one->gone)
 			continue;
 		one->intent_stage = INTENT_ASKED;
-		one->intent_at = account->listing;
 		/* The answer may come before `ask` returns, and clear the intent. */
 		if (!ask(context, one->queue_id, one->intent,
 			one->intent_by != NULL ? one->intent_by : "")) {

@@ -39,8 +39,14 @@ TAILQ_HEAD(recipients, recipient);
 
 #define UNNAMED_UNKNOWN UINT32_MAX
 
-/* GONE: the helper found no such message; what became of it, the log or a listing tells. */
-enum intent_stage { INTENT_NONE, INTENT_NEW, INTENT_KEPT, INTENT_ASKED, INTENT_GONE };
+enum intent_stage {
+	INTENT_NONE,
+	INTENT_NEW,
+	INTENT_KEPT,     /* on the disk */
+	INTENT_ASKED,    /* the helper works on it: its answer is due */
+	INTENT_ANSWERED, /* or never will be: the log or a listing tells what came of it */
+	INTENT_GONE,     /* the helper found no such message: again, the log or a listing tells */
+};
 
 struct message {
 	struct keyed_node node;
@@ -57,12 +63,11 @@ struct message {
 	bool gone;        /* has left, goes from memory when its rows are written */
 	bool foreign;     /* all its recipients had a line, and none is ours */
 	uint32_t unnamed; /* recipients without a line since qmgr took it up, or UNNAMED_UNKNOWN */
-	/* intent_at: the listing during which the helper was asked */
 	bool noted, noting, stale; /* the note `pending`: on the disk, being written, outdated */
 	enum intent_stage intent_stage;
 	enum journal_outcome intent;
 	const char *intent_by; /* words */
-	unsigned intent_at;    /* listing */
+	unsigned intent_at;    /* listing before or during which it was answered */
 	bool intent_noted, intent_noting;
 	TAILQ_ENTRY(message) in_intents; /* while there is an intent */
 	TAILQ_ENTRY(message) in_nameless;

@@ -250,7 +250,7 @@ account_restore_note(struct account *account, const char *name, const struct jou
 	if (!message_set_text(account, &message->intent_by, row->by))
 		return false;
 	/* Whether the helper was asked, nobody knows: a listing will tell (see census). */
-	message->intent_stage = INTENT_ASKED;
+	message->intent_stage = INTENT_ANSWERED;
 	message->intent = row->outcome;
 	message->intent_noted = true;
 	TAILQ_INSERT_TAIL(&account->intents, message, in_intents);

@@ -413,11 +413,12 @@ collector_taken_out(struct collector *collector, const char *queue_id, enum coll
 {
 	collector->asked -= collector->asked > 0;
 	switch (answer) {
-	case COLLECTOR_TAKEN_OUT: break; /* its line in the log says the rest */
+	case COLLECTOR_TAKEN_OUT: /* its line in the log says the rest */
+	case COLLECTOR_UNSURE: account_intent_answered(collector->account, queue_id); break;
 	case COLLECTOR_GONE: account_intent_gone(collector->account, queue_id); break;
 	case COLLECTOR_FAILED: account_intent_failed(collector->account, queue_id); break;
 	}
-	ask_later(collector, answer == COLLECTOR_FAILED);
+	ask_later(collector, answer == COLLECTOR_FAILED || answer == COLLECTOR_UNSURE);
 }
 
 bool

@@ -69,6 +69,7 @@ enum collector_answer {
 	COLLECTOR_GONE,   /* there is no such message: it left another way */
 	COLLECTOR_FAILED, /* it stays: what an operator dropped is asked for again, the rest judged
 			   */
+	COLLECTOR_UNSURE, /* asked, and no answer came: the log or a listing will tell */
 };
 void collector_taken_out(
     struct collector *collector, const char *queue_id, enum collector_answer answer);

@@ -1,6 +1,6 @@
 /*
- * helper_client: see helper_client.h. In: requests. Out: one answer each; what cannot be asked, or
- * is not answered in time, has failed.
+ * helper_client: see helper_client.h. In: requests. Out: one answer each; what cannot be asked has
+ * failed, and what is not answered (in time) is unsure.
  */
 #include "queued/helper_client.h"
 
@@ -104,9 +104,10 @@ on_later(evutil_socket_t fd, short what, void *context)
 
 	(void)fd;
 	(void)what;
-	finish(asking, HELPER_FAILED,
-	    asking->problem[0] != '\0' ? asking->problem
-				       : "the helper did not answer in time" CURE);
+	if (asking->problem[0] != '\0')
+		finish(asking, HELPER_FAILED, asking->problem);
+	else
+		finish(asking, HELPER_UNSURE, "the helper did not answer in time" CURE);
 }
 
 static void
@@ -138,7 +139,7 @@ on_event(struct bufferevent *stream, short what, void *context)
 	if ((what & BEV_EVENT_CONNECTED) != 0)
 		return;
 	(void)stream; /* what had an end was read before */
-	finish(asking, HELPER_FAILED, "the helper hung up");
+	finish(asking, HELPER_UNSURE, "the helper hung up");
 }
 
 static struct asking *

@@ -24,7 +24,7 @@ void helper_client_free(struct helper_client *client);
 /* Another deadline, in milliseconds, where it is the shorter one (tests). */
 void helper_client_set_deadline(struct helper_client *client, int milliseconds);
 
-/* `text`: why it failed, else "". Both strings are valid during the call only. */
+/* `text`: why it failed or is unsure, else "". Both strings are valid during the call only. */
 typedef void helper_done(
     void *context, const char *queue_id, enum helper_answer answer, const char *text);
 /*

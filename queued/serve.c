@@ -99,7 +99,8 @@ helper_answered(void *context, const char *queue_id, enum helper_answer answer, 
 {
 	static const enum collector_answer answers[] = {[HELPER_DONE] = COLLECTOR_TAKEN_OUT,
 	    [HELPER_GONE] = COLLECTOR_GONE,
-	    [HELPER_FAILED] = COLLECTOR_FAILED};
+	    [HELPER_FAILED] = COLLECTOR_FAILED,
+	    [HELPER_UNSURE] = COLLECTOR_UNSURE};
 	struct serve *serve = context;
 
 	if (answer == HELPER_FAILED)
@@ -108,6 +109,9 @@ helper_answered(void *context, const char *queue_id, enum helper_answer answer, 
 	else if (answer == HELPER_GONE)
 		log_event(LOG_NOTICE, "not-taken-out", kv("queue_id", queue_id),
 		    kv("reason", "postsuper finds it no more: the log or a listing will tell"));
+	else if (answer == HELPER_UNSURE)
+		log_event(LOG_WARNING, "helper-unsure", kv("queue_id", queue_id), kv("error", text),
+		    kv("effect", "the log or the next listing tells whether it has left"));
 	collector_taken_out(serve->collector, queue_id, answers[answer]);
 }
 

@@ -1118,6 +1118,75 @@ START_TEST(test_drop_unwritten)
 }
 END_TEST
 
+/* As long as an answer is due, a listing that shows it proves nothing; nor one older than that. */
+START_TEST(test_taken_out_slowly)
+{
+	held_and_listed("a@c.example");
+	ck_assert(account_intend(account, ID, OUTCOME_REMOVED, "anna"));
+	save();
+	account_each_intent(account, ask, NULL);
+	for (int i = 0; i < 2; i++) {
+		account_census_begin(account);
+		listed(ID, "deferred", "a@c.example");
+		if (i == 1)
+			account_intent_answered(account, ID);
+		(void)census_over();
+		save();
+		ck_assert_uint_eq(notes_saved(), 1);
+	}
+	asked[0] = '\0';
+	account_each_intent(account, ask, NULL);
+	ck_assert_str_eq(asked, ""); /* nobody knows whether it was done: not again */
+	if (_i == 1)
+		restart();
+	line_in("12:00:00", "postsuper", ID, "removed");
+	save();
+	expect_outcome(ID, "a@c.example", "removed");
+	ck_assert_str_eq(row_saved(ID, "a@c.example")->by, "anna");
+	ck_assert_uint_eq(notes_saved(), 0);
+	expect_empty();
+}
+END_TEST
+
+/* Asked, and no answer came; the next listing shows it: it is judged anew. */
+START_TEST(test_taken_out_unanswered)
+{
+	held_and_listed("a@c.example");
+	ck_assert_uint_eq(account_find_due(account, 10, judge, NULL), 1);
+	account_intent_answered(account, ID); /* it was not asked */
+	save();
+	account_each_intent(account, ask, NULL);
+	ck_assert_str_eq(asked, ID " refused ");
+	account_intent_answered(account, ID);
+	account_intent_answered(account, ID2); /* not known */
+	ck_assert_uint_eq(account_find_due(account, 10, judge, NULL), 0);
+	account_census_begin(account);
+	listed(ID, "deferred", "a@c.example");
+	(void)census_over();
+	save();
+	ck_assert_uint_eq(notes_saved(), 0);
+	ck_assert_uint_eq(account_find_due(account, 10, judge, NULL), 1);
+}
+END_TEST
+
+/* The same of an operator's: it is asked for again. */
+START_TEST(test_drop_unanswered)
+{
+	held_and_listed("a@c.example");
+	ck_assert(account_intend(account, ID, OUTCOME_REMOVED, "anna"));
+	save();
+	account_each_intent(account, ask, NULL);
+	listed_again(); /* an answer is still due */
+	asked[0] = '\0';
+	account_intent_answered(account, ID);
+	account_each_intent(account, ask, NULL);
+	ck_assert_str_eq(asked, "");
+	listed_again();
+	account_each_intent(account, ask, NULL);
+	ck_assert_str_eq(asked, ID " removed anna");
+}
+END_TEST
+
 /* It was taken out, and the line got lost: two listings say so, with the intent's outcome. */
 START_TEST(test_taken_out_no_line)
 {
@@ -1125,6 +1194,8 @@ START_TEST(test_taken_out_no_line)
 	ck_assert_uint_eq(account_find_due(account, 10, judge, NULL), 1);
 	save();
 	account_each_intent(account, ask, NULL);
+	if (_i == 1)
+		account_intent_answered(account, ID);
 	census_empty();
 	census_empty();
 	save();
@@ -1259,7 +1330,10 @@ main(void)
 	tcase_add_test(part, test_judged_failed);
 	tcase_add_loop_test(part, test_drop_gone, 0, 2);
 	tcase_add_test(part, test_drop_unwritten);
-	tcase_add_test(part, test_taken_out_no_line);
+	tcase_add_loop_test(part, test_taken_out_slowly, 0, 2);
+	tcase_add_test(part, test_taken_out_unanswered);
+	tcase_add_test(part, test_drop_unanswered);
+	tcase_add_loop_test(part, test_taken_out_no_line, 0, 2);
 	tcase_add_test(part, test_whole_messages);
 	tcase_add_test(part, test_not_all_known);
 	tcase_add_test(part, test_delivered_beside);
