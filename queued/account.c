@@ -194,7 +194,8 @@ attempt_count(
 	recipient->last_attempt = event->at;
 	if (recipient->first_attempt == 0)
 		recipient->first_attempt = event->at;
-	refusal_note(&recipient->refusals, event);
+	if (event->at >= account->refusals_from)
+		refusal_note(&recipient->refusals, event);
 	const bool tells = recipient->attempts == 1 || recipient->refusals.count != refusals;
 	recipient_waits(account, recipient, tells ? WAITING_URGENT : WAITING_LAZY, event->at);
 }

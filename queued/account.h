@@ -8,7 +8,7 @@
  * line of a delivery that comes later still counts: it is the truth.
  *
  * All times are microseconds since the epoch, as the log or the caller gives them; nothing here
- * relies on their running forwards.
+ * relies on their running forwards, but where they leap account_clock_set() is to be called.
  */
 #ifndef MXHOLD_QUEUED_ACCOUNT_H
 #define MXHOLD_QUEUED_ACCOUNT_H
@@ -42,6 +42,13 @@ void account_free(struct account *account);
 /* False: it cannot be told now whose mail this is (or out of memory): give it again later. */
 bool account_event(struct account *account, const struct maillog_event *event)
     __attribute__((warn_unused_result));
+
+/*
+ * The clock was set, and says `now` since: the refusals and deliveries of before count no more,
+ * because nobody knows what time has passed since then; nor, where it was set forward, those that
+ * are read late.
+ */
+void account_clock_set(struct account *account, int64_t now);
 
 /* Has it a message of this id, and did a listing of this process show it? */
 enum account_knows { ACCOUNT_UNKNOWN, ACCOUNT_KNOWN, ACCOUNT_LISTED };
@@ -143,7 +150,7 @@ struct account_domain {
 	const char *name;
 	uint64_t recipients, messages, bytes; /* a message counts once a domain */
 	int64_t oldest;                       /* 0: none */
-	int64_t last_sent;                    /* 0: not since it has mail here */
+	int64_t last_sent; /* 0: not since it has mail here, and the clock was set */
 };
 void account_each_domain(struct account *account,
     bool (*visit)(const struct account_domain *domain, void *context), void *context);

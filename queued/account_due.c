@@ -234,6 +234,30 @@ account_find_due(struct account *account, size_t most,
 	return search.found;
 }
 
+static void
+begin_anew(struct keyed_node *node, void *context)
+{
+	struct holding *holding = KEYED_OWNER(node, struct holding, node);
+	struct account *account = context;
+	struct recipient *one = NULL;
+
+	holding->last_sent = 0;
+	TAILQ_FOREACH(one, &holding->held, in_holding)
+	{
+		if (one->refusals.count == 0)
+			continue;
+		one->refusals = (struct refusal_history){.kind = REFUSAL_OTHER};
+		recipient_waits(account, one, WAITING_URGENT, account->refusals_from);
+	}
+}
+
+void
+account_clock_set(struct account *account, int64_t now)
+{
+	account->refusals_from = now;
+	keyed_each(&account->holdings, begin_anew, account);
+}
+
 /* --- looking -------------------------------------------------------------------------------------
  */
 

@@ -99,6 +99,7 @@ struct account {
 	unsigned listing;  /* number of the last one that began */
 	unsigned complete; /* number of the last one that was complete */
 	bool listing_runs;
+	int64_t refusals_from; /* what is older does not count: the clock was set */
 	uint64_t held, unaccounted;
 };
 

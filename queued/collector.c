@@ -109,7 +109,7 @@ wall_us(void)
 	return clock_in(CLOCK_REALTIME, 1000000);
 }
 
-/* Nothing expires by a clock that has just been set. */
+/* Nothing expires by a clock that has just been set, and no refusal of before counts. */
 static bool
 clock_is_steady(struct collector *collector, int64_t now_ms)
 {
@@ -118,9 +118,11 @@ clock_is_steady(struct collector *collector, int64_t now_ms)
 
 	collector->wall_ahead_ms = ahead;
 	if (leap > LEAP_MS || leap < -LEAP_MS) {
-		if (collector->steady_ms != 0)
+		if (collector->steady_ms != 0) {
 			log_event(LOG_WARNING, "clock-set", kv_number("seconds", leap / 1000),
-			    kv("effect", "nothing expires for 10 minutes"));
+			    kv("effect", "nothing expires for 10 minutes; refusals count anew"));
+			account_clock_set(collector->account, wall_us());
+		}
 		collector->steady_ms = now_ms;
 	}
 	return now_ms - collector->steady_ms >= STEADY_MS;
@@ -670,6 +672,7 @@ tick(struct collector *collector)
 {
 	const int64_t now_ms = boot_ms();
 
+	(void)clock_is_steady(collector, now_ms); /* a leap is seen before lines that follow it */
 	log_read(collector, now_ms);
 	census_turn(collector, now_ms);
 	if (now_ms - collector->due_ms >= DUE_MS)

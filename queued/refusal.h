@@ -30,7 +30,7 @@ struct refusal_history {
 /*
  * Takes in one answer of the primary. A 5xx at the greeting speaks of the relay and not of the
  * recipient: no change. A 4xx to the recipient or the message, and a refusal of another kind,
- * begin anew; times that run backwards do too.
+ * begin anew; times that run backwards do too. (Where the clock was set forward, account does so.)
  */
 void refusal_note(struct refusal_history *history, const struct maillog_event *event);
 

@@ -1,7 +1,7 @@
 #!/bin/sh
 # queued-collector: the accounts of a real Postfix, while the collector is killed (kill -9) again and again, and the log is
-# rotated under it: each recipient has one row and the right outcome, and the primary's ledger agrees. (Without the rest of
-# mxhold-queued: tests/unit/collect.c runs the collector alone.)
+# rotated under it: each recipient has one row and the right outcome, and the primary's ledger agrees. Then its clock is set.
+# (Without the rest of mxhold-queued: tests/unit/collect.c runs the collector alone.)
 set -eu
 cd "$(dirname "$0")/../.."
 # shellcheck source=tests/lib/tap.sh
@@ -177,5 +177,33 @@ end_collect
 is "$status" 0 'SIGTERM ends it'
 like "$(grep '^status' "$dir/out" | tail -1)" 'log=following recipients=0 messages=0 unaccounted=0 census=1 problem=$' \
 	'nothing is left over, nothing unaccounted'
+
+# --- the clock is set forward between two refusals ------------------------------------------------------------------------------
+
+refused() { # WHEN
+	printf '%s eu postfix/smtp[1]: 4QkT3z0V1Wz5s: to=<a@clock.example>, relay=m[203.0.113.5]:25, delay=1, delays=1/0/0/0, %s\n' \
+		"$(date -d "$1" '+%b %e %H:%M:%S')" \
+		'dsn=4.7.1, status=deferred (host m[203.0.113.5] said: 554 5.7.1 no (in reply to end of DATA command))' >>"$dir/clock.log"
+}
+
+counts() { # ATTEMPTS REFUSALS
+	rows | grep -q "clock.example held attempts=$1 refusals=$2 "
+}
+
+refused now
+sed -i "s,^maillog = .*,maillog = $dir/clock.log,; s,^state_dir = .*,state_dir = $dir/state2," "$dir/conf"
+mkdir -p "$dir/state2"
+echo +0 >"$dir/ahead"
+LD_PRELOAD=$(echo /usr/lib/*/faketime/libfaketimeMT.so.1) FAKETIME_TIMESTAMP_FILE=$dir/ahead FAKETIME_NO_CACHE=1 \
+	FAKETIME_DONT_FAKE_MONOTONIC=1 "$collect" "$dir/conf" 300 >>"$dir/out" 2>&1 &
+collect_pid=$!
+pids="$primary_pid $collect_pid"
+refused '1 second'
+ok "$(await 30 counts 2 2 && echo 0 || echo 1)" 'two refusals count'
+echo +7500 >"$dir/ahead"
+await 30 grep -q event=clock-set "$dir/out" || true
+refused '7502 seconds'
+ok "$(await 30 counts 3 1 && echo 0 || echo 1)" 'those of before the clock was set do not'
+end_collect
 note "killed $killed times"
 tap_done

@@ -1249,6 +1249,59 @@ START_TEST(test_kept_by_operator)
 }
 END_TEST
 
+static struct account_history judged;
+
+static enum account_fate
+judge_history(void *context, const struct account_history *history)
+{
+	(void)context;
+	judged = *history;
+	return FATE_KEEP;
+}
+
+static void
+expect_refusals(uint32_t count, int64_t seconds)
+{
+	judged.refusals.count = UINT32_MAX;
+	(void)account_find_due(account, 10, judge_history, NULL);
+	ck_assert_uint_eq(judged.refusals.count, count);
+	ck_assert_int_eq(judged.refusals.last - judged.refusals.first, seconds * 1000000);
+}
+
+/* The clock was set: nobody knows what time has passed since the refusals of before. */
+START_TEST(test_clock_set)
+{
+	const bool forward = _i == 0;
+	const int64_t day = (NOW / 86400 - 1) * 86400 * (int64_t)1000000; /* that of the lines */
+
+	held_and_listed("a@c.example b@c.example");
+	answered("10:00:10", ID, "a@c.example", REFUSED);
+	answered("10:00:15", ID, "b@c.example", SENT);
+	expect_refusals(2, 9);
+	ck_assert_int_ne(judged.taken, 0);
+	save();
+	account_clock_set(account, day + (forward ? 12 : 8) * 3600 * (int64_t)1000000);
+	expect_refusals(0, 0);
+	ck_assert_int_eq(judged.taken, 0);
+	ck_assert(account_is_dirty(account));
+	save();
+	ck_assert_uint_eq(row_saved(ID, "a@c.example")->refusals, 0);
+	if (forward) { /* a line of before that is read late */
+		answered("10:00:20", ID, "a@c.example", REFUSED);
+		expect_refusals(0, 0);
+	}
+	answered(forward ? "12:00:05" : "08:00:05", ID, "a@c.example", REFUSED);
+	answered(forward ? "12:00:12" : "08:00:12", ID, "a@c.example", REFUSED);
+	expect_refusals(2, 7);
+	save();
+	ck_assert_uint_eq(row_saved(ID, "a@c.example")->refusals, 2);
+	account_clock_set(account, day + 13 * 3600 * (int64_t)1000000); /* put right */
+	save();
+	restart();
+	ck_assert_uint_eq(row_saved(ID, "a@c.example")->refusals, 0);
+}
+END_TEST
+
 /* --- looking
  * --------------------------------------------------------------------------------------- */
 
@@ -1338,6 +1391,7 @@ main(void)
 	tcase_add_test(part, test_not_all_known);
 	tcase_add_test(part, test_delivered_beside);
 	tcase_add_test(part, test_kept_by_operator);
+	tcase_add_loop_test(part, test_clock_set, 0, 2);
 	tcase_add_test(part, test_counts);
 	suite_add_tcase(suite, part);
 	return table_run(suite);
