@@ -9,8 +9,8 @@
  *
  * Open, the domain is held. After 1, 5, 15, 15, ... minutes the hold is lifted and one message
  * tried; where it still meets the hold (qmgr keeps a resolver's answer for 30 s) it is tried once
- * more after 31 s. Taken: closed. Refused: held again. No verdict: held again, and tried anew after
- * the same interval.
+ * more after 31 s. Taken: closed. Refused: held again. No verdict: held again, and another one is
+ * tried after the same interval (the watch lets them go round).
  */
 #ifndef MXHOLD_QUEUED_BREAKER_H
 #define MXHOLD_QUEUED_BREAKER_H

@@ -108,10 +108,9 @@ decide_hold(const struct watch *watch, const struct watch_domain *domain)
  */
 
 static const char *
-try_message(struct watch *watch, struct watch_domain *domain, int64_t refused_ms)
+try_message(struct watch *watch, const struct watch_message *message)
 {
 	const struct watch_ports *ports = &watch->setup.ports;
-	struct watch_message *message = queue_pick(domain, refused_ms);
 
 	if (message == NULL)
 		return NULL;
@@ -148,9 +147,9 @@ release_do(struct watch *watch, struct watch_domain *domain, enum release_act ac
 	case RELEASE_NOTHING: break;
 	case RELEASE_TRY:
 		if (domain->release.canaries == 0)
-			domain->round++;
+			queue_round(domain);
 		(void)release_tried(&domain->release,
-		    try_message(watch, domain, watch->now.ms - RELEASE_REFUSED_MS), watch->now);
+		    try_message(watch, queue_pick(watch, domain, QUEUE_FOR_RELEASE)), watch->now);
 		break;
 	case RELEASE_FLUSH:
 		queue_wave(domain);
@@ -165,6 +164,20 @@ release_do(struct watch *watch, struct watch_domain *domain, enum release_act ac
 	}
 }
 
+/* One that met our own hold was not offered to anybody: it is still its turn. */
+static const struct watch_message *
+breaker_pick(struct watch *watch, struct watch_domain *domain)
+{
+	const struct watch_message *message = NULL;
+
+	if (domain->breaker.again)
+		message = queue_find(watch, domain, domain->breaker.canary);
+	if (message != NULL)
+		return message;
+	queue_round(domain);
+	return queue_pick(watch, domain, QUEUE_FOR_BREAKER);
+}
+
 static void
 breaker_do(struct watch *watch, struct watch_domain *domain, enum breaker_act act)
 {
@@ -177,9 +190,8 @@ breaker_do(struct watch *watch, struct watch_domain *domain, enum breaker_act ac
 			    "the primary refuses what it is offered: the domain is held");
 		break;
 	case BREAKER_TRY:
-		domain->round++;
 		act = breaker_tried(
-		    &domain->breaker, try_message(watch, domain, INT64_MAX), watch->now);
+		    &domain->breaker, try_message(watch, breaker_pick(watch, domain)), watch->now);
 		if (act == BREAKER_CLOSE)
 			alert_end(watch, domain, ALERT_BREAKER);
 		break;

@@ -48,7 +48,7 @@ struct watch_message {
 	} key;
 	uint64_t size;
 	uint32_t recipients;
-	uint32_t round;     /* of the domain, in which it was a canary */
+	uint32_t turn;      /* the domain's `turns` when it was a canary last; 0: never */
 	uint32_t wave;      /* of the domain, in which it was tried last */
 	uint32_t listing;   /* in which it was seen last, */
 	bool put_off;       /* and lay in the deferred queue */
@@ -92,7 +92,9 @@ struct watch_domain {
 	/* what is done */
 	struct release release;
 	struct breaker breaker;
-	uint32_t round, wave;
+	uint32_t turns; /* canaries so far, */
+	uint32_t round; /* and when this round began */
+	uint32_t wave;
 	uint64_t untried;       /* messages that were not tried in this wave */
 	bool wants_list;        /* a listing that has not begun, */
 	bool in_list;           /* or that runs */
@@ -159,9 +161,17 @@ struct watch_message *queue_find(struct watch *watch, struct watch_domain *domai
 void queue_wave(struct watch_domain *domain);
 /* The message was tried, or need not be, in this wave. */
 void queue_tried(struct watch_message *message);
-/* The oldest message that was no canary in this round, one that was not refused first; none that
-   was refused after `refused_ms`. NULL: there is none. */
-struct watch_message *queue_pick(struct watch_domain *domain, int64_t refused_ms);
+/* All messages may be canaries again. */
+void queue_round(struct watch_domain *domain);
+/*
+ * A canary, none of this round: one that never was, then the one whose turn is longest ago; of
+ * equals the oldest. Of those that were refused the release wants none that was lately, and the
+ * others last; for the breaker they go round with the rest, but behind their equals. NULL: there is
+ * none.
+ */
+enum queue_wish { QUEUE_FOR_RELEASE, QUEUE_FOR_BREAKER };
+struct watch_message *queue_pick(
+    struct watch *watch, struct watch_domain *domain, enum queue_wish wish);
 void queue_free(struct watch *watch, struct watch_domain *domain);
 
 /* watch.c */

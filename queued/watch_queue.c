@@ -93,35 +93,51 @@ queue_free(struct watch *watch, struct watch_domain *domain)
 	heap_free(&domain->by_age);
 }
 
-static bool
-is_better(const struct watch_message *message, const struct watch_message *best)
+void
+queue_round(struct watch_domain *domain)
 {
-	bool refused = message->refused_ms != 0;
+	domain->round = domain->turns;
+}
 
+static bool
+is_wanted(const struct watch *watch, const struct watch_message *message, enum queue_wish wish)
+{
+	if (message->turn > message->key.domain->round)
+		return false;
+	return wish == QUEUE_FOR_BREAKER || message->refused_ms == 0 ||
+	       message->refused_ms <= watch->now.ms - RELEASE_REFUSED_MS;
+}
+
+/* By turns: a message that is put off each time must not keep the others back. */
+static bool
+is_better(
+    const struct watch_message *message, const struct watch_message *best, enum queue_wish wish)
+{
 	if (best == NULL)
 		return true;
-	if (refused != (best->refused_ms != 0))
+	const bool refused = message->refused_ms != 0, differs = refused != (best->refused_ms != 0);
+	if (differs && (wish == QUEUE_FOR_RELEASE || message->turn == best->turn))
 		return !refused;
+	if (message->turn != best->turn)
+		return message->turn < best->turn;
 	return message->age.key < best->age.key;
 }
 
 struct watch_message *
-queue_pick(struct watch_domain *domain, int64_t refused_ms)
+queue_pick(struct watch *watch, struct watch_domain *domain, enum queue_wish wish)
 {
 	struct watch_message *best = NULL;
 
 	for (size_t i = 1; i <= domain->by_age.count; i++) {
 		struct watch_message *message =
 		    HEAP_OWNER(domain->by_age.nodes[i], struct watch_message, age);
-		if (message->round == domain->round || message->refused_ms > refused_ms)
-			continue;
-		if (is_better(message, best))
+		if (is_wanted(watch, message, wish) && is_better(message, best, wish))
 			best = message;
-		if (i == 1 && message->refused_ms == 0)
+		if (i == 1 && best != NULL && best->turn == 0 && best->refused_ms == 0)
 			break; /* the oldest of all */
 	}
 	if (best != NULL)
-		best->round = domain->round;
+		best->turn = ++domain->turns;
 	return best;
 }
 

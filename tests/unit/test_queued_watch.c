@@ -268,18 +268,28 @@ left(const char *domain, const char *id)
 }
 
 static void
-attempt(const char *domain, const char *id, enum attempt_result result)
+answered(const char *domain, const char *id, enum attempt_result result, unsigned code,
+    const char *enhanced)
 {
 	const struct event_attempt event = {.domain = domain,
 	    .queue_id = id,
 	    .result = result,
-	    .code = result == ATTEMPT_REFUSED ? 554 : 250,
-	    .enhanced = result == ATTEMPT_REFUSED ? "5.7.1" : "2.0.0",
+	    .code = code,
+	    .enhanced = enhanced,
 	    .reply = "words",
 	    .primary = "mx[192.0.2.1]:25",
 	    .at = world.now.wall * 1000000};
 
 	world.sink.attempt(world.sink.context, &event);
+}
+
+static void
+attempt(const char *domain, const char *id, enum attempt_result result)
+{
+	if (result == ATTEMPT_REFUSED)
+		answered(domain, id, result, 554, "5.7.1");
+	else
+		answered(domain, id, result, 250, "2.0.0");
 }
 
 static void
@@ -813,7 +823,9 @@ START_TEST(test_pinned)
 }
 END_TEST
 
-START_TEST(test_breaker_holds)
+/* R0, the oldest, to R4, all of them refused. */
+static void
+open_breaker(void)
 {
 	char id[16];
 
@@ -823,6 +835,11 @@ START_TEST(test_breaker_holds)
 		attempt("a.example", id, ATTEMPT_REFUSED);
 	}
 	go_on(1000, PROBE_GOOD);
+}
+
+START_TEST(test_breaker_holds)
+{
+	open_breaker();
 	ck_assert_int_eq(world.state.hold, HOLD_BREAKER);
 	ck_assert_ptr_nonnull(strstr(world.did, "raise breaker 0"));
 	world.did[0] = '\0';
@@ -836,12 +853,114 @@ START_TEST(test_breaker_holds)
 	ck_assert_int_eq(world.state.hold, HOLD_BREAKER);
 	world.did[0] = '\0';
 	go_on(302000, PROBE_GOOD);
-	ck_assert_ptr_nonnull(strstr(world.did, "try R0"));
-	attempt("a.example", "R0", ATTEMPT_SENT);
+	ck_assert_ptr_null(strstr(world.did, "try R0"));
+	ck_assert_ptr_nonnull(strstr(world.did, "try R1"));
+	attempt("a.example", "R1", ATTEMPT_SENT);
 	ck_assert_ptr_nonnull(strstr(world.did, "end breaker"));
-	left("a.example", "R0");
+	left("a.example", "R1");
 	go_on(1000, PROBE_GOOD);
 	ck_assert_int_eq(world.state.hold, HOLD_NONE);
+}
+END_TEST
+
+/* Until a message is tried, for at most `ms`. Its id, "": none. */
+static void
+next_try(int64_t ms, char id[16])
+{
+	const char *found = NULL;
+
+	world.did[0] = '\0';
+	for (int64_t i = 0; found == NULL && i < ms; i += 500) {
+		go_on(500, PROBE_GOOD);
+		found = strstr(world.did, "try ");
+	}
+	id[0] = '\0';
+	if (found != NULL)
+		(void)sscanf(found, "try %15[^;]", id);
+}
+
+static void
+expect_try(int64_t ms, const char *wanted)
+{
+	char id[16];
+
+	next_try(ms, id);
+	ck_assert_str_eq(id, wanted);
+}
+
+/* One mailbox that is full does not keep the others back, once the primary takes their mail. */
+START_TEST(test_breaker_and_full_mailbox)
+{
+	char id[16];
+	unsigned tries = 0;
+
+	open_breaker();
+	while (world.state.hold == HOLD_BREAKER && tries < 10) {
+		next_try(3600000, id);
+		tries++;
+		if (strcmp(id, "R0") == 0) {
+			answered("a.example", id, ATTEMPT_DEFERRED, 452, "4.2.2");
+		} else {
+			attempt("a.example", id, ATTEMPT_SENT);
+			left("a.example", id);
+		}
+		go_on(1000, PROBE_GOOD);
+	}
+	ck_assert_uint_eq(tries, 2);
+	ck_assert_int_eq(world.state.hold, HOLD_NONE);
+	ck_assert_ptr_nonnull(strstr(world.did, "end breaker"));
+}
+END_TEST
+
+/* Whatever became of it, a message that was tried comes last: all have their turn. */
+START_TEST(test_breaker_goes_round)
+{
+	open_breaker();
+	held("a.example", "NEW", 50); /* not refused: it goes first */
+	expect_try(3600000, "NEW");
+	answered("a.example", "NEW", ATTEMPT_DEFERRED, 452, "4.2.2");
+	expect_try(3600000, "R0"); /* no line of it in the log */
+	go_on(60000, PROBE_GOOD);
+	ck_assert_int_eq(world.state.hold, HOLD_BREAKER);
+	expect_try(3600000, "R1");
+	attempt("a.example", "R1", ATTEMPT_HELD); /* nobody was asked: once more, soon */
+	expect_try(40000, "R1");
+	attempt("a.example", "R1", ATTEMPT_HELD);
+	expect_try(3600000, "R2");
+	attempt("a.example", "R2", ATTEMPT_REFUSED);
+	ck_assert(watch_release(world.watch, "a.example", world.now));
+	expect_try(5000, "R3");
+	attempt("a.example", "R3", ATTEMPT_REFUSED);
+	expect_try(3600000, "R4");
+	attempt("a.example", "R4", ATTEMPT_REFUSED);
+	expect_try(3600000, "NEW");
+	answered("a.example", "NEW", ATTEMPT_DEFERRED, 452, "4.2.2");
+	expect_try(3600000, "R0");
+}
+END_TEST
+
+/* A release that came to nothing begins with another message; refused ones still come last. */
+START_TEST(test_release_goes_round)
+{
+	held("a.example", "R", 7200);
+	attempt("a.example", "R", ATTEMPT_REFUSED);
+	go_on(600500, PROBE_DOWN);
+	held("a.example", "A", 3600);
+	held("a.example", "B", 1800);
+	held("a.example", "C", 900);
+	expect_try(10000, "A");
+	answered("a.example", "A", ATTEMPT_DEFERRED, 421, "4.7.0");
+	expect_try(6000, "B");
+	attempt("a.example", "B", ATTEMPT_UNREACHED);
+	expect_try(20000, "C");
+	answered("a.example", "C", ATTEMPT_DEFERRED, 452, "4.2.2");
+	ck_assert_ptr_nonnull(strstr(world.did, "try A"));
+	answered("a.example", "A", ATTEMPT_DEFERRED, 452, "4.2.2");
+	ck_assert_ptr_nonnull(strstr(world.did, "try B"));
+	attempt("a.example", "B", ATTEMPT_REFUSED);
+	ck_assert_ptr_nonnull(strstr(world.did, "try R"));
+	attempt("a.example", "R", ATTEMPT_SENT);
+	ck_assert_ptr_nonnull(strstr(world.did, "flush a.example"));
 }
 END_TEST
 
@@ -991,6 +1110,9 @@ main(void)
 	    {"operator hold ends", test_operator_hold_ends_by_time},
 	    {"pinned", test_pinned},
 	    {"breaker", test_breaker_holds},
+	    {"breaker, full mailbox", test_breaker_and_full_mailbox},
+	    {"breaker goes round", test_breaker_goes_round},
+	    {"release goes round", test_release_goes_round},
 	    {"rows and quota", test_rows_and_quota},
 	    {"retention", test_retention_levels},
 	    {"no row", test_no_row_nothing_done},
