@@ -362,6 +362,14 @@ account_knows(const struct account *account, const char *queue_id)
 	return message->seen_at > 0 ? ACCOUNT_LISTED : ACCOUNT_KNOWN;
 }
 
+bool
+account_on_hold(const struct account *account, const char *queue_id)
+{
+	const struct message *message = message_find(account, queue_id);
+
+	return message != NULL && message->on_hold;
+}
+
 /* --- listings ------------------------------------------------------------------------------------
  */
 

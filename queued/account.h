@@ -54,6 +54,9 @@ void account_clock_set(struct account *account, int64_t now);
 enum account_knows { ACCOUNT_UNKNOWN, ACCOUNT_KNOWN, ACCOUNT_LISTED };
 enum account_knows account_knows(const struct account *account, const char *queue_id);
 
+/* Does an operator hold the message (postsuper -h), by the log or the last listing? */
+bool account_on_hold(const struct account *account, const char *queue_id);
+
 /* A listing begins: what becomes known from now on, it need not have. */
 void account_census_begin(struct account *account);
 void account_census_message(

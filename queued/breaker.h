@@ -57,7 +57,7 @@ struct breaker breaker_new(void);
 /* An attempt of the domain. ATTEMPT_UNREACHED counts as no verdict. */
 enum breaker_act breaker_attempt(
     struct breaker *breaker, const struct event_attempt *attempt, struct queued_time now);
-/* Answer to BREAKER_TRY. NULL: no message is left, it closes. */
+/* Answer to BREAKER_TRY. NULL: no message is left that could be tried, it closes. */
 enum breaker_act breaker_tried(struct breaker *breaker, const char *id, struct queued_time now);
 /* An operator says that the primary is mended: an open one tries a message at the next tick, due
    now. False: it is not open. */

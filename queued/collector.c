@@ -882,6 +882,12 @@ collector_oldest(struct collector *collector, const char *domain, char queue_id[
 	return account_oldest(collector->account, domain, queue_id);
 }
 
+bool
+collector_on_hold(const struct collector *collector, const char *queue_id)
+{
+	return account_on_hold(collector->account, queue_id);
+}
+
 void
 collector_each_held(struct collector *collector, const char *domain, const char *queue_id,
     bool (*visit)(const struct journal_row *row, void *context), void *context)

@@ -98,6 +98,8 @@ void collector_each_domain(struct collector *collector,
 /* The message of `domain` that arrived first, for a canary. False: none is held. */
 bool collector_oldest(
     struct collector *collector, const char *domain, char queue_id[JOURNAL_ID_SIZE]);
+/* Does an operator hold the message (postsuper -h), by the log or the last listing? */
+bool collector_on_hold(const struct collector *collector, const char *queue_id);
 /* Each recipient that is held: of `domain` and of `queue_id`, where these are not NULL. */
 void collector_each_held(struct collector *collector, const char *domain, const char *queue_id,
     bool (*visit)(const struct journal_row *row, void *context), void *context);

@@ -368,6 +368,14 @@ port_flush_id(void *context, const char *queue_id, bool late)
 }
 
 static bool
+port_on_hold(void *context, const char *queue_id)
+{
+	const struct serve *serve = context;
+
+	return serve->collector != NULL && collector_on_hold(serve->collector, queue_id);
+}
+
+static bool
 port_flushing(void *context, const char *domain)
 {
 	const struct serve *serve = context;
@@ -430,6 +438,7 @@ serve_ports(struct serve *serve)
 	    .flush_domain = port_flush_domain,
 	    .flush_id = port_flush_id,
 	    .flushing = port_flushing,
+	    .on_hold = port_on_hold,
 	    .list = serve_list,
 	    .put_state = port_put_state,
 	    .raise = serve_raise,

@@ -44,6 +44,8 @@ struct watch_ports {
 	void (*flush_id)(void *context, const char *queue_id, bool late);
 	/* Does the flush of the domain still wait, or run? */
 	bool (*flushing)(void *context, const char *domain);
+	/* Does an operator hold the message (postsuper -h), as far as is known? */
+	bool (*on_hold)(void *context, const char *queue_id);
 	/* A listing of the queue is wanted, soon: watch_list_began(), watch_listed() for each
 	   recipient, watch_list_ended(), none of them from within. One for all that wanted it
 	   before it began.

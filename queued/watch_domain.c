@@ -123,10 +123,16 @@ try_some(struct watch *watch, struct watch_domain *domain)
 {
 	const struct watch_ports *ports = &watch->setup.ports;
 	const struct heap *by_age = &domain->by_age;
+	unsigned tried = 0;
 
-	for (size_t i = 1; i <= by_age->count && i <= WATCH_SOME; i++)
-		ports->flush_id(ports->context,
-		    HEAP_OWNER(by_age->nodes[i], struct watch_message, age)->key.id, true);
+	for (size_t i = 1; i <= by_age->count && tried < WATCH_SOME; i++) {
+		const struct watch_message *message =
+		    HEAP_OWNER(by_age->nodes[i], struct watch_message, age);
+		if (!queue_can_leave(watch, message))
+			continue;
+		ports->flush_id(ports->context, message->key.id, true);
+		tried++;
+	}
 }
 
 static void
@@ -172,7 +178,7 @@ breaker_pick(struct watch *watch, struct watch_domain *domain)
 
 	if (domain->breaker.again)
 		message = queue_find(watch, domain, domain->breaker.canary);
-	if (message != NULL)
+	if (message != NULL && queue_can_leave(watch, message))
 		return message;
 	queue_round(domain);
 	return queue_pick(watch, domain, QUEUE_FOR_BREAKER);
@@ -242,6 +248,7 @@ begin_release(struct watch *watch, struct watch_domain *domain)
 {
 	struct watch_primary *primary = domain_primary_up(domain);
 	int64_t waited;
+	bool first;
 
 	if (primary == NULL)
 		return;
@@ -254,13 +261,14 @@ begin_release(struct watch *watch, struct watch_domain *domain)
 		return;
 	}
 	waited = watch->now.ms - primary->canary_ms;
-	if (primary->canary_ms < primary->machine.since_ms || waited > WATCH_PROOF_MS)
-		primary->canary_ms = watch->now.ms; /* the first one */
-	else if (waited < WATCH_TURN_MS) {
+	first = primary->canary_ms < primary->machine.since_ms || waited > WATCH_PROOF_MS;
+	if (!first && waited < WATCH_TURN_MS) {
 		domain->turn_ms = primary->canary_ms + WATCH_TURN_MS;
 		return;
 	}
 	release_do(watch, domain, release_start(&domain->release, watch->now));
+	if (first && domain->release.stage == RELEASE_CANARY) /* it has one to send */
+		primary->canary_ms = watch->now.ms;
 }
 
 static void

@@ -163,11 +163,13 @@ void queue_wave(struct watch_domain *domain);
 void queue_tried(struct watch_message *message);
 /* All messages may be canaries again. */
 void queue_round(struct watch_domain *domain);
+/* Can it be tried? Not while an operator holds it. */
+bool queue_can_leave(const struct watch *watch, const struct watch_message *message);
 /*
- * A canary, none of this round: one that never was, then the one whose turn is longest ago; of
- * equals the oldest. Of those that were refused the release wants none that was lately, and the
- * others last; for the breaker they go round with the rest, but behind their equals. NULL: there is
- * none.
+ * A canary that can leave, none of this round: one that never was, then the one whose turn is
+ * longest ago; of equals the oldest. Of those that were refused the release wants none that was
+ * lately, and the others last; for the breaker they go round with the rest, but behind their
+ * equals. NULL: there is none.
  */
 enum queue_wish { QUEUE_FOR_RELEASE, QUEUE_FOR_BREAKER };
 struct watch_message *queue_pick(

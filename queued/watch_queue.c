@@ -99,6 +99,14 @@ queue_round(struct watch_domain *domain)
 	domain->round = domain->turns;
 }
 
+bool
+queue_can_leave(const struct watch *watch, const struct watch_message *message)
+{
+	const struct watch_ports *ports = &watch->setup.ports;
+
+	return !ports->on_hold(ports->context, message->key.id);
+}
+
 static bool
 is_wanted(const struct watch *watch, const struct watch_message *message, enum queue_wish wish)
 {
@@ -131,7 +139,8 @@ queue_pick(struct watch *watch, struct watch_domain *domain, enum queue_wish wis
 	for (size_t i = 1; i <= domain->by_age.count; i++) {
 		struct watch_message *message =
 		    HEAP_OWNER(domain->by_age.nodes[i], struct watch_message, age);
-		if (is_wanted(watch, message, wish) && is_better(message, best, wish))
+		if (is_wanted(watch, message, wish) && is_better(message, best, wish) &&
+		    queue_can_leave(watch, message))
 			best = message;
 		if (i == 1 && best != NULL && best->turn == 0 && best->refused_ms == 0)
 			break; /* the oldest of all */

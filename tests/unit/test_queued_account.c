@@ -340,6 +340,26 @@ START_TEST(test_knows)
 }
 END_TEST
 
+/* By postsuper's lines; after a restart by a listing. */
+START_TEST(test_on_hold)
+{
+	ck_assert(!account_on_hold(account, ID));
+	accepted(ID);
+	answered("10:00:01", ID, "a@c.example", AWAY);
+	ck_assert(!account_on_hold(account, ID));
+	line_in("10:00:02", "postsuper", ID, "placed on hold");
+	ck_assert(account_on_hold(account, ID));
+	save();
+	restart();
+	account_census_begin(account);
+	listed(ID, "hold", "a@c.example");
+	(void)census_over();
+	ck_assert(account_on_hold(account, ID));
+	line_in("10:00:03", "postsuper", ID, "released from hold");
+	ck_assert(!account_on_hold(account, ID));
+}
+END_TEST
+
 /* --- outcomes ------------------------------------------------------------------------------------
  */
 
@@ -1351,6 +1371,7 @@ main(void)
 
 	tcase_add_checked_fixture(part, setup, teardown);
 	tcase_add_test(part, test_knows);
+	tcase_add_test(part, test_on_hold);
 	tcase_add_test(part, test_delivered_at_once);
 	tcase_add_test(part, test_held_then_delivered);
 	tcase_add_test(part, test_recipients_of_several);

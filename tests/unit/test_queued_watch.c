@@ -20,7 +20,8 @@ struct world {
 	bool own_hops;  /* each hundred of domains has a next hop of its own */
 	unsigned share; /* own_hops: how many domains share one; 0: a hundred */
 	enum watch_row_result row_result;
-	bool restored; /* an alert of an outage, told by a former process */
+	bool restored;       /* an alert of an outage, told by a former process */
+	const char *on_hold; /* messages, by an operator: their ids, which are single letters */
 	/* what was done */
 	char did[65536];
 	struct state_domain state; /* the last one put for `watched` */
@@ -125,6 +126,14 @@ port_flushing(void *context, const char *domain)
 	return strcmp(world->flushing, domain) == 0;
 }
 
+static bool
+port_on_hold(void *context, const char *id)
+{
+	const struct world *world = context;
+
+	return world->on_hold != NULL && id[1] == '\0' && strchr(world->on_hold, id[0]) != NULL;
+}
+
 static void
 port_list(void *context)
 {
@@ -208,6 +217,7 @@ set_up_with(int64_t interval_ms)
 		.flush_domain = port_flush_domain,
 		.flush_id = port_flush_id,
 		.flushing = port_flushing,
+		.on_hold = port_on_hold,
 		.list = port_list,
 		.put_state = port_put_state,
 		.raise = port_raise,
@@ -964,6 +974,68 @@ START_TEST(test_release_goes_round)
 }
 END_TEST
 
+/* Messages that an operator holds are nobody's canaries, as long as he does. */
+START_TEST(test_release_and_messages_on_hold)
+{
+	world.on_hold = "AB";
+	held("a.example", "A", 3600);
+	held("a.example", "B", 1800);
+	held("a.example", "C", 900);
+	expect_try(5000, "C");
+	attempt("a.example", "C", ATTEMPT_REFUSED);
+	ck_assert_ptr_null(strstr(world.did, "try A"));
+	go_on(590000, PROBE_GOOD);
+	world.on_hold = "B";
+	expect_try(20000, "A");
+	attempt("a.example", "A", ATTEMPT_SENT);
+	ck_assert_ptr_nonnull(strstr(world.did, "flush a.example"));
+}
+END_TEST
+
+/* A domain that has only such does not make the others of its primary wait. */
+START_TEST(test_all_messages_on_hold)
+{
+	world.on_hold = "A";
+	held("b.example", "B", 3600);
+	held("a.example", "A", 3600);
+	expect_try(2500, "B");
+	attempt("b.example", "B", ATTEMPT_REFUSED);
+	go_on(30000, PROBE_GOOD);
+	ck_assert_ptr_null(strstr(world.did, "try A"));
+}
+END_TEST
+
+START_TEST(test_breaker_and_messages_on_hold)
+{
+	open_breaker();
+	world.on_hold = "A";
+	held("a.example", "A", 7200);
+	held("a.example", "B", 50);
+	expect_try(3600000, "B");
+	attempt("a.example", "B", ATTEMPT_HELD);
+	world.on_hold = "AB"; /* it was to be tried once more */
+	expect_try(40000, "R0");
+	attempt("a.example", "R0", ATTEMPT_SENT);
+	ck_assert_ptr_nonnull(strstr(world.did, "end breaker"));
+}
+END_TEST
+
+/* Where a flush had no effect, those that can leave are tried. */
+START_TEST(test_no_effect_and_messages_on_hold)
+{
+	world.on_hold = "BD";
+	begin_wave();
+	go_on(3500, PROBE_GOOD);
+	list_queue(false);
+	world.did[0] = '\0';
+	go_on(1000, PROBE_GOOD);
+	ck_assert_ptr_nonnull(strstr(world.did, "late C"));
+	ck_assert_ptr_nonnull(strstr(world.did, "late F"));
+	ck_assert_ptr_null(strstr(world.did, "late B"));
+	ck_assert_ptr_null(strstr(world.did, "late D"));
+}
+END_TEST
+
 START_TEST(test_rows_and_quota)
 {
 	(void)strcpy(world.watched, "row.example");
@@ -1113,6 +1185,10 @@ main(void)
 	    {"breaker, full mailbox", test_breaker_and_full_mailbox},
 	    {"breaker goes round", test_breaker_goes_round},
 	    {"release goes round", test_release_goes_round},
+	    {"release, messages on hold", test_release_and_messages_on_hold},
+	    {"all messages on hold", test_all_messages_on_hold},
+	    {"breaker, messages on hold", test_breaker_and_messages_on_hold},
+	    {"no effect, messages on hold", test_no_effect_and_messages_on_hold},
 	    {"rows and quota", test_rows_and_quota},
 	    {"retention", test_retention_levels},
 	    {"no row", test_no_row_nothing_done},
