@@ -31,6 +31,7 @@ enum hold_kind { HOLD_NONE, HOLD_OPERATOR, HOLD_BREAKER, HOLD_WRONG_HOST };
 const char *hold_kind_name(enum hold_kind kind);
 
 #define HOLD_FOREVER INT64_MAX /* until released */
+#define HOLD_LAST 253402300799 /* the last end that an operator may say: of the year 9999 */
 
 /*
  * All times are seconds since the epoch, 0: never. Facts of a recipient domain and facts of a row

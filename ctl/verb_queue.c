@@ -350,11 +350,16 @@ hold_end(const struct ctl_usage *usage, const struct hold *hold)
 		const char *wanted = conf_value_parse(CONF_DURATION, hold->span, &value);
 		if (wanted != NULL || value.number <= 0)
 			(void)ctl_wrong(usage, "--for takes a time with its unit, such as 2h");
+		else if (value.number > HOLD_LAST - now)
+			(void)ctl_wrong(usage, "--for ends after the year 9999: see --forever");
 		else
 			end = now + value.number;
 	} else if ((end = parse_time(hold->until)) <= now) {
 		(void)ctl_wrong(
 		    usage, "--until takes a time to come, such as '2026-12-01 08:00' (local time)");
+		end = 0;
+	} else if (end > HOLD_LAST) {
+		(void)ctl_wrong(usage, "--until lies after the year 9999: see --forever");
 		end = 0;
 	}
 	return end;

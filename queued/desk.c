@@ -81,7 +81,7 @@ take_until(const json_t *value, struct desk_request *out)
 		out->until = HOLD_FOREVER;
 	else
 		out->until = json_integer_value(value); /* 0: no number */
-	return out->until > 0;
+	return out->until > 0 && (out->until <= HOLD_LAST || json_is_null(value));
 }
 
 static bool
@@ -132,7 +132,9 @@ static const struct {
     {"do", take_do, "\"do\" is none that is known"},
     {"domain", take_domain, "\"domain\" is no mail domain"},
     {"id", take_id, "\"id\" is no queue id"},
-    {"until", take_until, "\"until\" must be a time in seconds since 1970, or null"},
+    {"until", take_until,
+	"\"until\" must be a time in seconds since 1970, at most 253402300799 (the end of the year "
+	"9999), or null"},
     {"reason", take_reason, "\"reason\" must be a text of at most 255 bytes"},
     {"silent", take_silent, "\"silent\" must be true or false"},
     {"limit", take_limit, "\"limit\" must be a number from 1 to 10000"},

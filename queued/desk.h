@@ -46,7 +46,7 @@ struct desk_request {
 	enum desk_do what;
 	char domain[DOMAIN_SIZE]; /* normal form; "": none */
 	char id[JOURNAL_ID_SIZE]; /* "": none */
-	int64_t until;            /* seconds since the epoch; HOLD_FOREVER */
+	int64_t until;            /* seconds since the epoch, to HOLD_LAST; HOLD_FOREVER */
 	char reason[256];
 	bool silent;
 	size_t limit; /* 1 to DESK_SHOWN */

@@ -558,7 +558,7 @@ struct restoring {
 static void
 restore_one(struct restoring *restoring, const char *domain, const json_t *note)
 {
-	const json_int_t until = json_integer_value(json_object_get(note, "until"));
+	int64_t until = json_integer_value(json_object_get(note, "until"));
 	const char *reason = json_string_value(json_object_get(note, "reason"));
 	const bool silent = json_is_true(json_object_get(note, "silent"));
 
@@ -567,6 +567,8 @@ restore_one(struct restoring *restoring, const char *domain, const json_t *note)
 			memcpy(restoring->over[restoring->over_count++], domain, DOMAIN_SIZE);
 		return;
 	}
+	if (until > HOLD_LAST) /* none that is still said */
+		until = HOLD_FOREVER;
 	if (!watch_hold(restoring->operators->setup.watch, domain, until,
 		reason != NULL ? reason : "", silent, restoring->now))
 		log_event(LOG_ERR, "hold-not-restored", kv("domain", domain));

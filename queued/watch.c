@@ -8,6 +8,7 @@
 #include <string.h>
 
 #define TICK_MOST 5000 /* domains looked at in one tick, so that other work gets its turn */
+#define FAR_S 86400    /* holds that end later are looked at again by then */
 #define PLACES_PART 4  /* of the probes at once: so many more for primaries that answer */
 
 /* --- domains -------------------------------------------------------------------------------------
@@ -89,6 +90,16 @@ sooner(int64_t *when, int64_t other)
 		*when = other;
 }
 
+/* When the clock will show `wall`; where that is far away, a time to look again. */
+static int64_t
+ms_at(const struct watch *watch, int64_t wall)
+{
+	if (wall <= watch->now.wall)
+		return watch->now.ms;
+	const int64_t left = wall - watch->now.wall;
+	return watch->now.ms + (left < FAR_S ? left : FAR_S) * 1000;
+}
+
 void
 domain_schedule(struct watch *watch, struct watch_domain *domain)
 {
@@ -102,13 +113,10 @@ domain_schedule(struct watch *watch, struct watch_domain *domain)
 	sooner(&when, domain->turn_ms);
 	if (domain->active && domain->row != NULL)
 		sooner(&when, domain->route_ms);
-	if (domain->operator_until != 0 && domain->operator_until != HOLD_FOREVER) {
-		int64_t left = domain->operator_until - watch->now.wall;
-		sooner(&when, watch->now.ms + (left > 0 ? left * 1000 : 0));
-	}
-	if (domain->row != NULL && domain_soc_hold(watch, domain) &&
-	    domain->row->hold_until != HOLD_FOREVER)
-		sooner(&when, watch->now.ms + (domain->row->hold_until - watch->now.wall) * 1000);
+	if (domain->operator_until != 0)
+		sooner(&when, ms_at(watch, domain->operator_until));
+	if (domain->row != NULL && domain_soc_hold(watch, domain))
+		sooner(&when, ms_at(watch, domain->row->hold_until));
 	/* No memory: it keeps its former place, or gets one when something happens to it. */
 	if (!heap_set(&watch->domains_due, &domain->due, when))
 		domain->due.key = when;

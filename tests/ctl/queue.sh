@@ -211,6 +211,12 @@ is "$(code mxholdctl primary probe nothing.example)" 65 'what is not watched is 
 is "$(code mxholdctl queue hold customer.example)" 64 'a hold needs an end, or a word that there is none'
 is "$(code mxholdctl queue hold customer.example --for 2)" 64 'a time needs its unit'
 is "$(code mxholdctl queue hold customer.example --until '2001-01-01 00:00')" 64 'an end in the past'
+for far in '--until 253402300800' '--until 9223372036854775806' '--until 9223372036854775807' \
+	'--until 99999999999999999999' '--for 3000000d'; do
+	# shellcheck disable=SC2086
+	is "$(code mxholdctl queue hold customer.example $far)" 64 "an end beyond all bounds: $far"
+	like "$(cat "$work/said")" 'after the year 9999: see --forever' 'and it says so'
+done
 is "$(code mxholdctl queue hold nobody.example --for 1h)" 65 'a domain without a row'
 is "$(code mxholdctl queue hold customer.example --for 2h --reason 'new server' --silent)" 0 'a domain is held'
 is "$(field customer.example hold)" operator 'list has it'

@@ -5,6 +5,7 @@
 #include "queued/desk.h"
 
 #include "core/helper_request.h"
+#include "core/state.h"
 #include "tests/fuzz/fuzz.h"
 
 #include <stdlib.h>
@@ -26,6 +27,7 @@ check_request(const struct desk_request *request)
 	if (request->id[0] != '\0')
 		FUZZ_HOLDS(helper_queue_id(request->id, strlen(request->id)));
 	FUZZ_HOLDS(request->until == 0 || request->until > NOW);
+	FUZZ_HOLDS(request->until <= HOLD_LAST || request->until == HOLD_FOREVER);
 	FUZZ_HOLDS(request->limit >= 1 && request->limit <= DESK_SHOWN);
 	FUZZ_HOLDS(strlen(request->reason) < sizeof(request->reason));
 	FUZZ_HOLDS(request->by[0] != '\0' && strlen(request->by) <= 40);

@@ -70,6 +70,9 @@ START_TEST(test_good_requests)
 	ck_assert_ptr_null(
 	    parse("{\"do\":\"hold\",\"domain\":\"a.example\",\"until\":null}", &request));
 	ck_assert(request.until == HOLD_FOREVER);
+	ck_assert_ptr_null(
+	    parse("{\"do\":\"hold\",\"domain\":\"a.example\",\"until\":253402300799}", &request));
+	ck_assert(request.until == HOLD_LAST);
 	ck_assert_str_eq(request.by, "-");
 }
 END_TEST
@@ -90,6 +93,9 @@ START_TEST(test_bad_requests)
 	    "{\"do\":\"hold\",\"domain\":\"a.example\",\"until\":1700000000}",
 	    "{\"do\":\"hold\",\"domain\":\"a.example\",\"until\":-1}",
 	    "{\"do\":\"hold\",\"domain\":\"a.example\",\"until\":1e30}",
+	    "{\"do\":\"hold\",\"domain\":\"a.example\",\"until\":253402300800}",
+	    "{\"do\":\"hold\",\"domain\":\"a.example\",\"until\":9223372036854775806}",
+	    "{\"do\":\"hold\",\"domain\":\"a.example\",\"until\":9223372036854775807}",
 	    "{\"do\":\"hold\",\"domain\":\"a.example\",\"until\":null,\"silent\":1}",
 	    "{\"do\":\"hold\",\"domain\":\"a.example\",\"until\":null,\"reason\":1}",
 	    "{\"do\":\"flush\",\"id\":\"ABCDEF\"}", "{\"do\":\"probe\"}",

@@ -808,6 +808,44 @@ START_TEST(test_operator_hold_ends_by_time)
 }
 END_TEST
 
+/* As a note or a row may say it: an end so far away that it cannot be counted in ms. */
+static const int64_t far_ends[] = {
+    INT64_MAX - 1, INT64_MAX / 1000, INT64_MAX / 1000 + 1000000, 9007199254740993000, 253402300799};
+#define FAR_ENDS (sizeof(far_ends) / sizeof(far_ends[0]))
+
+START_TEST(test_far_end_of_operator_hold)
+{
+	held("a.example", "A", 3600);
+	for (size_t i = 0; i < FAR_ENDS; i++) {
+		ck_assert(
+		    watch_hold(world.watch, "a.example", far_ends[i], "why", true, world.now));
+		tick_for(600000);
+		ck_assert_int_eq(world.state.hold, HOLD_OPERATOR);
+		ck_assert_int_eq(world.state.hold_until, far_ends[i]);
+	}
+	ck_assert(watch_hold(world.watch, "a.example", INT64_MIN, "why", true, world.now));
+	tick_for(1000);
+	ck_assert_int_eq(world.state.hold, HOLD_NONE);
+}
+END_TEST
+
+START_TEST(test_far_end_of_soc_hold)
+{
+	world.row.hold_until = far_ends[0];
+	held("a.example", "A", 3600);
+	for (size_t i = 0; i < FAR_ENDS; i++) {
+		world.row.hold_until = far_ends[i];
+		watch_rows_changed(world.watch, world.now);
+		tick_for(600000);
+		expect("");
+	}
+	world.row.hold_until = 0;
+	watch_rows_changed(world.watch, world.now);
+	tick_for(2000);
+	expect("probe 192.0.2.1");
+}
+END_TEST
+
 START_TEST(test_pinned)
 {
 	(void)strcpy(world.row.pin_banner, "mail.customer.example");
@@ -1180,6 +1218,8 @@ main(void)
 	    {"SOC hold", test_soc_hold},
 	    {"operator hold", test_operator_hold},
 	    {"operator hold ends", test_operator_hold_ends_by_time},
+	    {"far end, operator", test_far_end_of_operator_hold},
+	    {"far end, SOC", test_far_end_of_soc_hold},
 	    {"pinned", test_pinned},
 	    {"breaker", test_breaker_holds},
 	    {"breaker, full mailbox", test_breaker_and_full_mailbox},
