@@ -25,7 +25,7 @@
 #include <xxhash.h>
 
 #define PRINT_MAX 1024 /* bytes that a fingerprint covers at most */
-#define ROTATED_MOST 64
+#define LOST_S 3600    /* what was lost is shown for so long, seconds */
 
 struct print { /* of a file's first bytes */
 	size_t length;
@@ -47,11 +47,13 @@ struct tail_file {
 	const char *path;
 	char *problem;
 	struct mark at;
-	bool known; /* `at` says where we are */
-	int fd;     /* the present file, or the one that was it; -1: none */
-	gzFile old; /* a rotated one, read before the present one; NULL: none */
-	struct rotated rotated[ROTATED_MOST]; /* while it is searched, oldest first */
+	bool known;              /* `at` says where we are */
+	int fd;                  /* the present file, or the one that was it; -1: none */
+	gzFile old;              /* a rotated one, read before the present one; NULL: none */
+	struct rotated *rotated; /* while it is searched: all of them, oldest first */
 	size_t rotated_count;
+	char loss[TAIL_PROBLEM_SIZE]; /* "": none lately */
+	int64_t lost_at, now;         /* seconds since the epoch */
 	int64_t scan;    /* up to here the line that begins at at.offset was looked through */
 	bool skipping;   /* it is too long, or begins before where we came in */
 	int64_t partial; /* bytes behind scan of a line without its end */
@@ -148,6 +150,24 @@ problem_set(struct tail_file *file, const char *words, const char *more)
 	snprintf(file->problem, TAIL_PROBLEM_SIZE, "%.200s: %s%s", file->path, words, more);
 }
 
+static void
+loss_set(struct tail_file *file, const char *words)
+{
+	problem_set(file, words,
+	    "lines may be missing: the queue's listing will show what they would have said");
+	snprintf(file->loss, sizeof(file->loss), "%s", file->problem);
+	file->lost_at = file->now;
+}
+
+/* At the end of all: nothing is amiss any more, but a loss is shown for a while. */
+static void
+problem_clear(struct tail_file *file)
+{
+	if (file->now < file->lost_at || file->now - file->lost_at >= LOST_S)
+		file->loss[0] = '\0';
+	snprintf(file->problem, TAIL_PROBLEM_SIZE, "%s", file->loss);
+}
+
 /* Where a file that is read from its beginning stands. */
 static void
 begin_at(struct tail_file *file, uint64_t inode, int64_t offset)
@@ -227,6 +247,8 @@ rotated_forget(struct tail_file *file)
 {
 	for (size_t i = 0; i < file->rotated_count; i++)
 		free(file->rotated[i].path);
+	free(file->rotated);
+	file->rotated = NULL;
 	file->rotated_count = 0;
 }
 
@@ -276,11 +298,9 @@ rotated_list(struct tail_file *file)
 
 	rotated_forget(file);
 	snprintf(pattern, sizeof(pattern), "%s[.-]*", file->path);
-	if (glob(pattern, 0, NULL, &found) != 0) {
-		globfree(&found);
-		return;
-	}
-	for (size_t i = 0; i < found.gl_pathc && file->rotated_count < ROTATED_MOST; i++) {
+	if (glob(pattern, 0, NULL, &found) == 0)
+		file->rotated = calloc(found.gl_pathc, sizeof(file->rotated[0]));
+	for (size_t i = 0; file->rotated != NULL && i < found.gl_pathc; i++) {
 		struct rotated *one = &file->rotated[file->rotated_count];
 		if (!rotated_name(found.gl_pathv[i], strlen(file->path)) ||
 		    rotated_unfinished(found.gl_pathv[i]) || stat(found.gl_pathv[i], &status) != 0)
@@ -291,7 +311,9 @@ rotated_list(struct tail_file *file)
 			file->rotated_count++;
 	}
 	globfree(&found);
-	qsort(file->rotated, file->rotated_count, sizeof(file->rotated[0]), compare_rotated);
+	if (file->rotated_count > 0)
+		qsort(
+		    file->rotated, file->rotated_count, sizeof(file->rotated[0]), compare_rotated);
 }
 
 /*
@@ -382,8 +404,7 @@ place_find(struct tail_file *file)
 		return TAIL_MORE;
 	const enum tail_state state = present_begin(file, false);
 	if (state == TAIL_MORE)
-		problem_set(file, "what was read last is gone, lines may be missing: ",
-		    "the queue's listing will show what they would have said");
+		loss_set(file, "what was read last is gone, ");
 	return state;
 }
 
@@ -400,8 +421,7 @@ truncated(struct tail_file *file)
 		return TAIL_MORE;
 	const enum tail_state state = present_begin(file, false);
 	if (state == TAIL_MORE)
-		problem_set(file, "it was truncated, and there is no copy: lines may be missing: ",
-		    "the queue's listing will show what they would have said");
+		loss_set(file, "it was truncated, and there is no copy: ");
 	return state;
 }
 
@@ -539,6 +559,7 @@ tail_file_read(struct tail_file *file, const struct tail_visit *visit)
 	struct turn turn = {.file = file, .visit = visit, .left = visit->most};
 	enum tail_state state = TAIL_MORE;
 
+	file->now = visit->now;
 	if (file->fd < 0 && file->old == NULL)
 		state = place_find(file);
 	else if (file->fd >= 0 && file->old == NULL && !print_fits(file, &file->at.print))
@@ -546,7 +567,7 @@ tail_file_read(struct tail_file *file, const struct tail_visit *visit)
 	while (state == TAIL_MORE && turn.left > 0)
 		state = lines_read(&turn);
 	if (state == TAIL_END && file->problem[0] != '\0' && file->old == NULL)
-		file->problem[0] = '\0';
+		problem_clear(file);
 	return state;
 }
 

@@ -200,6 +200,27 @@ START_TEST(test_truncated_without_copy)
 	ck_assert_int_eq(tail_read(tail, NOW, 1, visit, NULL), TAIL_MORE);
 	ck_assert_msg(strstr(tail_problem(tail), "no copy") != NULL, "%s", tail_problem(tail));
 	expect("6 ");
+	ck_assert_msg(strstr(tail_problem(tail), "no copy") != NULL, "%s", tail_problem(tail));
+	ck_assert_int_eq(tail_read(tail, NOW + 3600, 1, visit, NULL), TAIL_END);
+	ck_assert_str_eq(tail_problem(tail), "");
+}
+END_TEST
+
+/* What was lost is shown for an hour, also if all is read in the turn that found it. */
+START_TEST(test_loss_is_shown)
+{
+	append("mail.log", 1, 2);
+	expect("1 2 ");
+	shell("mv mail.log gone");
+	append("mail.log", 9, 9);
+	restart();
+	expect("9 ");
+	ck_assert_msg(strstr(tail_problem(tail), "gone, lines") != NULL, "%s", tail_problem(tail));
+	ck_assert_int_eq(tail_read(tail, NOW + 3599, 9, visit, NULL), TAIL_END);
+	ck_assert_msg(strstr(tail_problem(tail), "gone, lines") != NULL, "%s", tail_problem(tail));
+	ck_assert_int_eq(tail_read(tail, NOW + 3600, 9, visit, NULL), TAIL_END);
+	ck_assert_str_eq(tail_problem(tail), "");
+	ck_assert_int_eq(tail_read(tail, NOW + 10, 9, visit, NULL), TAIL_END);
 	ck_assert_str_eq(tail_problem(tail), "");
 }
 END_TEST
@@ -282,6 +303,24 @@ START_TEST(test_down_twice)
 	    "mv mail.log mail.log.2; gzip mail.log.2; mv a mail.log.1; "
 	    "touch -d '1 hour ago' mail.log.2.gz; touch -d '1 minute ago' mail.log.1",
 	    "3 4 5 6 9 ");
+}
+END_TEST
+
+/* However many older ones there are: names of dates sort the newest one last. */
+START_TEST(test_down_many)
+{
+	char name[64];
+
+	for (int i = 0; i < 200; i++) {
+		snprintf(name, sizeof(name), "mail.log-20250%03d", i);
+		append(name, 1000 + i, 1000 + i);
+	}
+	shell("touch -d '2 days ago' mail.log-*");
+	append("b", 5, 5);
+	rotated_while_down("mv mail.log mail.log-20261101; mv b mail.log-20261102; "
+			   "touch -d '1 day ago' mail.log-20261101",
+	    "3 4 5 9 ");
+	ck_assert_str_eq(tail_problem(tail), "");
 }
 END_TEST
 
@@ -618,6 +657,8 @@ main(void)
 	tcase_add_test(part, test_down_dated);
 	tcase_add_test(part, test_down_copied);
 	tcase_add_test(part, test_down_twice);
+	tcase_add_test(part, test_down_many);
+	tcase_add_test(part, test_loss_is_shown);
 	tcase_add_test(part, test_down_not_told);
 	tcase_add_test(part, test_down_no_new_one);
 	tcase_add_test(part, test_renamed_twice);
