@@ -314,6 +314,15 @@ alerts_end(struct alerts *alerts, enum alert_kind kind, const char *domain)
 	tick(alerts, now);
 }
 
+void
+alerts_sweep(struct alerts *alerts, enum alert_kind kind, alert_keep *wanted, void *context)
+{
+	const struct queued_time now = clock_now().time;
+
+	alert_book_sweep(&alerts->book, kind, wanted, context, now);
+	tick(alerts, now);
+}
+
 bool
 alerts_restored(const struct alerts *alerts, enum alert_kind kind, const char *domain)
 {

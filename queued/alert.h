@@ -35,6 +35,9 @@ void alerts_raise(struct alerts *alerts, const struct alert *alert);
 /* Ending what does not stand does nothing. `domain`: "" for none. */
 void alerts_end(struct alerts *alerts, enum alert_kind kind, const char *domain);
 
+/* Ends those of `kind` whose domain is not wanted. wanted() must not call back. */
+void alerts_sweep(struct alerts *alerts, enum alert_kind kind, alert_keep *wanted, void *context);
+
 /* Does one stand that a former process has raised, and this one not yet? */
 bool alerts_restored(const struct alerts *alerts, enum alert_kind kind, const char *domain);
 

@@ -224,6 +224,34 @@ alert_book_end(
 		entry_end(book, entry, now);
 }
 
+struct sweep {
+	struct alert_book *book;
+	enum alert_kind kind;
+	alert_keep *keep;
+	void *context;
+	struct queued_time now;
+};
+
+static void
+sweep_node(struct keyed_node *node, void *context)
+{
+	const struct sweep *sweep = context;
+	struct entry *entry = KEYED_OWNER(node, struct entry, node);
+
+	if (entry->key.kind == sweep->kind && entry->stage != STAGE_OVER &&
+	    !sweep->keep(entry->key.domain, sweep->context))
+		entry_end(sweep->book, entry, sweep->now);
+}
+
+void
+alert_book_sweep(struct alert_book *book, enum alert_kind kind, alert_keep *keep, void *context,
+    struct queued_time now)
+{
+	struct sweep sweep = {book, kind, keep, context, now};
+
+	keyed_each(&book->keyed, sweep_node, &sweep);
+}
+
 bool
 alert_book_restored(const struct alert_book *book, enum alert_kind kind, const char *domain)
 {

@@ -37,6 +37,7 @@ struct alert_standing {
 
 typedef void alert_tell(void *context, enum alert_word word, const struct alert_standing *standing);
 typedef void alert_visit(const struct alert_standing *standing, void *context);
+typedef bool alert_keep(const char *domain, void *context);
 
 struct alert_book { /* start with tell and context set, all else 0 */
 	struct keyed keyed;
@@ -51,6 +52,9 @@ void alert_book_free(struct alert_book *book);
 void alert_book_raise(struct alert_book *book, const struct alert *alert, struct queued_time now);
 void alert_book_end(
     struct alert_book *book, enum alert_kind kind, const char *domain, struct queued_time now);
+/* Ends those of `kind`, told or not yet, whose domain is not to be kept. */
+void alert_book_sweep(struct alert_book *book, enum alert_kind kind, alert_keep *keep,
+    void *context, struct queued_time now);
 /* Was it left standing by a former process, and not raised anew since? */
 bool alert_book_restored(const struct alert_book *book, enum alert_kind kind, const char *domain);
 /* What a former process left standing: told by it, so not told now. */

@@ -16,6 +16,7 @@
 #define MISSES 3            /* in a row: nothing can be read */
 #define RETRY_MS 30000      /* then; doubled with each pass, up to REST_MS */
 #define SECOND_MS 5000      /* between the first and the second look at what is not named */
+#define SWEEP_MS 10000      /* between two looks for alerts whose rows have gone */
 #define LOST_MS 120000      /* a reading without an answer: its place is free again */
 #define RATE_LEAST 20       /* readings a second */
 #define RATE_FIRST 250      /* until a pass has counted the rows: ten million take half a day */
@@ -52,6 +53,8 @@ struct mxwatch {
 	unsigned retries;        /* passes since then */
 	uint64_t serial;         /* of the rows when this pass began */
 	uint64_t rows;           /* seen in this pass */
+	uint64_t swept;          /* serial of the rows when alerts were swept */
+	int64_t sweep_ms;        /* when they were; INT64_MIN: never */
 
 	int64_t rate;   /* readings a second */
 	int64_t tokens; /* thousandths */
@@ -73,6 +76,7 @@ mxwatch_new(const struct mxwatch_setup *setup)
 	watch->rate = RATE_FIRST;
 	watch->filled_ms = INT64_MIN;
 	watch->rest_ms = INT64_MIN;
+	watch->sweep_ms = INT64_MIN;
 	watch->missed = MISSES; /* until the first that says something */
 	return watch;
 }
@@ -284,6 +288,20 @@ walk(struct mxwatch *watch)
 		end_pass(watch);
 }
 
+/* A walk over millions may last for hours: this does not wait for its end. */
+static void
+sweep(struct mxwatch *watch)
+{
+	const uint64_t serial = watch->ports.serial(watch->ports.context);
+	const int64_t rest = serial != watch->swept ? SWEEP_MS : REST_MS;
+
+	if (watch->sweep_ms != INT64_MIN && watch->now.ms - watch->sweep_ms < rest)
+		return;
+	watch->swept = serial;
+	watch->sweep_ms = watch->now.ms;
+	watch->ports.sweep(watch->ports.context);
+}
+
 /* --- what comes in -------------------------------------------------------------------------------
  */
 
@@ -301,6 +319,7 @@ mxwatch_tick(struct mxwatch *watch, struct queued_time now)
 			set_state(watch, reading, READING_FREE, 0);
 	}
 	walk(watch);
+	sweep(watch);
 }
 
 static void

@@ -44,6 +44,8 @@ struct mxwatch_ports {
 	bool (*read)(void *context, const char *row, bool fresh);
 	void (*wrong)(void *context, const char *row, const char *text); /* raises the alert */
 	void (*right)(void *context, const char *row);                   /* ends it */
+	/* Ends those of rows that are not to be watched any more: no reading will. */
+	void (*sweep)(void *context);
 	void *context;
 };
 

@@ -245,6 +245,28 @@ port_right(void *context, const char *row)
 	io->setup.end(io->setup.context, ALERT_MX, row);
 }
 
+/* What cannot be told now is kept. */
+static bool
+keeps_alert(const char *row, void *context)
+{
+	struct mxwatch_io *io = context;
+	struct domain_record record;
+	struct customer_record customer;
+	const enum snapshot_result result = snapshot_domain(io->setup.snapshot, row, &record);
+
+	if (result != SNAPSHOT_OK)
+		return result != SNAPSHOT_NOT_FOUND;
+	return is_watched(io, &record, &customer);
+}
+
+static void
+port_sweep(void *context)
+{
+	struct mxwatch_io *io = context;
+
+	io->setup.sweep(io->setup.context, ALERT_MX, keeps_alert, io);
+}
+
 /* --- readings
  * ------------------------------------------------------------------------------------- */
 
@@ -433,6 +455,7 @@ mxwatch_io_new(const struct mxwatch_io_setup *setup)
 		.read = port_read,
 		.wrong = port_wrong,
 		.right = port_right,
+		.sweep = port_sweep,
 		.context = io}};
 	io->setup = *setup;
 	io->watch = mxwatch_new(&watch);

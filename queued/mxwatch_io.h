@@ -33,6 +33,9 @@ struct mxwatch_io_setup { /* all of it outlives mxwatch_io, and belongs to the c
 	int ask_fd; /* -1: nobody asks */
 	void (*raise)(void *context, const struct alert *alert);
 	void (*end)(void *context, enum alert_kind kind, const char *domain);
+	/* Ends those of `kind` whose domain is not to be kept. */
+	void (*sweep)(void *context, enum alert_kind kind,
+	    bool (*keep)(const char *domain, void *keep_context), void *keep_context);
 	void *context;
 };
 

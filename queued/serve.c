@@ -236,6 +236,14 @@ start_fetcher(struct serve *serve)
 	log_event(LOG_WARNING, "mta-sts-unread", kv("error", "no memory, or no descriptor"));
 }
 
+static void
+mx_sweep(void *context, enum alert_kind kind, alert_keep *keep, void *keep_context)
+{
+	struct serve *serve = context;
+
+	alerts_sweep(serve->alerts, kind, keep, keep_context);
+}
+
 static bool
 start_mxwatch(struct serve *serve)
 {
@@ -250,6 +258,7 @@ start_mxwatch(struct serve *serve)
 	    .ask_fd = serve->setup->ask_fd,
 	    .raise = serve_raise,
 	    .end = serve_end_alert,
+	    .sweep = mx_sweep,
 	    .context = serve};
 
 	serve->mxwatch = mxwatch_io_new(&settings);

@@ -307,7 +307,7 @@ judge_outage(struct watch *watch, struct watch_domain *domain, enum primary_stat
 	const struct primary *primary = domain_primary(domain);
 	char text[STATE_TEXT_SIZE + 64];
 
-	if (state == PRIMARY_UP || domain->messages == 0) {
+	if (state == PRIMARY_UP || domain->messages == 0 || domain->row_result == WATCH_ROW_NONE) {
 		alert_end(watch, domain, ALERT_OUTAGE);
 		return;
 	}
@@ -501,6 +501,10 @@ judge_retention(struct watch *watch, struct watch_domain *domain)
 	char text[96];
 	unsigned level = 0;
 
+	if (domain->row_result == WATCH_ROW_NONE) {
+		alert_end(watch, domain, ALERT_RETENTION); /* there is none any more */
+		domain->retention_level = 0;
+	}
 	if (oldest == NULL || domain->row == NULL || domain->row->retention <= 0)
 		return;
 	int64_t percent = (watch->now.wall - oldest->key / 1000000) * 100 / domain->row->retention;

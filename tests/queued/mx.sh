@@ -239,6 +239,14 @@ if asked_for stsnear; then ok 1 'it is not fetched'; else ok 0 'it is not fetche
 test_of 'nor may a customer have us ask our own web server' within 30 fact_is stsself.example named
 if asked_for stsself; then ok 1 'it is not asked'; else ok 0 'it is not asked'; fi
 
+
+# --- a row that is gone is not read any more, and its alert ends all the same
+printf 'delete domain stsout.example\n' |
+	"$BUILD/tests/tools/mksnapshot" -u -r eu1 -g 64100 "$work/state" -
+ended() { grep -q "event=alert-ended alert=mx domain=$1 " "$work/queued.log"; }
+test_of 'the alert of a row that was deleted ends' within 40 ended stsout.example
+if ended missing.example; then ok 1 'that of another stands'; else ok 0 'that of another stands'; fi
+
 stores=$work/state/queued
 is "$(stat -c '%a %u %g' "$stores")" '750 64104 64100' 'what mxhold-queued keeps lies in a folder of its own user'
 is "$(stat -c '%a %u %g' "$stores/state")" '750 64104 64100' 'the state too'
@@ -330,8 +338,7 @@ mended() { # what was read before the server was there again tells nothing: once
 	demanded missing.example && sleep 1 && fact_is missing.example named
 }
 test_of 'the zone is mended: named' within 60 mended
-alert_ended() { grep -q 'event=alert-ended alert=mx domain=missing.example' "$work/queued.log"; }
-test_of 'the alert ends, though its MTA-STS policy cannot be read' within 30 alert_ended
+test_of 'the alert ends, though its MTA-STS policy cannot be read' within 30 ended missing.example
 test_of 'and taken' within 20 says missing.example 'action=defer_unauth_destination'
 test_of 'mxhold-queued is still the one that was started' kill -0 "$queued_pid"
 tap_done

@@ -16,7 +16,7 @@ struct world {
 	enum mx_state truth[ROWS]; /* what a reading finds */
 	bool wrong[ROWS];
 	char open[MXWATCH_READINGS + 1][32]; /* readings under way */
-	size_t open_count, most_open, begun, fresh_ones, alerts, ends;
+	size_t open_count, most_open, begun, fresh_ones, alerts, ends, sweeps;
 	bool no_snapshot, refuse;
 	bool last_fresh;
 };
@@ -113,10 +113,17 @@ right(void *context, const char *row)
 }
 
 static void
+swept(void *context)
+{
+	(void)context;
+	world.sweeps++;
+}
+
+static void
 set_up(void)
 {
 	const struct mxwatch_setup setup = {.interval = DAY,
-	    .ports = {rows, wanted, serial, known, put, start_reading, wrong, right, NULL}};
+	    .ports = {rows, wanted, serial, known, put, start_reading, wrong, right, swept, NULL}};
 
 	memset(&world, 0, sizeof(world));
 	for (size_t i = 0; i < ROWS; i++)
@@ -419,6 +426,31 @@ START_TEST(test_alerts)
 }
 END_TEST
 
+/* A row that has gone is never read again: its alert is looked for by itself. */
+START_TEST(test_sweeps)
+{
+	world.rows = ROWS;
+	pass(1);
+	ck_assert_uint_eq(world.sweeps, 1);
+	pass(120);
+	ck_assert_uint_eq(world.sweeps, 1);
+	world.serial++;
+	pass(1);
+	ck_assert_uint_eq(world.sweeps, 2);
+	for (int i = 0; i < 100; i++) { /* changes come all the time, and the walk has no end */
+		world.serial++;
+		world.facts[i].at = 0;
+		pass(1);
+	}
+	ck_assert_uint_ge(world.sweeps, 2 + 9);
+	ck_assert_uint_le(world.sweeps, 2 + 11);
+	pass(10);
+	const size_t sweeps = world.sweeps;
+	pass(1200); /* without a change, now and then */
+	ck_assert_uint_eq(world.sweeps, sweeps + 2);
+}
+END_TEST
+
 START_TEST(test_no_snapshot_and_clocks)
 {
 	world.rows = 1;
@@ -459,6 +491,7 @@ main(void)
 	tcase_add_test(tests, test_new_before_the_backlog);
 	tcase_add_test(tests, test_demand);
 	tcase_add_test(tests, test_alerts);
+	tcase_add_test(tests, test_sweeps);
 	tcase_add_test(tests, test_no_snapshot_and_clocks);
 	suite_add_tcase(suite, tests);
 	return table_run(suite);

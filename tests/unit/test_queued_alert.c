@@ -202,6 +202,44 @@ START_TEST(test_restored_and_over)
 }
 END_TEST
 
+static bool
+keep_b(const char *domain, void *context)
+{
+	++*(unsigned *)context;
+	return strcmp(domain, "b.example") == 0;
+}
+
+/* Those of rows that have gone: of this kind, standing, restored, or not told yet. */
+START_TEST(test_sweep)
+{
+	const struct alert_standing restored = {.kind = ALERT_MX, .domain = "r.example"};
+	const struct alert kept = {.kind = ALERT_MX, .domain = "b.example", .text = ""};
+	struct told told = {.count = 0};
+	struct alert_book book = {.tell = tell, .context = &told};
+	unsigned asked = 0;
+
+	alert_book_restore(&book, &restored, at(0));
+	alert_book_raise(&book, &kept, at(0));
+	raise_at(&book, ALERT_OUTAGE, 0, 0);
+	told.count = 0;
+	alert_book_sweep(&book, ALERT_MX, keep_b, &asked, at(1));
+	ck_assert_uint_eq(asked, 2);
+	expect(&told, "ended mx r.example 0");
+	raise_at(&book, ALERT_MX, 0, 2);
+	alert_book_sweep(&book, ALERT_MX, keep_b, &asked, at(3));
+	ck_assert_uint_eq(told.count, 2);
+	ck_assert_str_eq(told.lines[1], "ended mx a.example 0");
+	told.count = 0;
+	raise_at(&book, ALERT_MX, 0, 4); /* it flaps: not told, and so never */
+	alert_book_sweep(&book, ALERT_MX, keep_b, &asked, at(5));
+	(void)alert_book_tick(&book, at(3600));
+	expect(&told, NULL);
+	alert_book_sweep(&book, ALERT_MX, keep_b, &asked, at(3601));
+	ck_assert_uint_eq(book.standing, 2);
+	alert_book_free(&book);
+}
+END_TEST
+
 /* --- spool and command ------------------------------------------------------------------------ */
 
 static char directory[] = "/tmp/mxalert.XXXXXX";
@@ -435,6 +473,7 @@ main(void)
 	tcase_add_test(book, test_second_flap_waits_a_minute);
 	tcase_add_test(book, test_restored);
 	tcase_add_test(book, test_restored_and_over);
+	tcase_add_test(book, test_sweep);
 	suite_add_tcase(suite, book);
 	tcase_add_checked_fixture(rest, set_up, tear_down);
 	tcase_set_timeout(rest, 30);

@@ -1129,6 +1129,58 @@ START_TEST(test_no_row_nothing_done)
 }
 END_TEST
 
+/* Its row is deleted while its mail is held: each alert of it ends, and none is raised. */
+static void
+row_deleted(bool pinned)
+{
+	world.row.retention = 100000;
+	world.row.quota_messages = 1;
+	if (pinned)
+		(void)strcpy(world.row.pin_banner, "mail.customer.example");
+	held("a.example", "A", 85000);
+	go_on(61000, pinned ? PROBE_WRONG_HOST : PROBE_DOWN);
+	ck_assert_ptr_nonnull(strstr(world.did, "raise outage 0"));
+	ck_assert_ptr_nonnull(strstr(world.did, "raise retention 80"));
+	ck_assert_ptr_nonnull(strstr(world.did, "raise quota 0"));
+	ck_assert((strstr(world.did, "raise wrong-host 0") != NULL) == pinned);
+	world.did[0] = '\0';
+	world.row_result = WATCH_ROW_CANNOT_TELL;
+	watch_rows_changed(world.watch, world.now);
+	go_on(10000, PROBE_DOWN);
+	ck_assert_ptr_null(strstr(world.did, "end outage"));
+	ck_assert_ptr_null(strstr(world.did, "end retention"));
+	ck_assert_ptr_null(strstr(world.did, "end quota"));
+	world.did[0] = '\0';
+	world.row_result = WATCH_ROW_NONE;
+	watch_rows_changed(world.watch, world.now);
+	go_on(10000, PROBE_DOWN);
+	ck_assert_ptr_nonnull(strstr(world.did, "end outage"));
+	ck_assert_ptr_nonnull(strstr(world.did, "end retention"));
+	ck_assert_ptr_nonnull(strstr(world.did, "end quota"));
+	world.did[0] = '\0';
+	attempt("a.example", "A", ATTEMPT_UNREACHED);
+	go_on(300000, PROBE_DOWN);
+	expect("");
+	world.row_result = WATCH_ROW_FOUND; /* and comes back */
+	watch_rows_changed(world.watch, world.now);
+	go_on(10000, PROBE_DOWN);
+	ck_assert_ptr_nonnull(strstr(world.did, "raise outage 0"));
+	ck_assert_ptr_nonnull(strstr(world.did, "raise retention 80"));
+	ck_assert_ptr_nonnull(strstr(world.did, "raise quota 0"));
+}
+
+START_TEST(test_row_deleted)
+{
+	row_deleted(false);
+}
+END_TEST
+
+START_TEST(test_row_deleted_pinned)
+{
+	row_deleted(true);
+}
+END_TEST
+
 START_TEST(test_shared_primary)
 {
 	char domain[32];
@@ -1232,6 +1284,8 @@ main(void)
 	    {"rows and quota", test_rows_and_quota},
 	    {"retention", test_retention_levels},
 	    {"no row", test_no_row_nothing_done},
+	    {"row deleted", test_row_deleted},
+	    {"row deleted, pinned", test_row_deleted_pinned},
 	    {"shared primary", test_shared_primary},
 	    {"replayed log", test_replayed_log_proves_nothing},
 	    {"one canary", test_one_canary_for_all},
