@@ -68,7 +68,9 @@ account_counts(const struct account *account)
 {
 	return (struct account_counts){.messages = account->messages.count,
 	    .held = account->held,
-	    .unaccounted = account->unaccounted};
+	    .unaccounted = account->unaccounted,
+	    .lost_domain = account->lost_domain,
+	    .lost_id = account->lost_id};
 }
 
 /* --- the log ------------------------------------------------------------------------------------
@@ -508,9 +510,9 @@ settle_missing(struct account *account, struct recipient *recipient, int64_t now
 	}
 	recipient_settle(account, recipient, OUTCOME_UNACCOUNTED, "", now);
 	account->unaccounted++;
-	if (account->ports.unaccounted != NULL)
-		account->ports.unaccounted(
-		    account->ports.context, recipient->holding->name, message->queue_id);
+	snprintf(
+	    account->lost_domain, sizeof(account->lost_domain), "%s", recipient->holding->name);
+	snprintf(account->lost_id, sizeof(account->lost_id), "%s", message->queue_id);
 }
 
 struct compare {

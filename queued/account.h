@@ -29,8 +29,6 @@ struct account;
 struct account_ports {
 	struct event_sink sink; /* members may be NULL */
 	enum rows_answer (*row)(void *context, const char *domain, struct row_facts *out);
-	/* One left without a line. May be NULL. */
-	void (*unaccounted)(void *context, const char *domain, const char *queue_id);
 	void *context;
 };
 
@@ -166,7 +164,8 @@ bool account_oldest(const struct account *account, const char *domain, char out[
 struct account_counts {
 	uint64_t messages; /* known, other people's too */
 	uint64_t held;     /* recipients */
-	uint64_t unaccounted;
+	uint64_t unaccounted; /* left without a line, since the start; the last of them: */
+	const char *lost_domain, *lost_id;
 };
 struct account_counts account_counts(const struct account *account);
 

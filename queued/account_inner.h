@@ -101,6 +101,7 @@ struct account {
 	bool listing_runs;
 	int64_t refusals_from; /* what is older does not count: the clock was set */
 	uint64_t held, unaccounted;
+	char lost_domain[DOMAIN_SIZE], lost_id[JOURNAL_ID_SIZE];
 };
 
 /* --- account_parts.c

@@ -175,7 +175,7 @@ alert_book_raise(struct alert_book *book, const struct alert *alert, struct queu
 	struct alert_standing standing = {
 	    .kind = alert->kind, .level = alert->level, .since = now.wall};
 	struct entry *entry;
-	bool higher;
+	bool higher, news;
 
 	if ((unsigned)alert->kind >= ALERT_KINDS)
 		return;
@@ -192,13 +192,14 @@ alert_book_raise(struct alert_book *book, const struct alert *alert, struct queu
 		return;
 	}
 	higher = standing.level > entry->standing.level;
+	news = higher || alert->more;
 	standing.since = entry->standing.since;
 	if (!higher)
 		standing.level = entry->standing.level;
 	entry->standing = standing;
 	if (entry->stage == STAGE_RESTORED)
 		(void)entry_set_stage(book, entry, STAGE_TOLD, now);
-	if (higher && entry->stage == STAGE_TOLD)
+	if (news && entry->stage == STAGE_TOLD)
 		book->tell(book->context, ALERT_ROSE, &entry->standing);
 }
 

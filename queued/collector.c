@@ -145,7 +145,11 @@ static void
 alert_tell(struct collector *collector, enum alert_kind kind, bool *raised, bool now,
     unsigned level, const char *text)
 {
-	const struct alert alert = {.kind = kind, .domain = "", .level = level, .text = text};
+	const struct alert alert = {.kind = kind,
+	    .domain = "",
+	    .level = level,
+	    .text = text,
+	    .more = kind == ALERT_UNACCOUNTED};
 
 	if (*raised == now)
 		return;
@@ -173,18 +177,22 @@ spool_watch(struct collector *collector)
 static void
 unaccounted_watch(struct collector *collector, int64_t now_ms)
 {
-	const uint64_t count = account_counts(collector->account).unaccounted;
-	char text[160];
+	const struct account_counts counts = account_counts(collector->account);
+	const bool more = counts.unaccounted > collector->unaccounted;
+	char text[ALERT_TEXT_SIZE];
 
-	if (count > collector->unaccounted) {
-		collector->unaccounted = count;
+	if (more) {
 		collector->unaccounted_ms = now_ms;
+		collector->alert_unaccounted = false; /* each loss is told, not the first only */
 	}
 	snprintf(text, sizeof(text),
-	    "%" PRIu64 " recipients left the queue without a line in the log since the start",
-	    count);
+	    "%" PRIu64 " recipients left the queue without a line in the log (%" PRIu64
+	    " since the start); the last: %s, of %s",
+	    counts.unaccounted - collector->unaccounted, counts.unaccounted, counts.lost_id,
+	    counts.lost_domain);
+	collector->unaccounted = counts.unaccounted;
 	alert_tell(collector, ALERT_UNACCOUNTED, &collector->alert_unaccounted,
-	    count > 0 && now_ms - collector->unaccounted_ms < UNACCOUNTED_MS, 0, text);
+	    counts.unaccounted > 0 && now_ms - collector->unaccounted_ms < UNACCOUNTED_MS, 0, text);
 }
 
 /* --- transactions

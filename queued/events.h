@@ -66,11 +66,14 @@ enum alert_kind {
 	ALERT_KINDS,
 };
 
+#define ALERT_TEXT_SIZE 256
+
 struct alert {
 	enum alert_kind kind;
 	const char *domain; /* "": none */
 	unsigned level;     /* percent, 0 where there are no levels */
-	const char *text;   /* one line, for people; no addresses */
+	const char *text;   /* one line, for people; no addresses; ALERT_TEXT_SIZE is kept */
+	bool more;          /* it happened again: told also where it stands already */
 };
 
 #endif

@@ -102,6 +102,38 @@ START_TEST(test_levels)
 }
 END_TEST
 
+static void
+raise_more(struct alert_book *book, int64_t seconds)
+{
+	const struct alert alert = {
+	    .kind = ALERT_UNACCOUNTED, .domain = "", .text = "text", .more = true};
+
+	alert_book_raise(book, &alert, at(seconds));
+}
+
+START_TEST(test_more_of_it)
+{
+	const struct alert_standing before = {.kind = ALERT_UNACCOUNTED, .since = 1699990000};
+	struct told told = {.count = 0};
+	struct alert_book book = {.tell = tell, .context = &told};
+
+	raise_more(&book, 0);
+	expect(&told, "raised unaccounted  0");
+	raise_more(&book, 60);
+	expect(&told, "rose unaccounted  0");
+	alert_book_end(&book, ALERT_UNACCOUNTED, "", at(3600));
+	expect(&told, "ended unaccounted  0");
+	alert_book_free(&book);
+	memset(&book, 0, sizeof(book));
+	book.tell = tell;
+	book.context = &told;
+	alert_book_restore(&book, &before, at(0)); /* told by a former process: this is another */
+	raise_more(&book, 60);
+	expect(&told, "rose unaccounted  0");
+	alert_book_free(&book);
+}
+END_TEST
+
 START_TEST(test_flapping)
 {
 	struct told told = {.count = 0};
@@ -469,6 +501,7 @@ main(void)
 
 	tcase_add_test(book, test_told_once);
 	tcase_add_test(book, test_levels);
+	tcase_add_test(book, test_more_of_it);
 	tcase_add_test(book, test_flapping);
 	tcase_add_test(book, test_second_flap_waits_a_minute);
 	tcase_add_test(book, test_restored);
