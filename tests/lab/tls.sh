@@ -96,6 +96,14 @@ for server in plain refuse garble; do
 done
 is "$(grep -c 'X-Ledger-Id: must-tls' "$LAB/tls/mail"/* 2>/dev/null || true)" '' 'must-tls: nothing came in clear'
 
+# --- with Postfix's own times, too: smtp(8) goes without TLS only with what is older than its minimal_backoff_time
+lab_pf eu pf_set minimal_backoff_time=300s maximal_backoff_time=4000s
+lab_pf eu pf_reload
+like "$(lab_send eu late@may-garble.example late-garble)" '^250 ' 'late-garble: taken'
+try 'late-garble: delivered without, at its second try or third' wait_for 30 lab_arrived late-garble garble
+lab_pf eu pf_set minimal_backoff_time=2s maximal_backoff_time=4s
+lab_pf eu pf_reload
+
 # --- the primary speaks TLS now
 lab_pf tls pf_set smtpd_tls_security_level=may
 lab_pf tls pf_reload
