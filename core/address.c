@@ -24,6 +24,16 @@ has_control(const char *text, size_t length)
 	return false;
 }
 
+static bool
+has_eight_bit(const char *text, size_t length)
+{
+	for (size_t i = 0; i < length; i++) {
+		if ((unsigned char)text[i] >= 0x80)
+			return true;
+	}
+	return false;
+}
+
 /* Does it hold a byte at which Postfix would part it into another local part and domain? */
 static bool
 has_routing(const char *text, size_t length)
@@ -52,20 +62,28 @@ is_literal(const char *text, size_t length)
 static enum address_form
 find_form(const char *raw, size_t length, struct address *out)
 {
-	if (length == 0 || has_control(raw, length))
+	if (length == 0)
 		return ADDRESS_ODD;
 	const char *at = memrchr(raw, '@', length);
 	if (at == NULL)
-		return has_routing(raw, length) ? ADDRESS_ODD : ADDRESS_NO_DOMAIN;
+		return has_control(raw, length) || has_routing(raw, length) ? ADDRESS_ODD
+									    : ADDRESS_NO_DOMAIN;
 	out->local = raw;
 	out->local_length = (size_t)(at - raw);
 	if (out->local_length == 0 || has_routing(raw, out->local_length))
 		return ADDRESS_ODD;
 	const char *domain = at + 1;
 	size_t domain_length = length - out->local_length - 1;
-	if (domain_normalise(domain, domain_length, out->domain))
-		return ADDRESS_PLAIN;
-	return is_literal(domain, domain_length) ? ADDRESS_LITERAL : ADDRESS_ODD;
+	const bool control = has_control(raw, out->local_length);
+	if (has_control(domain, domain_length))
+		return ADDRESS_ODD;
+	if (!domain_normalise(domain, domain_length, out->domain))
+		return !control && is_literal(domain, domain_length) ? ADDRESS_LITERAL
+								     : ADDRESS_ODD;
+	out->bytes = control                                 ? ADDRESS_CONTROL
+		     : has_eight_bit(raw, out->local_length) ? ADDRESS_EIGHT_BIT
+							     : ADDRESS_ASCII;
+	return control ? ADDRESS_ODD : ADDRESS_PLAIN;
 }
 
 void

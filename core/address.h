@@ -18,11 +18,19 @@ enum address_form {
 	ADDRESS_ODD,       /* everything else */
 };
 
+enum address_bytes {       /* of a local part */
+	ADDRESS_ASCII,     /* printable */
+	ADDRESS_EIGHT_BIT, /* some are 0x80 or above, UTF-8 or not: needs SMTPUTF8 (RFC 6531) */
+	ADDRESS_CONTROL,   /* some are below 0x20 or 0x7f: in no address (RFC 5321 section 4.1.2) */
+};
+
+/* An odd address that would be plain but for ADDRESS_CONTROL has a domain, all the same. */
 struct address {
 	enum address_form form;
 	const char *local; /* points into the input; only for PLAIN and LITERAL */
 	size_t local_length;
-	char domain[DOMAIN_SIZE]; /* normal form, only for PLAIN */
+	char domain[DOMAIN_SIZE]; /* normal form, only for PLAIN and for CONTROL */
+	enum address_bytes bytes; /* only where there is a domain; else ASCII */
 };
 
 void address_parse(const char *raw, size_t length, struct address *out);

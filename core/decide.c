@@ -37,7 +37,10 @@ static const char *const kind_names[] = {
     [VERDICT_CANNOT_TELL] = "cannot-tell",
 };
 
-/* What each rule answers when it applies. Rule 11 has a second answer, for `oversize = defer`. */
+/*
+ * What each rule answers when it applies. Rule 11 has a second answer, for `oversize = defer`, and
+ * rule 0 two, for local parts that no recipient may have.
+ */
 static const struct verdict answers[] = {
     [RULE_ODD_ADDRESS] = {VERDICT_DEFER, RULE_ODD_ADDRESS, 450, "4.1.3",
 	"Address form not accepted, use localpart@domain"},
@@ -61,6 +64,17 @@ static const struct verdict answers[] = {
     [RULE_SIZE] = {VERDICT_REJECT, RULE_SIZE, 552, "5.3.4",
 	"Message size exceeds the limit of this domain"},
     [RULE_AUTHORISED] = {VERDICT_PERMIT, RULE_AUTHORISED, 0, "", "Domain authorised"},
+};
+
+/*
+ * Postfix logs and lists such bytes as '?', and where SMTPUTF8 is not offered no client may send
+ * them (RFC 6531 section 3.5, RFC 5321 section 4.1.2): taken, two recipients would look like one.
+ */
+static const struct verdict local_refused[] = {
+    [ADDRESS_EIGHT_BIT] = {VERDICT_REJECT, RULE_ODD_ADDRESS, 553, "5.6.7",
+	"Address requires SMTPUTF8, which is not offered"},
+    [ADDRESS_CONTROL] = {VERDICT_REJECT, RULE_ODD_ADDRESS, 553, "5.1.3",
+	"Control characters are not allowed in an address"},
 };
 
 static struct verdict
@@ -195,7 +209,10 @@ decide_limited(const struct decide_facts *facts)
 	return answers[RULE_AUTHORISED];
 }
 
-/* Rules 5 to 7: a row speaks for the domain; does it authorise this relay? */
+/*
+ * Rules 5 to 7: a row speaks for the domain; does it authorise this relay? Only where it does is an
+ * address refused for good.
+ */
 static struct verdict
 decide_known(const struct decide_facts *facts)
 {
@@ -212,6 +229,8 @@ decide_known(const struct decide_facts *facts)
 		return answers[RULE_SUSPENDED];
 	if (!decide_region_permitted(domain, customer, facts->region))
 		return answers[RULE_REGION];
+	if (facts->local_bytes != ADDRESS_ASCII)
+		return local_refused[facts->local_bytes];
 	return decide_limited(facts);
 }
 
@@ -222,7 +241,8 @@ decide_recipient(const struct decide_facts *facts)
 		return answers[RULE_UNKNOWN];
 	if (!facts->snapshot_usable)
 		return answers[RULE_NO_SNAPSHOT];
-	if (!facts->address_plain)
+	if (!facts->address_plain &&
+	    !(facts->local_bytes == ADDRESS_CONTROL && domain_is_known(facts)))
 		return decide_odd(facts);
 	if (facts->domain_known == KNOWN_UNCLEAR)
 		return cannot_tell(RULE_NO_SNAPSHOT);

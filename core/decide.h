@@ -8,6 +8,7 @@
 #ifndef MXHOLD_CORE_DECIDE_H
 #define MXHOLD_CORE_DECIDE_H
 
+#include "core/address.h"
 #include "core/records.h"
 
 enum decide_rule { /* numbers are part of the logs and of mxholdctl's output */
@@ -29,7 +30,7 @@ enum decide_rule { /* numbers are part of the logs and of mxholdctl's output */
 enum verdict_kind {
 	VERDICT_PERMIT,   /* rule 12 */
 	VERDICT_DEFER,    /* 4xx */
-	VERDICT_REJECT,   /* 5xx: the sender's own fault (size) */
+	VERDICT_REJECT,   /* 5xx: the sender's own fault (size, bytes of the local part) */
 	VERDICT_NOT_OURS, /* rule 4: the domain is certainly not ours; Postfix decides */
 	/*
 	 * Later. Rules 2 and 3: nobody knows whether the domain is ours (DEFER_IF_REJECT, so that
@@ -54,9 +55,10 @@ struct decide_facts {
 	bool snapshot_usable;
 	bool contact_fresh; /* the authority was heard within stale_after */
 	bool address_plain;
-	enum known odd_names_known; /* only for an address that is not plain */
-	enum known domain_known;    /* only for a plain one; UNCLEAR: the record was damaged */
-	enum known client_is_fleet; /* UNCLEAR: the fleet's records were damaged */
+	enum address_bytes local_bytes; /* of a plain address; or CONTROL, if all else is plain */
+	enum known odd_names_known;     /* only for an address that is not plain */
+	enum known domain_known;        /* plain or CONTROL; UNCLEAR: the record was damaged */
+	enum known client_is_fleet;     /* UNCLEAR: the fleet's records were damaged */
 	const struct domain_record *domain;     /* set when domain_known is YES */
 	const struct customer_record *customer; /* NULL: missing or damaged */
 	const char *region;                     /* of this relay */

@@ -76,7 +76,7 @@ forget_expired(struct judgement *judgement)
 	judgement->limits = (struct limits){0};
 }
 
-/* Fills in what the snapshot knows of a plain recipient's domain. */
+/* Fills in what the snapshot knows of a recipient's domain. */
 static void
 look_up_domain(struct snapshot *snapshot, struct judgement *judgement, struct decide_facts *facts,
     struct domain_record *domain, struct customer_record *customer)
@@ -121,18 +121,20 @@ judge_recipient(struct snapshot *snapshot, enum snapshot_result begun,
 	address_parse(request->recipient, request->recipient_length, &address);
 	facts.never_ours = address.form == ADDRESS_LITERAL || address.form == ADDRESS_NO_DOMAIN;
 	facts.address_plain = address.form == ADDRESS_PLAIN;
-	if (facts.address_plain)
+	facts.local_bytes = address.bytes;
+	const bool has_domain = facts.address_plain || facts.local_bytes == ADDRESS_CONTROL;
+	if (has_domain)
 		memcpy(judgement.domain, address.domain, strlen(address.domain) + 1);
 	if (facts.snapshot_usable && !facts.never_ours) {
 		facts.contact_fresh = contact_fresh(snapshot, relay, now.boot_ms);
-		if (facts.address_plain) {
+		if (has_domain) {
 			look_up_domain(snapshot, &judgement, &facts, &domain, &customer);
 			if (judgement.known)
 				facts.client_is_fleet =
 				    client_is_fleet(snapshot, request->client_address);
-		} else {
-			facts.odd_names_known = odd_names_known(snapshot, request);
 		}
+		if (!facts.address_plain)
+			facts.odd_names_known = odd_names_known(snapshot, request);
 	}
 	judgement.verdict = decide_recipient(&facts);
 	forget_expired(&judgement);

@@ -7,6 +7,7 @@
 #include "tests/fuzz/fuzz.h"
 
 #include <ctype.h>
+#include <stdlib.h>
 #include <string.h>
 
 static void
@@ -33,15 +34,44 @@ is_wanted(const char *domain, void *context)
 }
 
 static void
-check_plain(const struct address *address, const char *text, size_t size)
+check_domain(const struct address *address, const char *text, size_t size)
 {
 	char wanted[DOMAIN_SIZE];
 
 	check_normal(address->domain);
-	FUZZ_HOLDS(address->local == text && address->local_length > 0);
-	FUZZ_HOLDS(memchr(address->local, '@', address->local_length) == NULL);
 	strcpy(wanted, address->domain);
 	FUZZ_HOLDS(address_any_domain(text, size, true, is_wanted, wanted));
+}
+
+/* Without its control characters the local part of `text` makes a plain address of this domain. */
+static void
+check_control(const struct address *address, const char *text, size_t size)
+{
+	const size_t local = (size_t)((const char *)memrchr(text, '@', size) - text);
+	char *cured = malloc(size);
+	struct address plain;
+	bool control = false;
+
+	FUZZ_HOLDS(cured != NULL && address->form == ADDRESS_ODD && address->local == NULL);
+	memcpy(cured, text, size);
+	for (size_t i = 0; i < local; i++) {
+		if (iscntrl((unsigned char)cured[i])) {
+			cured[i] = 'x';
+			control = true;
+		}
+	}
+	address_parse(cured, size, &plain);
+	FUZZ_HOLDS(control && plain.form == ADDRESS_PLAIN);
+	FUZZ_HOLDS(strcmp(plain.domain, address->domain) == 0);
+	free(cured);
+}
+
+static void
+check_plain(const struct address *address, const char *text)
+{
+	FUZZ_HOLDS(address->local == text && address->local_length > 0);
+	FUZZ_HOLDS(memchr(address->local, '@', address->local_length) == NULL);
+	FUZZ_HOLDS(address->bytes != ADDRESS_CONTROL);
 }
 
 int
@@ -54,9 +84,13 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	address_parse(text, size, &address);
 	if (address.form == ADDRESS_PLAIN)
-		check_plain(&address, text, size);
+		check_plain(&address, text);
+	else if (address.bytes == ADDRESS_CONTROL)
+		check_control(&address, text, size);
+	if (address.form == ADDRESS_PLAIN || address.bytes == ADDRESS_CONTROL)
+		check_domain(&address, text, size);
 	else
-		FUZZ_HOLDS(address.domain[0] == '\0');
+		FUZZ_HOLDS(address.domain[0] == '\0' && address.bytes == ADDRESS_ASCII);
 	bool domain = domain_normalise(text, size, name);
 	if (domain)
 		check_normal(name);

@@ -37,6 +37,10 @@ got=$({ rcpt u@customer.example; rcpt u@nobody.example; rcpt U@CUSTOMER.example.
 	"$asker" raw "$base/sock/policy" -b 1 -s -w 10000; echo x)
 is "$got" "$expected" 'the same byte by byte'
 
+got=$({ rcpt "$(printf '\320\270')@customer.example"; rcpt "$(printf 'a\001b')@customer.example"; rcpt "$(printf '\320\270')@nobody.example"; } |
+	"$asker" raw "$base/sock/policy" -s -w 10000 | sed -n 's/^action=\([^ ]* *[^ ]*\).*/\1/p' | tr '\n' ',')
+is "$got" '553 5.6.7,553 5.1.3,DUNNO,' '8-bit and control bytes in a local part are refused, and none of our business elsewhere'
+
 got=$(printf '30:relay_domains customer.example,11:transport *,30:relay_domains customer.example,' |
 	"$asker" raw "$base/sock/map" -s -w 10000)
 is "$got" '19:OK customer.example,9:NOTFOUND ,19:OK customer.example,' 'three map requests in one read'
@@ -120,7 +124,7 @@ ok "$flawless" 'and the flood itself is answered'
 
 # --- the log -------------------------------------------------------------------------------------------
 
-is "$(grep -c 'event=decision.*domain=customer.example.*client=203.0.113.9' "$base/log")" 5 \
+is "$(grep -c 'event=decision.*domain=customer.example.*client=203.0.113.9' "$base/log")" 7 \
 	'each decision left a line'
 like "$(cat "$base/log")" 'event=log-left-out permits=[0-9]+' 'a flood is cut short in the log, and counted'
 lines=$(wc -l <"$base/log")

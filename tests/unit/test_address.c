@@ -41,6 +41,51 @@ START_TEST(test_case)
 }
 END_TEST
 
+/* What a local part is made of. An odd address has a domain where nothing but control is odd in it.
+ */
+static const struct bytes_case {
+	const char *raw;
+	enum address_form form;
+	enum address_bytes bytes;
+	const char *domain;
+} bytes_cases[] = {
+    {"user@example.com", ADDRESS_PLAIN, ADDRESS_ASCII, "example.com"},
+    {"two words?~@example.com", ADDRESS_PLAIN, ADDRESS_ASCII, "example.com"},
+    {"a@b\xc3\xbc"
+     "cher.example",
+	ADDRESS_PLAIN, ADDRESS_ASCII, "xn--bcher-kva.example"},
+    {"\xd0\xb8\xd0\xb2@Example.com.", ADDRESS_PLAIN, ADDRESS_EIGHT_BIT, "example.com"},
+    {"\xc0\x80@example.com", ADDRESS_PLAIN, ADDRESS_EIGHT_BIT, "example.com"},
+    {"u\x80@example.com", ADDRESS_PLAIN, ADDRESS_EIGHT_BIT, "example.com"},
+    {"\xff@example.com", ADDRESS_PLAIN, ADDRESS_EIGHT_BIT, "example.com"},
+    {"a\tb@Example.com.", ADDRESS_ODD, ADDRESS_CONTROL, "example.com"},
+    {"\x01@example.com", ADDRESS_ODD, ADDRESS_CONTROL, "example.com"},
+    {"\x1f\xc3\xbc@example.com", ADDRESS_ODD, ADDRESS_CONTROL, "example.com"},
+    {"u\x7f@example.com", ADDRESS_ODD, ADDRESS_CONTROL, "example.com"},
+    {"\x01%b.example@example.com", ADDRESS_ODD, ADDRESS_ASCII, NULL},
+    {"\x01@b.example@example.com", ADDRESS_ODD, ADDRESS_ASCII, NULL},
+    {"\xc3\xbc%b.example@example.com", ADDRESS_ODD, ADDRESS_ASCII, NULL},
+    {"u@example.com\x01", ADDRESS_ODD, ADDRESS_ASCII, NULL},
+    {"\x01@[192.0.2.1]", ADDRESS_ODD, ADDRESS_ASCII, NULL},
+    {"\xc3\xbc@[192.0.2.1]", ADDRESS_LITERAL, ADDRESS_ASCII, NULL},
+    {"u\x01", ADDRESS_ODD, ADDRESS_ASCII, NULL},
+    {"\xc3\xbc", ADDRESS_NO_DOMAIN, ADDRESS_ASCII, NULL},
+};
+
+START_TEST(test_bytes)
+{
+	const struct bytes_case *c = &bytes_cases[_i];
+	struct address address;
+
+	memset(&address, 'X', sizeof(address));
+	address_parse(c->raw, strlen(c->raw), &address);
+	ck_assert_int_eq(address.form, c->form);
+	ck_assert_int_eq(address.bytes, c->bytes);
+	if (c->domain != NULL)
+		ck_assert_str_eq(address.domain, c->domain);
+}
+END_TEST
+
 struct walk {
 	char seen[4096]; /* names, a blank after each */
 	const char *stop_at;
@@ -143,6 +188,7 @@ main(void)
 	Suite *suite = suite_create("address");
 	TCase *tests = tcase_create("core");
 	tcase_add_loop_test(tests, test_case, 0, cases.count);
+	tcase_add_loop_test(tests, test_bytes, 0, sizeof(bytes_cases) / sizeof(bytes_cases[0]));
 	tcase_add_test(tests, test_walk);
 	tcase_add_test(tests, test_walk_passes_nul);
 	tcase_add_test(tests, test_walk_stops);

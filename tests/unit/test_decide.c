@@ -54,6 +54,7 @@ choice(const char *word, const char *const words[])
 }
 
 static const char *const no_yes[] = {"no", "yes", "unclear", NULL};
+static const char *const local_bytes[] = {"ascii", "8bit", "control", NULL};
 static const char *const forms[] = {"odd", "plain", NULL};
 static const char *const oversizes[] = {"inherit", "reject", "defer", NULL};
 static const char *const primary_ups[] = {"inherit", "accept", "defer", NULL};
@@ -119,6 +120,8 @@ set_fact(struct setting *s, const char *key, const char *value)
 		f->never_ours = choice(value, no_yes) == 1;
 	else if (strcmp(key, "form") == 0)
 		f->address_plain = choice(value, forms) == 1;
+	else if (strcmp(key, "local") == 0)
+		f->local_bytes = (enum address_bytes)choice(value, local_bytes);
 	else if (strcmp(key, "odd") == 0)
 		f->odd_names_known = (enum known)choice(value, no_yes);
 	else if (strcmp(key, "known") == 0)

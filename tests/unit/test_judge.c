@@ -119,6 +119,45 @@ START_TEST(test_recipient_forms)
 }
 END_TEST
 
+/* Only in a domain that this relay takes mail for is a local part judged by its bytes. */
+START_TEST(test_local_bytes)
+{
+	static const struct {
+		const char *recipient;
+		int kind, rule;
+		unsigned code;
+	} cases[] = {
+	    {"\xd0\xb8\xd0\xb2@a.example", VERDICT_REJECT, 0, 553},
+	    {"\xc0\x80@x.wide.example", VERDICT_REJECT, 0, 553},
+	    {"a\x01"
+	     "b@a.example",
+		VERDICT_REJECT, 0, 553},
+	    {"a\x7f@small.example", VERDICT_REJECT, 0, 553},
+	    {"\xc3\xbc@unknown.example", VERDICT_NOT_OURS, 4, 0},
+	    {"a\x01@unknown.example", VERDICT_NOT_OURS, 4, 0},
+	    {"\xc3\xbc@expired.example", VERDICT_NOT_OURS, 4, 0},
+	    {"\xc3\xbc@us.example", VERDICT_DEFER, 7, 450},
+	    {"a\x01@gone.example", VERDICT_DEFER, 5, 450},
+	    {"\xc3\xbc@orphan.example", VERDICT_CANNOT_TELL, 6, 450},
+	    {"\xc3\xbc%a.example@relay.example", VERDICT_DEFER, 0, 450},
+	    {"\x01%a.example@relay.example", VERDICT_DEFER, 0, 450},
+	    {"a.example\x01@relay.example", VERDICT_DEFER, 0, 450},
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		const struct judgement judgement =
+		    judge((struct ask){.recipient = cases[i].recipient});
+
+		ck_assert_msg((int)judgement.verdict.kind == cases[i].kind &&
+				  (int)judgement.verdict.rule == cases[i].rule &&
+				  judgement.verdict.code == cases[i].code,
+		    "case %zu: %d %d %u", i, (int)judgement.verdict.kind,
+		    (int)judgement.verdict.rule, judgement.verdict.code);
+	}
+	ck_assert_int_eq(kind_of("\xc3\xbc@a.example", .unusable = true), VERDICT_CANNOT_TELL);
+}
+END_TEST
+
 START_TEST(test_rules)
 {
 	ck_assert_int_eq(rule_of("user@us.example"), 7);
@@ -259,6 +298,7 @@ main(void)
 
 	tcase_add_checked_fixture(tests, setup, teardown);
 	tcase_add_test(tests, test_recipient_forms);
+	tcase_add_test(tests, test_local_bytes);
 	tcase_add_test(tests, test_rules);
 	tcase_add_test(tests, test_client);
 	tcase_add_test(tests, test_freshness);

@@ -244,6 +244,20 @@ START_TEST(test_policy_verdicts)
 }
 END_TEST
 
+/* What no client may send as a local part is refused for good, where the domain is taken here. */
+START_TEST(test_policy_local_bytes)
+{
+	ck_assert_str_eq(rcpt("\xd0\xb8@customer.example", "0", MAIL),
+	    "action=553 5.6.7 Address requires SMTPUTF8, which is not offered\n\n");
+	ck_assert_str_eq(rcpt("u\x01@customer.example", "0", MAIL),
+	    "action=553 5.1.3 Control characters are not allowed in an address\n\n");
+	ck_assert_ptr_nonnull(strstr(rcpt("\xd0\xb8@us.example", "0", MAIL), "action=450 4.7.1 "));
+	ck_assert_ptr_nonnull(strstr(rcpt("u\x01@orphan.example", "0", MAIL), "action=450 4.3.0 "));
+	ck_assert_str_eq(rcpt("\xd0\xb8@nobody.example", "0", MAIL), DUNNO);
+	ck_assert_str_eq(rcpt("u\x01@nobody.example", "0", MAIL), DUNNO);
+}
+END_TEST
+
 START_TEST(test_policy_never_answers_5xx_but_for_size)
 {
 	size_t i;
@@ -559,6 +573,7 @@ main(void)
 	tcase_add_checked_fixture(good, set_up, tear_down);
 	tcase_add_loop_test(
 	    good, test_policy_verdicts, 0, (int)(sizeof(verdicts) / sizeof(verdicts[0])));
+	tcase_add_test(good, test_policy_local_bytes);
 	tcase_add_test(good, test_policy_never_answers_5xx_but_for_size);
 	tcase_add_test(good, test_policy_other_states_pass);
 	tcase_add_test(good, test_policy_closes_on_what_is_no_request);
