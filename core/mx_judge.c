@@ -506,8 +506,28 @@ judge_order(struct judge *j)
 /* --- findings: MTA-STS and next hops
  * -------------------------------------------------------------- */
 
+/* Does a record name it, be it as it should or not? */
+static bool
+is_found(const struct mx_facts *facts, const char *name)
+{
+	for (size_t i = 0; i < facts->host_count; i++)
+		if (strcmp(facts->hosts[i].name, name) == 0)
+			return true;
+	return false;
+}
+
+/* Is the row's host one of an earlier row, too? */
+static bool
+expected_before(const struct mx_verdict *out, size_t index)
+{
+	for (size_t i = 0; i < index; i++)
+		if (strcmp(out->expected[i].host, out->expected[index].host) == 0)
+			return true;
+	return false;
+}
+
 static void
-judge_policy(struct judge *j)
+judge_policy_found(struct judge *j)
 {
 	const struct mx_facts *facts = j->facts;
 	const struct mta_sts_policy *policy = facts->policy;
@@ -531,6 +551,28 @@ judge_policy(struct judge *j)
 	}
 }
 
+/* What is to be added to the zone must be in the policy before. Nobody goes there yet: a warning.
+ */
+static void
+judge_policy_expected(struct judge *j)
+{
+	const struct mta_sts_policy *policy = j->facts->policy;
+	const struct mx_verdict *out = j->out;
+
+	for (size_t i = 0; i < out->expected_count; i++) {
+		const struct mx_row *row = &out->expected[i];
+
+		if (row->host[0] == '\0' || is_found(j->facts, row->host) ||
+		    expected_before(out, i) || mta_sts_permits(policy, row->host))
+			continue;
+		find_as(j, is_fleet(row->role) ? MX_ISSUE_STS_RELAY : MX_ISSUE_STS_PRIMARY,
+		    MX_WARNING,
+		    "the MTA-STS policy (%s) leaves %s out, which the MX records should name: add "
+		    "`mx: %s` to it before they change",
+		    mta_sts_mode_name(policy->mode), row->host, row->host);
+	}
+}
+
 static void
 judge_sts(struct judge *j)
 {
@@ -540,7 +582,10 @@ judge_sts(struct judge *j)
 	switch (facts->sts) {
 	case MX_STS_NOT_ASKED:
 	case MX_STS_ABSENT: return;
-	case MX_STS_POLICY: judge_policy(j); return;
+	case MX_STS_POLICY:
+		judge_policy_found(j);
+		judge_policy_expected(j);
+		return;
 	case MX_STS_BROKEN:
 		find(j, MX_ISSUE_STS_BROKEN,
 		    "there is an MTA-STS record, but the policy is not valid: %s", problem);

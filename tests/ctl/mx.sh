@@ -36,7 +36,7 @@ mkdir "$work/state"
 		domain xn--bcher-kva.example acme
 	ROWS
 	for name in good missing equal first null nodata gone cname literal alias region noaddress dark large \
-		sts stsout ststest stshtml sts404 stsmoved stswrong stsslow stslong stsgone; do
+		sts stsout stsadd ststest stshtml sts404 stsmoved stswrong stsslow stslong stsgone; do
 		echo "domain $name.example acme"
 	done
 } >"$work/rows"
@@ -99,7 +99,8 @@ set_of() { # NAME: the set that is right
 		host="$n-is-a-host-with-quite-a-long-name-of-at-least-sixty-octets"
 		printf 'large MX 15 %s.elsewhere%s\n%s.elsewhere%s A 198.51.100.26\n' "$host" "$n" "$host" "$n"
 	done
-	for name in sts stsout ststest stshtml sts404 stsmoved stswrong stsslow stslong; do
+	printf 'stsadd MX 10 mail.stsadd\nmail.stsadd A 198.51.100.25\n'
+	for name in sts stsout stsadd ststest stshtml sts404 stsmoved stswrong stsslow stslong; do
 		printf '_mta-sts.%s TXT "v=STSv1; id=1;"\nmta-sts.%s A 127.0.0.3\n' "$name" "$name"
 	done
 	printf '_mta-sts.stsgone TXT "v=STSv1; id=1;"\n' # no such web server
@@ -145,7 +146,7 @@ mount --bind "$work/resolv.conf" /etc/resolv.conf
 openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=ca -keyout "$work/ca.key" \
 	-out "$work/ca.crt" 2>>"$work/openssl.log"
 names=
-for name in sts stsout ststest stshtml sts404 stsmoved stsslow stslong; do
+for name in sts stsout stsadd ststest stshtml sts404 stsmoved stsslow stslong; do
 	names="$names${names:+,}DNS:mta-sts.$name.example"
 done
 openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=web -keyout "$work/web.key" -out "$work/web.csr" \
@@ -161,6 +162,7 @@ HEAD = "version: STSv1\nmax_age: 86400\n"
 POLICY = {
     "sts": HEAD + "mode: enforce\nmx: mail.sts.example\nmx: *.mx.backup.example\n",
     "stsout": HEAD + "mode: enforce\nmx: mail.stsout.example\n",
+    "stsadd": HEAD + "mode: enforce\nmx: mail.stsadd.example\n",
     "ststest": HEAD + "mode: testing\nmx: mail.ststest.example\nmx: eu.mx.backup.example\n",
     "stshtml": "<html><body>welcome</body></html>\n",
     "stslong": HEAD + "mode: none\n" + "x: y\n" * 20000,
@@ -260,6 +262,9 @@ expect 1 'next-hop-refused: .*eu.mx.backup.example: name of a relay' 'a next hop
 # --- MTA-STS
 expect 0 'MTA-STS policy: enforce' 'a policy that names the relays' sts.example
 expect 1 'error +mta-sts-leaves-relay-out: .*add .mx: eu.mx.backup.example' 'an enforced policy that leaves them out' stsout.example
+expect 1 'warning +mta-sts-leaves-relay-out: .*add .mx: eu.mx.backup.example. to it before' 'relays that are to be named: first in the policy' \
+	stsadd.example
+like "$out" 'warning +mta-sts-leaves-relay-out: .*add .mx: hk.mx.backup.example. to it before' 'each of them'
 expect 1 'warning +mta-sts-leaves-relay-out: .*hk.mx.backup.example' 'a policy in testing' ststest.example
 expect 1 'mta-sts-broken: .*no version' 'a page that is no policy' stshtml.example
 expect 1 'mta-sts-broken: .*answers 404' 'no page' sts404.example

@@ -302,6 +302,41 @@ START_TEST(test_sizes)
 }
 END_TEST
 
+/* How many findings of this issue have both texts; also: that its severity is the one wanted. */
+static size_t
+count_findings(enum mx_issue issue, enum mx_severity severity, const char *text, const char *also)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < verdict.finding_count; i++) {
+		const struct mx_finding *finding = &verdict.findings[i];
+
+		if (finding->issue != issue || strstr(finding->text, text) == NULL ||
+		    strstr(finding->text, also) == NULL)
+			continue;
+		ck_assert_int_eq(finding->severity, severity);
+		count++;
+	}
+	return count;
+}
+
+/* What is to be added must be in the policy before; a host of both lists is told of once. */
+START_TEST(test_policy_first)
+{
+	take_word(strcpy(words[0], "10:P"));
+	take_word(strcpy(words[1], "20:E"));
+	take_word(strcpy(words[2], "sts=enforce:mail.customer.example"));
+	mx_judge(&facts, &verdict);
+	ck_assert_uint_eq(count_findings(MX_ISSUE_STS_RELAY, MX_ERROR, "eu.mx.backup.example",
+			      "add `mx: eu.mx.backup.example`"),
+	    1);
+	ck_assert_uint_eq(count_findings(MX_ISSUE_STS_RELAY, MX_WARNING, "hk.mx.backup.example",
+			      "add `mx: hk.mx.backup.example` to it before"),
+	    1);
+	ck_assert_uint_eq(count_findings(MX_ISSUE_STS_PRIMARY, MX_ERROR, "", ""), 0);
+}
+END_TEST
+
 START_TEST(test_no_relay_of_ours)
 {
 	relays[0].self = false;
@@ -457,6 +492,7 @@ main(void)
 	tcase_add_checked_fixture(tests, set_up, NULL);
 	tcase_add_loop_test(tests, test_table, 0, cases.count);
 	tcase_add_test(tests, test_sizes);
+	tcase_add_test(tests, test_policy_first);
 	tcase_add_test(tests, test_no_relay_of_ours);
 	tcase_add_test(tests, test_names_and_lines);
 	suite_add_tcase(suite, tests);
