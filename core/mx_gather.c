@@ -142,6 +142,17 @@ take_mx(struct mx_facts *facts, const struct dns_record *record)
 		snprintf(host->name, sizeof(host->name), "%s", record->host);
 }
 
+/* Servers answer in turns: what is found, and said, must not depend on it. */
+static int
+compare_hosts(const void *left, const void *right)
+{
+	const struct mx_host *a = left, *b = right;
+
+	if (a->preference != b->preference)
+		return a->preference < b->preference ? -1 : 1;
+	return strcmp(a->name, b->name);
+}
+
 /* Targets that are listed twice are asked for twice: the second answer is in the resolver's cache.
  */
 static void
@@ -172,6 +183,7 @@ on_mx(const struct resolver_answer *answer, void *context)
 	snprintf(gather->problem, sizeof(gather->problem), "%s", answer->problem);
 	for (size_t i = 0; i < answer->count; i++)
 		take_mx(facts, &answer->records[i].dns);
+	qsort(facts->hosts, facts->host_count, sizeof(facts->hosts[0]), compare_hosts);
 	gather->asking = true;
 	ask_targets(gather);
 	facts->itself.lookup = RESOLVER_NODATA;

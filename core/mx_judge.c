@@ -46,6 +46,7 @@ static const struct {
     [MX_ISSUE_TARGET_NO_ADDRESS] = {"target-without-address", MX_ERROR},
     [MX_ISSUE_TARGET_DNS] = {"target-unreadable", MX_CANNOT_TELL},
     [MX_ISSUE_SIZE] = {"answer-too-large", MX_WARNING},
+    [MX_ISSUE_PROPOSAL_SIZE] = {"proposal-too-large", MX_WARNING},
     [MX_ISSUE_STS_RELAY] = {"mta-sts-leaves-relay-out", MX_ERROR},
     [MX_ISSUE_STS_PRIMARY] = {"mta-sts-leaves-primary-out", MX_ERROR},
     [MX_ISSUE_STS_BROKEN] = {"mta-sts-broken", MX_WARNING},
@@ -297,7 +298,10 @@ judge_lookup(struct judge *j)
 	else if (facts->mx == RESOLVER_NODATA)
 		find(j, MX_ISSUE_NO_MX, "%s has neither MX record nor address", domain);
 	if (facts->cut)
-		find(j, MX_ISSUE_TOO_MANY, "%s has more MX records than are read here", domain);
+		find(j, MX_ISSUE_TOO_MANY,
+		    "%s has more MX records than the %zu that are read here: what the others name "
+		    "is not known, and no records are proposed",
+		    domain, facts->host_count);
 	if (facts->canonical[0] != '\0')
 		find(j, MX_ISSUE_ALIAS,
 		    "%s is an alias (CNAME) of %s: a mail domain should have records of its own",
@@ -398,7 +402,8 @@ judge_named(struct judge *j)
 		    "for this domain",
 		    name);
 	}
-	for (size_t i = 0; i < facts->relay_count && i < MX_HOSTS_MOST; i++) {
+	/* Of a set that is cut nobody knows whom it leaves out. */
+	for (size_t i = 0; !facts->cut && i < facts->relay_count && i < MX_HOSTS_MOST; i++) {
 		const struct mx_relay *relay = &facts->relays[i];
 
 		if (relay->self || !relay->permitted || j->named[i])
@@ -414,7 +419,7 @@ judge_named(struct judge *j)
 
 struct span {
 	unsigned least, most;       /* preferences; least > most: there is none */
-	const struct mx_host *host; /* one at `least` */
+	const struct mx_host *host; /* of those at `least` the first by name */
 };
 
 static bool
@@ -433,7 +438,8 @@ span_of(const struct judge *j, bool fleet)
 
 		if (fleet ? !is_fleet(j->roles[i]) : j->roles[i] != MX_ROLE_PRIMARY)
 			continue;
-		if (host->preference < span.least) {
+		if (host->preference < span.least ||
+		    (host->preference == span.least && strcmp(host->name, span.host->name) < 0)) {
 			span.least = host->preference;
 			span.host = host;
 		}
@@ -456,7 +462,8 @@ judge_equal(struct judge *j)
 			if (j->roles[i] != MX_ROLE_PRIMARY || !is_fleet(j->roles[k]) ||
 			    primary->preference != relay->preference)
 				continue;
-			const bool better = primaries.least < relay->preference;
+			/* Where the set is cut, nobody knows whether there is a better one. */
+			const bool better = facts->cut || primaries.least < relay->preference;
 			find_as(j, MX_ISSUE_EQUAL, better ? MX_WARNING : MX_ERROR,
 			    "%s and the relay %s have one preference (%u): a relay delivers only "
 			    "to "
@@ -480,6 +487,10 @@ judge_order(struct judge *j)
 		    "the relays have several preferences (%u to %u); one common one spreads the "
 		    "mail over all of them",
 		    fleet.least, fleet.most);
+	if (j->facts->cut) { /* what follows would be said of records that were not read */
+		judge_equal(j);
+		return;
+	}
 	if (!in_span(&primary)) {
 		find_as(j, MX_ISSUE_NO_PRIMARY, hops ? MX_WARNING : MX_ERROR, "%s",
 		    hops ? "only relays are named: all mail comes through them, and leaves by the "
@@ -726,7 +737,7 @@ expect_anew(struct judge *j)
 }
 
 static void
-fill_rows(struct judge *j)
+fill_found(struct judge *j)
 {
 	const struct mx_facts *facts = j->facts;
 	struct mx_verdict *out = j->out;
@@ -738,19 +749,61 @@ fill_rows(struct judge *j)
 		row->preference = facts->hosts[i].preference;
 		row->role = j->roles[i];
 	}
+	qsort(out->found, out->found_count, sizeof(out->found[0]), compare_rows);
+	out->found_size = answer_size(facts->domain, out->found, out->found_count);
+}
+
+/* Nothing in place of records that were not read. */
+static void
+fill_expected(struct judge *j)
+{
+	const struct mx_facts *facts = j->facts;
+	struct mx_verdict *out = j->out;
+
+	out->cut = facts->cut;
+	if (facts->cut)
+		return;
 	if (order_is_kept(j))
 		expect_kept(j);
 	else
 		expect_anew(j);
-	qsort(out->found, out->found_count, sizeof(out->found[0]), compare_rows);
 	qsort(out->expected, out->expected_count, sizeof(out->expected[0]), compare_rows);
 	for (size_t i = 0; i < out->found_count; i++)
 		for (size_t k = 0; k < out->expected_count; k++)
 			if (out->found[i].role != MX_ROLE_NOTHING &&
 			    compare_rows(&out->found[i], &out->expected[k]) == 0)
 				out->found[i].matches = out->expected[k].matches = true;
-	out->found_size = answer_size(facts->domain, out->found, out->found_count);
 	out->expected_size = answer_size(facts->domain, out->expected, out->expected_count);
+}
+
+bool
+mx_rows_differ(const struct mx_verdict *verdict)
+{
+	bool differ = false;
+
+	for (size_t i = 0; !verdict->cut && i < verdict->expected_count; i++)
+		differ = differ || !verdict->expected[i].matches;
+	for (size_t i = 0; !verdict->cut && i < verdict->found_count; i++)
+		differ = differ || !verdict->found[i].matches;
+	return differ;
+}
+
+static void
+judge_sizes(struct judge *j)
+{
+	const struct mx_verdict *out = j->out;
+
+	if (out->found_size > MX_ANSWER_MOST)
+		find(j, MX_ISSUE_SIZE,
+		    "the answer takes %s%zu bytes of DNS message, more than %u: who cannot do EDNS "
+		    "or TCP does not get all of it",
+		    out->cut ? "at least " : "", out->found_size, (unsigned)MX_ANSWER_MOST);
+	if (out->expected_size > MX_ANSWER_MOST && mx_rows_differ(out))
+		find(j, MX_ISSUE_PROPOSAL_SIZE,
+		    "with the records that are proposed the answer would take %zu bytes of DNS "
+		    "message, more than %u: leave out servers that are not needed, or shorten "
+		    "their names",
+		    out->expected_size, (unsigned)MX_ANSWER_MOST);
 }
 
 /* --- the whole
@@ -787,13 +840,9 @@ mx_judge(const struct mx_facts *facts, struct mx_verdict *out)
 			judge_target(&j, i);
 		judge_named(&j);
 		judge_order(&j);
-		fill_rows(&j);
-		if (out->found_size > MX_ANSWER_MOST)
-			find(&j, MX_ISSUE_SIZE,
-			    "the answer takes %zu bytes of DNS message, more than %u: who cannot "
-			    "do "
-			    "EDNS or TCP does not get all of it",
-			    out->found_size, (unsigned)MX_ANSWER_MOST);
+		fill_found(&j);
+		fill_expected(&j);
+		judge_sizes(&j);
 	}
 	judge_sts(&j);
 	if (facts->next_hop_problem != NULL)

@@ -101,6 +101,7 @@ enum mx_issue {
 	MX_ISSUE_TARGET_NO_ADDRESS,
 	MX_ISSUE_TARGET_DNS,
 	MX_ISSUE_SIZE,
+	MX_ISSUE_PROPOSAL_SIZE,
 	MX_ISSUE_STS_RELAY,
 	MX_ISSUE_STS_PRIMARY,
 	MX_ISSUE_STS_BROKEN,
@@ -141,10 +142,14 @@ struct mx_verdict {
 	size_t finding_count;
 	struct mx_row found[MX_HOSTS_MOST], expected[MX_ROWS_MOST]; /* by preference, then name */
 	size_t found_count, expected_count;
+	bool cut; /* there are more than were found: nothing is expected, and no row compared */
 	size_t found_size, expected_size; /* bytes of the DNS answer */
 };
 
 void mx_judge(const struct mx_facts *facts, struct mx_verdict *out);
+
+/* Is there a row to add or to remove? */
+bool mx_rows_differ(const struct mx_verdict *verdict);
 
 /* For rule 8 alone: do these records name this relay? */
 enum mx_state mx_judge_state(const struct mx_facts *facts);

@@ -311,16 +311,17 @@ add_spf_term(const struct ip *address, void *context)
 /* --- the answer as JSON: what a person reads is made of it too
  * ------------------------------------------ */
 
+/* `matches`: what it is called that the other side has it; null where that was not compared. */
 static json_t *
-rows_json(const struct mx_row *rows, size_t count, const char *matches)
+rows_json(const struct mx_row *rows, size_t count, const char *matches, bool compared)
 {
 	json_t *array = json_array();
 
 	for (size_t i = 0; i < count; i++)
 		json_array_append_new(
-		    array, json_pack("{s:i, s:s, s:s, s:b}", "preference", (int)rows[i].preference,
+		    array, json_pack("{s:i, s:s, s:s, s:o}", "preference", (int)rows[i].preference,
 			       "host", rows[i].host, "role", mx_role_name(rows[i].role), matches,
-			       (int)rows[i].matches));
+			       compared ? json_boolean(rows[i].matches) : json_null()));
 	return array;
 }
 
@@ -377,15 +378,16 @@ answer_json(struct check *check)
 	each_relay_address(check, add_address, addresses);
 	each_relay_address(check, add_spf_term, spf);
 	return json_pack(
-	    "{s:s, s:s, s:s, s:s, s:s, s:o, s:o, s:o, s:o, s:i, s:i, s:s, s:s, s:o, s:o}", "domain",
-	    check->domain, "row", check->owner, "relay", check->ctl->conf->relay.name, "outcome",
-	    outcomes[verdict->outcome], "relay_is", states[verdict->state], "findings",
+	    "{s:s, s:s, s:s, s:s, s:s, s:o, s:o, s:o, s:b, s:o, s:i, s:i, s:s, s:s, s:o, s:o}",
+	    "domain", check->domain, "row", check->owner, "relay", check->ctl->conf->relay.name,
+	    "outcome", outcomes[verdict->outcome], "relay_is", states[verdict->state], "findings",
 	    findings_json(verdict), "found",
-	    rows_json(verdict->found, verdict->found_count, "expected"), "expected",
-	    rows_json(verdict->expected, verdict->expected_count, "found"), "zone",
-	    zone_json(check), "answer_bytes", (int)verdict->found_size, "expected_bytes",
-	    (int)verdict->expected_size, "dnssec", resolver_dnssec_name(check->facts.dnssec),
-	    "mta_sts", sts_name(check), "relay_addresses", addresses, "spf_terms", spf);
+	    rows_json(verdict->found, verdict->found_count, "expected", !verdict->cut), "expected",
+	    rows_json(verdict->expected, verdict->expected_count, "found", true), "complete",
+	    (int)!verdict->cut, "zone", zone_json(check), "answer_bytes", (int)verdict->found_size,
+	    "expected_bytes", (int)verdict->expected_size, "dnssec",
+	    resolver_dnssec_name(check->facts.dnssec), "mta_sts", sts_name(check),
+	    "relay_addresses", addresses, "spf_terms", spf);
 }
 
 /* --- the answer for a person
@@ -393,7 +395,7 @@ answer_json(struct check *check)
 
 struct line { /* of both lists as one */
 	const struct mx_row *row;
-	char mark; /* as it should be, to be added (+), to be removed (-) */
+	char mark; /* as it should be, to be added (+), to be removed (-), not compared (?) */
 };
 
 static int
@@ -418,7 +420,8 @@ print_rows(const struct mx_verdict *verdict)
 		    (struct line){&verdict->expected[i], verdict->expected[i].matches ? ' ' : '+'};
 	for (size_t i = 0; i < verdict->found_count; i++)
 		if (!verdict->found[i].matches)
-			lines[count++] = (struct line){&verdict->found[i], '-'};
+			lines[count++] =
+			    (struct line){&verdict->found[i], verdict->cut ? '?' : '-'};
 	qsort(lines, count, sizeof(lines[0]), compare_lines);
 	for (size_t i = 0; i < count; i++)
 		printf("  %c %5u %-40s %-24s %s\n", lines[i].mark,
@@ -427,6 +430,7 @@ print_rows(const struct mx_verdict *verdict)
 		    mx_role_name(lines[i].row->role),
 		    lines[i].mark == ' '   ? "as expected"
 		    : lines[i].mark == '+' ? "expected, not found"
+		    : lines[i].mark == '?' ? "found, one of more"
 					   : "found, not expected");
 }
 
@@ -442,27 +446,16 @@ print_array(const json_t *array, const char *before)
 	}
 }
 
-/* Is there a row to add or to remove? */
-static bool
-rows_differ(const struct mx_verdict *verdict)
-{
-	bool differ = false;
-
-	for (size_t i = 0; i < verdict->expected_count; i++)
-		differ = differ || !verdict->expected[i].matches;
-	for (size_t i = 0; i < verdict->found_count; i++)
-		differ = differ || !verdict->found[i].matches;
-	return differ;
-}
-
 static const char *
 headline(const struct mx_verdict *verdict)
 {
 	switch (verdict->outcome) {
 	case MX_GOOD: return "the MX records are as they should be";
 	case MX_FINDINGS:
-		return rows_differ(verdict) ? "the MX records need a change"
-					    : "the MX records are there, but see the findings";
+		if (verdict->cut)
+			return "there are more MX records than are read here";
+		return mx_rows_differ(verdict) ? "the MX records need a change"
+					       : "the MX records are there, but see the findings";
 	case MX_OUTCOME_CANNOT_TELL: break;
 	}
 	return "this cannot be told now";
@@ -475,8 +468,9 @@ print_answer(const struct check *check, const json_t *answer)
 
 	printf("%s: %s\n", check->domain, headline(verdict));
 	if (verdict->found_count + verdict->expected_count > 0) {
-		printf("\nMX records (%zu bytes of DNS answer; + to add, - to remove):\n",
-		    verdict->found_size);
+		printf("\nMX records (%s%zu bytes of DNS answer; %s):\n",
+		    verdict->cut ? "at least " : "", verdict->found_size,
+		    verdict->cut ? "? not all were read" : "+ to add, - to remove");
 		print_rows(verdict);
 	}
 	for (size_t i = 0; i < verdict->finding_count; i++)
@@ -485,7 +479,7 @@ print_answer(const struct check *check, const json_t *answer)
 		    mx_issue_name(verdict->findings[i].issue), verdict->findings[i].text);
 	printf("\nDNSSEC: %s\nMTA-STS policy: %s\n", resolver_dnssec_name(check->facts.dnssec),
 	    sts_name(check));
-	if (verdict->outcome == MX_FINDINGS && rows_differ(verdict)) {
+	if (verdict->outcome == MX_FINDINGS && mx_rows_differ(verdict)) {
 		printf("\nLines for the zone, in place of all MX records of the name:\n");
 		print_array(json_object_get(answer, "zone"), "\n  ");
 		printf("\n");

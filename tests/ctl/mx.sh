@@ -36,6 +36,7 @@ mkdir "$work/state"
 		domain xn--bcher-kva.example acme
 	ROWS
 	for name in good missing equal first null nodata gone cname literal alias region noaddress dark large \
+		many turns widening \
 		sts stsout stsadd ststest stshtml sts404 stsmoved stswrong stsslow stslong stsgone; do
 		echo "domain $name.example acme"
 	done
@@ -99,6 +100,17 @@ set_of() { # NAME: the set that is right
 		host="$n-is-a-host-with-quite-a-long-name-of-at-least-sixty-octets"
 		printf 'large MX 15 %s.elsewhere%s\n%s.elsewhere%s A 198.51.100.26\n' "$host" "$n" "$host" "$n"
 	done
+	for n in $(seq 10 79); do # six more than are read
+		printf 'many MX 15 m%s.many\nm%s.many A 198.51.100.26\n' "$n" "$n"
+	done
+	for n in 1 2 3 4; do # servers answer in turns
+		printf 'turns MX 10 t%s.turns\nt%s.turns A 198.51.100.26\n' "$n" "$n"
+	done
+	for n in 1 2 3 4 5; do
+		host="$n-is-a-host-with-quite-a-long-name-of-at-least-sixty-octets"
+		printf 'widening MX 15 %s.elsewhere%s\n' "$host" "$n"
+	done
+	set_of many
 	printf 'stsadd MX 10 mail.stsadd\nmail.stsadd A 198.51.100.25\n'
 	for name in sts stsout stsadd ststest stshtml sts404 stsmoved stswrong stsslow stslong; do
 		printf '_mta-sts.%s TXT "v=STSv1; id=1;"\nmta-sts.%s A 127.0.0.3\n' "$name" "$name"
@@ -257,6 +269,21 @@ expect 1 'region-not-permitted: us.mx.backup.example' 'a relay of another region
 like "$out" '^  - +20 us.mx.backup.example +relay of another region' 'which is to be removed'
 expect 1 'target-without-address: .*nobody.noaddress.example' 'a target without address' noaddress.example
 expect 1 'answer-too-large: .*bytes' 'an answer that is too large' large.example
+like "$out" 'bytes of DNS answer; . to add' 'of all records'
+expect 1 'proposal-too-large: .*would take [0-9]+ bytes' 'lines to paste that are too large' widening.example
+case $out in *answer-too-large*) ok 1 'the records are not, yet' ;; *) ok 0 'the records are not, yet' ;; esac
+expect 1 'too-many-records: .*than the 64 that are read' 'more records than are read' many.example
+case $out in
+*relay-missing* | *'Lines for the zone'* | *'not expected'*) ok 1 'nothing is claimed of the others, nothing proposed' && note "$out" ;;
+*) ok 0 'nothing is claimed of the others, nothing proposed' ;;
+esac
+expect 1 '^  turns.example. IN MX 30 t1.turns.example.$' 'of equal servers the first by name comes last again' turns.example
+first=$out same=0
+for n in 1 2 3 4 5 6; do
+	check turns.example
+	[ "$out" = "$first" ] || same=1
+done
+ok "$same" 'at each call the same'
 expect 1 'next-hop-refused: .*eu.mx.backup.example: name of a relay' 'a next hop that is a relay' hop.example
 
 # --- MTA-STS
@@ -299,4 +326,10 @@ print(a["zone"][0], [f["issue"] for f in a["findings"]])')" "findings not-named 
 missing.example. IN MX 10 mail.missing.example. ['relay-not-named', 'relay-missing']" 'as JSON'
 is "$code" 1 'with the same exit code'
 is "$(printf '%s\n' "$out" | wc -l)" 1 'one line'
+check --json many.example
+is "$(printf '%s' "$out" | python3 -c '
+import json, sys
+a = json.load(sys.stdin)
+print(a["complete"], len(a["found"]), {r["expected"] for r in a["found"]}, a["expected"], a["zone"])')" 'False 64 {None} [] []' \
+	'of a set that was not read as a whole: no proposal'
 tap_done

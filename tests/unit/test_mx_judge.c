@@ -337,6 +337,45 @@ START_TEST(test_policy_first)
 }
 END_TEST
 
+/* The same records in another order: the same rows and words. */
+START_TEST(test_any_order)
+{
+	static const char *const hosts[] = {"10:Q", "10:P", "20:H", "20:E"};
+	struct mx_verdict first;
+
+	for (size_t i = 0; i < 4; i++)
+		take_word(strcpy(words[i], hosts[i]));
+	mx_judge(&facts, &first);
+	facts.host_count = 0;
+	memset(facts.hosts, 0, sizeof(facts.hosts));
+	for (size_t i = 0; i < 4; i++)
+		take_word(strcpy(words[i], hosts[3 - i]));
+	mx_judge(&facts, &verdict);
+	ck_assert_uint_eq(verdict.expected_count, first.expected_count);
+	for (size_t i = 0; i < first.expected_count; i++) {
+		ck_assert_str_eq(verdict.expected[i].host, first.expected[i].host);
+		ck_assert_uint_eq(verdict.expected[i].preference, first.expected[i].preference);
+	}
+	ck_assert_str_eq(verdict.expected[4].host, "mail.customer.example");
+}
+END_TEST
+
+/* More records than are read: nothing is said of those, and nothing proposed in their place. */
+START_TEST(test_cut)
+{
+	take_word(strcpy(words[0], "10:P"));
+	take_word(strcpy(words[1], "20:E"));
+	take_word(strcpy(words[2], "cut"));
+	mx_judge(&facts, &verdict);
+	ck_assert(verdict.cut && !mx_rows_differ(&verdict));
+	ck_assert_uint_eq(verdict.found_count, 2);
+	ck_assert_uint_eq(verdict.expected_count, 0);
+	ck_assert_uint_eq(verdict.expected_size, 0);
+	ck_assert_uint_eq(
+	    count_findings(MX_ISSUE_TOO_MANY, MX_WARNING, "more MX records than the 2", ""), 1);
+}
+END_TEST
+
 START_TEST(test_no_relay_of_ours)
 {
 	relays[0].self = false;
@@ -493,6 +532,8 @@ main(void)
 	tcase_add_loop_test(tests, test_table, 0, cases.count);
 	tcase_add_test(tests, test_sizes);
 	tcase_add_test(tests, test_policy_first);
+	tcase_add_test(tests, test_any_order);
+	tcase_add_test(tests, test_cut);
 	tcase_add_test(tests, test_no_relay_of_ours);
 	tcase_add_test(tests, test_names_and_lines);
 	suite_add_tcase(suite, tests);
