@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <pwd.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,10 +19,22 @@
 #define SOCKET_NAME "queue-control"
 #define SEND_MS 10000
 
-static int
-unreachable(const struct queue_talk *talk, const char *why)
+static void __attribute__((format(printf, 2, 3)))
+tell(struct queue_talk *talk, const char *format, ...)
 {
-	ctl_say("mxhold-queued does not answer at %s: %s", talk->path, why);
+	va_list arguments;
+
+	va_start(arguments, format);
+	(void)vsnprintf(talk->problem, sizeof(talk->problem), format, arguments);
+	va_end(arguments);
+	if (!talk->silent)
+		ctl_say("%s", talk->problem);
+}
+
+static int
+unreachable(struct queue_talk *talk, const char *why)
+{
+	tell(talk, "mxhold-queued does not answer at %s: %s", talk->path, why);
 	return CTL_UNAVAILABLE;
 }
 
@@ -31,16 +44,16 @@ queue_talk_open(struct queue_talk *talk, const struct ctl *ctl, bool quiet)
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
 	const char *directory = ctl->conf->paths.socket_dir;
 
-	*talk = (struct queue_talk){.socket = -1};
+	*talk = (struct queue_talk){.socket = -1, .silent = talk->silent};
 	if ((size_t)snprintf(talk->path, sizeof(talk->path), "%s/" SOCKET_NAME, directory) >=
 	    sizeof(talk->path)) {
-		ctl_say("%s/" SOCKET_NAME ": too long for the path of a socket", directory);
+		tell(talk, "%s/" SOCKET_NAME ": too long for the path of a socket", directory);
 		return CTL_CONFIG;
 	}
 	memcpy(address.sun_path, talk->path, sizeof(address.sun_path));
 	talk->socket = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (talk->socket < 0) {
-		ctl_say("socket: %m");
+		tell(talk, "socket: %s", strerror(errno));
 		return CTL_OSERR;
 	}
 	if (connect(talk->socket, (const struct sockaddr *)&address, sizeof(address)) == 0)
@@ -82,7 +95,7 @@ wait_for(const struct queue_talk *talk, short events, int64_t deadline)
 }
 
 static int
-send_text(const struct queue_talk *talk, const char *bytes, size_t length)
+send_text(struct queue_talk *talk, const char *bytes, size_t length)
 {
 	const int64_t deadline = snapshot_clock_boot_ms() + SEND_MS;
 
@@ -137,11 +150,11 @@ receive(struct queue_talk *talk, int64_t deadline)
 }
 
 static int
-said(const char *error)
+said(struct queue_talk *talk, const char *error)
 {
 	if (error == NULL)
 		return CTL_OK;
-	ctl_say("mxhold-queued: %s", error);
+	tell(talk, "mxhold-queued: %s", error);
 	return strncmp(error, "busy", 4) == 0 || strstr(error, "helper") != NULL ? CTL_TEMPFAIL
 										 : CTL_DATA;
 }
@@ -157,7 +170,7 @@ take_object(
 	if (!json_is_object(object))
 		code = unreachable(talk, "its answer is no JSON");
 	else if (json_is_true(json_object_get(object, "end")))
-		code = said(json_string_value(json_object_get(object, "error")));
+		code = said(talk, json_string_value(json_object_get(object, "error")));
 	else if (visit != NULL && !visit(object, context))
 		code = CTL_OK;
 	json_decref(object);
@@ -175,7 +188,7 @@ queue_talk_ask(
 
 	json_decref(request);
 	if (text == NULL) {
-		ctl_say("out of memory, or a text that is not UTF-8");
+		tell(talk, "out of memory, or a text that is not UTF-8");
 		return CTL_SOFTWARE;
 	}
 	code = send_text(talk, text, strlen(text));

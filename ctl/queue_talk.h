@@ -14,7 +14,9 @@
 
 struct queue_talk { /* start with { .socket = -1 } */
 	int socket;
-	char path[108]; /* of struct sockaddr_un */
+	bool silent;       /* what is wrong goes into `problem`, and not to stderr */
+	char problem[256]; /* "": nothing */
+	char path[108];    /* of struct sockaddr_un */
 	struct text input;
 	size_t taken; /* of it */
 };

@@ -4,9 +4,11 @@
  * server should let pass.
  *
  * In: mxhold.conf, the snapshot, the DNS, an MTA-STS policy over HTTPS. Out: lines for a person, or
- * one JSON object. It changes nothing. core/mx_judge judges.
+ * one JSON object. core/mx_judge judges. It changes nothing, but asks mxhold-queued to read them
+ * anew, too: what that knows decides about mail.
  */
 #include "ctl/owner.h"
+#include "ctl/queue_talk.h"
 #include "ctl/sub_verb.h"
 
 #include "core/decide.h"
@@ -24,10 +26,14 @@
 
 #define EXIT_FINDINGS 1
 #define DEADLINE_MS 15000
+#define QUEUED_MS 5000 /* that mxhold-queued is given to say yes */
 
 struct check {
 	struct ctl *ctl;
-	const char *server; /* option */
+	const char *server;       /* option */
+	bool no_reread;           /* option */
+	bool reread;              /* mxhold-queued reads them anew */
+	char reread_problem[256]; /* why not; "": nobody wanted it */
 	char domain[DOMAIN_SIZE], owner[DOMAIN_SIZE];
 
 	struct snapshot *snapshot;
@@ -248,6 +254,24 @@ judge(struct check *check)
 	mx_judge(&check->facts, &check->verdict);
 }
 
+/* Says to mxhold-queued of this relay, if it is there and we may, that there may be something new.
+ */
+static void
+ask_queued(struct check *check)
+{
+	struct queue_talk talk = {.socket = -1, .silent = true};
+
+	if (check->no_reread)
+		return;
+	check->reread = queue_talk_open(&talk, check->ctl, false) == CTL_OK &&
+			queue_talk_ask(&talk,
+			    json_pack("{s:s, s:s, s:s}", "do", "mx", "domain", check->domain, "by",
+				queue_talk_by()),
+			    QUEUED_MS, NULL, NULL) == CTL_OK;
+	snprintf(check->reread_problem, sizeof(check->reread_problem), "%s", talk.problem);
+	queue_talk_close(&talk);
+}
+
 /* --- addresses that the customer should let pass
  * ------------------------------------------------------ */
 
@@ -377,8 +401,8 @@ answer_json(struct check *check)
 
 	each_relay_address(check, add_address, addresses);
 	each_relay_address(check, add_spf_term, spf);
-	return json_pack(
-	    "{s:s, s:s, s:s, s:s, s:s, s:o, s:o, s:o, s:b, s:o, s:i, s:i, s:s, s:s, s:o, s:o}",
+	return json_pack("{s:s, s:s, s:s, s:s, s:s, s:o, s:o, s:o, s:b, s:o, s:i, s:i, s:s, s:s, "
+			 "s:o, s:o, s:b, s:s}",
 	    "domain", check->domain, "row", check->owner, "relay", check->ctl->conf->relay.name,
 	    "outcome", outcomes[verdict->outcome], "relay_is", states[verdict->state], "findings",
 	    findings_json(verdict), "found",
@@ -387,7 +411,8 @@ answer_json(struct check *check)
 	    (int)!verdict->cut, "zone", zone_json(check), "answer_bytes", (int)verdict->found_size,
 	    "expected_bytes", (int)verdict->expected_size, "dnssec",
 	    resolver_dnssec_name(check->facts.dnssec), "mta_sts", sts_name(check),
-	    "relay_addresses", addresses, "spf_terms", spf);
+	    "relay_addresses", addresses, "spf_terms", spf, "reread", (int)check->reread,
+	    "reread_problem", check->reread_problem);
 }
 
 /* --- the answer for a person
@@ -490,6 +515,10 @@ print_answer(const struct check *check, const json_t *answer)
 	printf("\nas terms of an SPF record:\n ");
 	print_array(json_object_get(answer, "spf_terms"), " ");
 	printf("\n");
+	if (check->reread)
+		printf("\nmxhold-queued reads them anew now.\n");
+	else if (check->reread_problem[0] != '\0')
+		printf("\nThis relay does not read them anew: %s\n", check->reread_problem);
 }
 
 static int
@@ -513,6 +542,7 @@ answer(struct check *check)
 	if (code != CTL_OK)
 		return code;
 	judge(check);
+	ask_queued(check);
 	json_t *object = answer_json(check);
 	if (object == NULL) {
 		ctl_say("%s: this cannot be shown", check->domain);
@@ -541,11 +571,15 @@ mx_check(struct ctl *ctl, int argc, char **argv)
 	const struct ctl_option options[] = {
 	    {"server", "IP[@PORT]", "ask this DNS server; default: those of resolv.conf",
 		&check->server, NULL},
+	    {"no-reread", NULL, "do not ask mxhold-queued to read them anew, too", NULL,
+		&check->no_reread},
 	    {NULL, NULL, NULL, NULL, NULL},
 	};
-	const struct ctl_usage usage = {"mx check DOMAIN [--server IP[@PORT]]",
+	const struct ctl_usage usage = {"mx check DOMAIN [--server IP[@PORT]] [--no-reread]",
 	    "Reads a domain's MX records now and compares them with those that a cloud backup\n"
-	    "needs. Exit status: 0 as they should be, 1 findings, 75 it cannot be told now (DNS),\n"
+	    "needs. Where mxhold-queued runs, and you may, it is asked to read them anew as well:\n"
+	    "what it knows decides about mail. Exit status: 0 as they should be, 1 findings, 75 it "
+	    "cannot be told now (DNS),\n"
 	    "69 this relay's snapshot cannot be read, 65 the domain is not authorised here.\n",
 	    options};
 	int code = ctl_options(ctl, &usage, argc, argv, &operands, &count);

@@ -365,7 +365,10 @@ mxwatch_demand(struct mxwatch *watch, const char *row, struct queued_time now)
 {
 	watch->now = now;
 	fill_bucket(watch);
-	return watch->ports.wanted(watch->ports.context, row) && begin(watch, row, true);
+	if (!watch->ports.wanted(watch->ports.context, row))
+		return false;
+	const struct reading *reading = find_reading(watch, row);
+	return (reading == NULL || reading->state != READING_OPEN) && begin(watch, row, true);
 }
 
 /* Is it worth a reading before its time? */

@@ -66,7 +66,10 @@ void mxwatch_free(struct mxwatch *watch);
 void mxwatch_tick(struct mxwatch *watch, struct queued_time now);
 void mxwatch_read_done(struct mxwatch *watch, const char *row,
     const struct mxwatch_finding *finding, struct queued_time now);
-/* An operator wants it read, now. False: it is no row, or too many are being read. */
+/*
+ * An operator wants it read, now. False: it is no row, too many are being read, or it is itself: by
+ * a reading that may have begun before what the operator wants to be seen was there.
+ */
 bool mxwatch_demand(struct mxwatch *watch, const char *row, struct queued_time now);
 /*
  * policyd met a fact that grows old, or none; or mxhold-sync a new row. It comes before those that

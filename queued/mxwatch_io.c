@@ -128,14 +128,6 @@ mxwatch_io_asked(struct mxwatch_io *io)
 	}
 }
 
-bool
-mxwatch_io_demand(struct mxwatch_io *io, const char *domain)
-{
-	char row[DOMAIN_SIZE];
-
-	return domain_normalise(domain, strlen(domain), row) && keep_question(io, row, true);
-}
-
 /* --- rows --------------------------------------------------------------------------------------
  */
 
@@ -149,6 +141,21 @@ is_watched(
 	       customer->retired_at == 0 && !customer->suspended &&
 	       decide_region_permitted(record, customer, io->setup.conf->relay.region) &&
 	       decide_limits(record, customer).mx_check != MX_CHECK_OFF;
+}
+
+bool
+mxwatch_io_demand(struct mxwatch_io *io, const char *domain)
+{
+	char name[DOMAIN_SIZE];
+	struct domain_record record;
+	struct customer_record customer;
+	const char *row = NULL;
+
+	return domain_normalise(domain, strlen(domain), name) &&
+	       io->setup.need_snapshot(io->setup.context) &&
+	       io->setup.need_state(io->setup.context) != NULL &&
+	       snapshot_domain_for(io->setup.snapshot, name, &record, &row) == SNAPSHOT_OK &&
+	       is_watched(io, &record, &customer) && keep_question(io, row, true);
 }
 
 struct visit {
@@ -480,15 +487,14 @@ mxwatch_io_free(struct mxwatch_io *io)
 	free(io);
 }
 
-/* The row that speaks for what an operator named. */
-static void
-demand(struct mxwatch_io *io, const char *domain)
+/* False: it is to wait. A row that is gone does not. */
+static bool
+take_question(struct mxwatch_io *io, const struct asked *asked)
 {
-	struct domain_record record;
-	const char *owner = NULL;
-
-	if (snapshot_domain_for(io->setup.snapshot, domain, &record, &owner) == SNAPSHOT_OK)
-		(void)mxwatch_demand(io->watch, owner, io->now);
+	if (asked->demanded)
+		return !port_wanted(io, asked->row) ||
+		       mxwatch_demand(io->watch, asked->row, io->now);
+	return mxwatch_asked(io->watch, asked->row, io->now);
 }
 
 static void
@@ -513,12 +519,9 @@ take_questions(struct mxwatch_io *io)
 	const size_t count = io->asked_count;
 
 	io->asked_count = 0;
-	for (size_t i = 0; i < count; i++) {
-		if (io->asked[i].demanded)
-			demand(io, io->asked[i].row);
-		else if (!mxwatch_asked(io->watch, io->asked[i].row, io->now))
+	for (size_t i = 0; i < count; i++)
+		if (!take_question(io, &io->asked[i]))
 			io->asked[io->asked_count++] = io->asked[i];
-	}
 }
 
 void

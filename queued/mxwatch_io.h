@@ -52,8 +52,9 @@ void mxwatch_io_tick(struct mxwatch_io *io, struct queued_time now);
 /* ask_fd can be read from. */
 void mxwatch_io_asked(struct mxwatch_io *io);
 /*
- * An operator wants `domain` read now: the row that speaks for it is, at the next tick, and shows
- * in the state. False: it is no domain, or too many wait.
+ * An operator wants `domain` read now: the row that speaks for it is, at the next tick at which
+ * there is a place, and shows in the state. False: no row that is watched speaks for it, there is
+ * no snapshot or state to be had now, or too many wait.
  */
 bool mxwatch_io_demand(struct mxwatch_io *io, const char *domain);
 

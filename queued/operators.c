@@ -504,7 +504,9 @@ do_mx(struct operators *operators, const struct desk_request *request, uint64_t 
 		done = operators->setup.mx(operators->setup.context, request->domain);
 		leave(operators);
 	}
-	return done ? DESK_DONE : fail(error, "its MX records cannot be read now");
+	return done ? DESK_DONE
+		    : fail(error, "its MX records are not read here (no row of the snapshot wants "
+				  "it), or cannot be read now");
 }
 
 static handler *const handlers[DESK_DOS] = {

@@ -30,7 +30,7 @@ struct operators_setup {
 	void (*leave)(void *context);
 	/* Is it certain that no row speaks for the domain? Between enter and leave. */
 	bool (*unknown)(void *context, const char *domain);
-	/* Read the domain's MX records again. False: not now. NULL: nobody does. */
+	/* Read the domain's MX records again. False: not here, or not now. NULL: nobody does. */
 	bool (*mx)(void *context, const char *domain);
 	void *context;
 };

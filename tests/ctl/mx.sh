@@ -49,6 +49,7 @@ region = eu
 public_addresses = 192.0.2.11
 [paths]
 state_dir = $work/state
+socket_dir = $work/sock
 CONF
 
 # --- the DNS: NSD at 127.0.0.2, unbound before it at 127.0.0.1; what lies below dark.example is at an address without a server
@@ -332,4 +333,41 @@ import json, sys
 a = json.load(sys.stdin)
 print(a["complete"], len(a["found"]), {r["expected"] for r in a["found"]}, a["expected"], a["zone"])')" 'False 64 {None} [] []' \
 	'of a set that was not read as a whole: no proposal'
+
+# --- mxhold-queued, which is to read them anew: never in the way
+expect 0 'does not read them anew: mxhold-queued does not answer at .*: No such file' 'it does not run' good.example
+case $(timeout 60 "$ctl" -c "$work/mxhold.conf" mx check good.example --no-reread 2>&1) in
+*anew*) ok 1 'nor is it asked where it is not to be' ;;
+*) ok 0 'nor is it asked where it is not to be' ;;
+esac
+mkdir "$work/sock"
+cat >"$work/desk.py" <<'PYTHON'
+import socket, sys, time
+s = socket.socket(socket.AF_UNIX)
+s.bind(sys.argv[1])
+s.listen(8)
+for answer in (b'{"end":true,"error":null}\n', b'{"end":true,"error":"you may look, and not act"}\n', b"nonsense\n", b"", None):
+    c = s.accept()[0]
+    line = c.makefile().readline()
+    with open(sys.argv[2], "a") as heard:
+        heard.write(line)
+    if answer is None:
+        time.sleep(60)
+    c.sendall(answer)
+    c.close()
+PYTHON
+python3 "$work/desk.py" "$work/sock/queue-control" "$work/heard" &
+desk_up() { [ -S "$work/sock/queue-control" ]; }
+try 'one who answers in its place' wait_for 20 desk_up
+expect 0 '^mxhold-queued reads them anew now' 'it is asked' good.example
+like "$(cat "$work/heard")" '"do": ?"mx".*"domain": ?"good.example"' 'for this domain'
+expect 1 'does not read them anew: mxhold-queued: you may look, and not act' 'it refuses: the exit status is of the records' missing.example
+expect 0 'does not read them anew: .*no JSON' 'it talks nonsense' good.example
+expect 0 'does not read them anew: .*hung up' 'it hangs up' good.example
+began=$(date +%s)
+expect 0 'does not read them anew: .*no answer in time' 'it is silent' good.example
+within 20
+check --json --no-reread good.example
+is "$(printf '%s' "$out" | python3 -c 'import json, sys; a = json.load(sys.stdin); print(a["reread"], a["reread_problem"] == "")')" \
+	'False True' 'as JSON'
 tap_done

@@ -32,6 +32,7 @@ customer acme regions=eu
 domain good.example acme
 domain missing.example acme
 domain dark.example acme
+domain stopped.example acme suspended
 domain sts.example acme
 domain stsout.example acme
 domain stsslow.example acme
@@ -335,9 +336,13 @@ test_of 'the name server has ended' within 20 nsd_gone
 nsd_start
 test_of 'a reading on demand' within 20 demanded missing.example
 mended() { # what was read before the server was there again tells nothing: once more
-	demanded missing.example && sleep 1 && fact_is missing.example named
+	"$ctl" -c "$work/mxhold.conf" mx check missing.example >"$work/checked" 2>&1 || true
+	grep -q '^mxhold-queued reads them anew now' "$work/checked" && sleep 1 && fact_is missing.example named
 }
-test_of 'the zone is mended: named' within 60 mended
+refuses() { demand "$1" | grep -q '"error": *"its MX records are not read'; }
+test_of 'none for a domain that nobody authorised' within 20 refuses nobody.example
+test_of 'nor for one that takes no mail' within 20 refuses stopped.example
+test_of 'mxholdctl mx check has the mended zone read: named' within 60 mended
 test_of 'the alert ends, though its MTA-STS policy cannot be read' within 30 ended missing.example
 test_of 'and taken' within 20 says missing.example 'action=defer_unauth_destination'
 test_of 'mxhold-queued is still the one that was started' kill -0 "$queued_pid"
