@@ -67,6 +67,24 @@ mx_fleet_permit(struct mx_fleet *fleet, const struct domain_record *domain,
 }
 
 void
+mx_fleet_fence(
+    struct mx_facts *facts, const struct fleet *fleet, const struct fence_networks *allow)
+{
+	for (size_t i = 0; i < facts->host_count; i++) {
+		struct mx_host *host = &facts->hosts[i];
+
+		for (size_t k = 0; k < host->address_count; k++) {
+			const struct dns_record record = {
+			    .type = host->addresses[k].family == 4 ? DNS_A : DNS_AAAA,
+			    .address = host->addresses[k]};
+			const struct fence_verdict verdict = fence_record(&record, fleet, allow);
+
+			host->fenced[k] = verdict.drop ? verdict.reason : NULL;
+		}
+	}
+}
+
+void
 mx_fleet_free(struct mx_fleet *fleet)
 {
 	free(fleet->records);

@@ -1,9 +1,11 @@
 /*
- * mx_fleet: the relays of the fleet as core/mx_judge wants them, copied out of a snapshot.
+ * mx_fleet: the relays of the fleet as core/mx_judge wants them, copied out of a snapshot; and
+ * whom these may not connect to.
  */
 #ifndef MXHOLD_CORE_MX_FLEET_H
 #define MXHOLD_CORE_MX_FLEET_H
 
+#include "core/fence.h"
 #include "core/mx_judge.h"
 #include "core/snapshot.h"
 
@@ -23,6 +25,9 @@ bool mx_fleet_load(struct mx_fleet *fleet, struct snapshot *snapshot, const char
 /* Says which of them may hold this domain's mail. */
 void mx_fleet_permit(struct mx_fleet *fleet, const struct domain_record *domain,
     const struct customer_record *customer);
+/* Writes into the facts what the fence says against each address of their hosts. */
+void mx_fleet_fence(
+    struct mx_facts *facts, const struct fleet *fleet, const struct fence_networks *allow);
 void mx_fleet_free(struct mx_fleet *fleet);
 
 #endif

@@ -45,6 +45,7 @@ static const struct {
     [MX_ISSUE_TARGET_ALIAS] = {"target-is-alias", MX_WARNING},
     [MX_ISSUE_TARGET_NO_ADDRESS] = {"target-without-address", MX_ERROR},
     [MX_ISSUE_TARGET_DNS] = {"target-unreadable", MX_CANNOT_TELL},
+    [MX_ISSUE_TARGET_FENCED] = {"target-fenced", MX_ERROR},
     [MX_ISSUE_SIZE] = {"answer-too-large", MX_WARNING},
     [MX_ISSUE_PROPOSAL_SIZE] = {"proposal-too-large", MX_WARNING},
     [MX_ISSUE_STS_RELAY] = {"mta-sts-leaves-relay-out", MX_ERROR},
@@ -514,6 +515,70 @@ judge_order(struct judge *j)
 		    fleet.most);
 }
 
+/* --- findings: where no relay may connect to
+ * -------------------------------------------------------
+ */
+
+/* What is not known may be good. */
+static bool
+is_fenced(const struct mx_host *host)
+{
+	for (size_t i = 0; i < host->address_count; i++)
+		if (host->fenced[i] == NULL)
+			return false;
+	return host->address_count > 0 && !host->half;
+}
+
+/* Does a customer's server stand before the relays that they may deliver to, as far as is known? */
+static bool
+is_deliverable(const struct judge *j)
+{
+	const struct span fleet = span_of(j, true);
+
+	for (size_t i = 0; i < j->facts->host_count; i++) {
+		const struct mx_host *host = &j->facts->hosts[i];
+
+		if (j->roles[i] == MX_ROLE_PRIMARY && !is_fenced(host) &&
+		    (host->address_count > 0 || host->lookup == RESOLVER_CANNOT_TELL) &&
+		    (!in_span(&fleet) || host->preference < fleet.least))
+			return true;
+	}
+	return j->facts->cut;
+}
+
+/* `127.0.0.1 (loopback address), 10.0.0.1 (private address)`, as many as there is room for. */
+static const char *
+fenced_text(const struct mx_host *host, char out[200])
+{
+	char text[IP_TEXT_SIZE];
+	size_t used = 0;
+
+	out[0] = '\0';
+	for (size_t i = 0; i < host->address_count && used + IP_TEXT_SIZE + 40 < 200; i++)
+		used += (size_t)snprintf(out + used, 200 - used, "%s%s (%s)", i > 0 ? ", " : "",
+		    ip_format(&host->addresses[i], text), host->fenced[i]);
+	return out;
+}
+
+/* The row's next hops count instead of the MX records, where it has them. */
+static void
+judge_fenced(struct judge *j)
+{
+	const struct mx_facts *facts = j->facts;
+	const bool deliverable = is_deliverable(j);
+	char text[200];
+
+	for (size_t i = 0; i < facts->host_count && facts->next_hops[0] == '\0'; i++) {
+		if (j->roles[i] != MX_ROLE_PRIMARY || !is_fenced(&facts->hosts[i]) ||
+		    seen_before(facts, i))
+			continue;
+		find_as(j, MX_ISSUE_TARGET_FENCED, deliverable ? MX_WARNING : MX_ERROR,
+		    "no relay may connect to %s: %s%s", facts->hosts[i].name,
+		    fenced_text(&facts->hosts[i], text),
+		    deliverable ? "" : "; what they take they cannot deliver, and it expires");
+	}
+}
+
 /* --- findings: MTA-STS and next hops
  * -------------------------------------------------------------- */
 
@@ -840,6 +905,7 @@ mx_judge(const struct mx_facts *facts, struct mx_verdict *out)
 			judge_target(&j, i);
 		judge_named(&j);
 		judge_order(&j);
+		judge_fenced(&j);
 		fill_found(&j);
 		fill_expected(&j);
 		judge_sizes(&j);

@@ -30,6 +30,8 @@ struct mx_host { /* one MX record, and what its target is */
 	enum resolver_outcome lookup; /* of its addresses, A and AAAA together */
 	bool half;                    /* one of the two could not be read */
 	struct ip addresses[MX_ADDRESSES_MOST];
+	/* What the fence says against a relay's connecting to each (static); NULL: it may. */
+	const char *fenced[MX_ADDRESSES_MOST];
 	size_t address_count;
 	char canonical[DOMAIN_SIZE]; /* the target is an alias of this; "": it is none */
 };
@@ -100,6 +102,7 @@ enum mx_issue {
 	MX_ISSUE_TARGET_ALIAS,
 	MX_ISSUE_TARGET_NO_ADDRESS,
 	MX_ISSUE_TARGET_DNS,
+	MX_ISSUE_TARGET_FENCED,
 	MX_ISSUE_SIZE,
 	MX_ISSUE_PROPOSAL_SIZE,
 	MX_ISSUE_STS_RELAY,

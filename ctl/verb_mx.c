@@ -39,6 +39,7 @@ struct check {
 	struct snapshot *snapshot;
 	struct domain_record row;
 	struct mx_fleet fleet;
+	const struct fleet *fence; /* of the snapshot */
 	char hop_problem[512];
 
 	bool answered, fetched;
@@ -66,12 +67,12 @@ next_hop_problem(struct check *check)
 {
 	const struct conf *conf = check->ctl->conf;
 	const struct fence_networks allow = {conf->fence.allow, conf->fence.allow_count};
-	const struct fleet *fleet = snapshot_fleet(check->snapshot);
 	const char *at = check->row.next_hops;
 
-	while (fleet != NULL && *(at += strspn(at, ", ")) != '\0') {
+	while (*(at += strspn(at, ", ")) != '\0') {
 		const size_t length = strcspn(at, ", ");
-		const struct fence_verdict verdict = fence_next_hop(at, length, fleet, &allow);
+		const struct fence_verdict verdict =
+		    fence_next_hop(at, length, check->fence, &allow);
 
 		if (verdict.drop) {
 			snprintf(check->hop_problem, sizeof(check->hop_problem), "%.*s: %s",
@@ -102,7 +103,9 @@ read_row(struct check *check)
 	snprintf(check->owner, sizeof(check->owner), "%s", owner);
 	const bool known =
 	    snapshot_customer(check->snapshot, check->row.customer, &customer) == SNAPSHOT_OK;
-	if (!mx_fleet_load(&check->fleet, check->snapshot, check->ctl->conf->relay.name)) {
+	check->fence = snapshot_fleet(check->snapshot);
+	if (check->fence == NULL ||
+	    !mx_fleet_load(&check->fleet, check->snapshot, check->ctl->conf->relay.name)) {
 		ctl_say("the fleet's records cannot be read");
 		return CTL_UNAVAILABLE;
 	}
@@ -244,7 +247,9 @@ static void
 judge(struct check *check)
 {
 	const struct conf *conf = check->ctl->conf;
+	const struct fence_networks allow = {conf->fence.allow, conf->fence.allow_count};
 
+	mx_fleet_fence(&check->facts, check->fence, &allow);
 	check->facts.policy = &check->policy;
 	check->facts.relays = check->fleet.relays;
 	check->facts.relay_count = check->fleet.count;

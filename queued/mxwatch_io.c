@@ -283,14 +283,17 @@ judge_with_row(
     struct mxwatch_io *io, const char *row, struct mx_facts *facts, struct mx_verdict *out)
 {
 	const struct conf *conf = io->setup.conf;
+	const struct fence_networks allow = {conf->fence.allow, conf->fence.allow_count};
+	const struct fleet *fleet = snapshot_fleet(io->setup.snapshot);
 	struct domain_record record;
 	struct customer_record customer;
 
-	if (snapshot_domain(io->setup.snapshot, row, &record) != SNAPSHOT_OK ||
+	if (fleet == NULL || snapshot_domain(io->setup.snapshot, row, &record) != SNAPSHOT_OK ||
 	    !is_watched(io, &record, &customer) ||
 	    !mx_fleet_load(&io->fleet, io->setup.snapshot, conf->relay.name))
 		return false;
 	mx_fleet_permit(&io->fleet, &record, &customer);
+	mx_fleet_fence(facts, fleet, &allow);
 	facts->relays = io->fleet.relays;
 	facts->relay_count = io->fleet.count;
 	facts->own = conf->relay.public_addresses;

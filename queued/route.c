@@ -11,6 +11,7 @@
 #include <strings.h>
 
 #define TTL_MAX 3600
+#define FENCED_NONE 65536 /* worse than each preference */
 
 struct exchanger {
 	uint16_t preference;
@@ -34,7 +35,8 @@ struct candidate {
 struct candidates {
 	struct candidate list[4 * ROUTE_HOSTS];
 	size_t count, fenced;
-	bool untold; /* an answer was "cannot tell" */
+	unsigned fenced_least; /* preference of those whose address the fence leaves out */
+	bool untold;           /* an answer was "cannot tell" */
 };
 
 struct search {
@@ -106,6 +108,8 @@ add_candidate(struct search *search, struct candidates *candidates, uint16_t pre
 	struct candidate *candidate = &candidates->list[candidates->count];
 
 	if (fence_record(&record, request->fleet, request->allow).drop) {
+		if (candidates->fenced_least > preference)
+			candidates->fenced_least = preference;
 		candidates->fenced++;
 		return;
 	}
@@ -153,9 +157,12 @@ compare_candidates(const void *left, const void *right)
 	return memcmp(a->endpoint.address.bytes, b->endpoint.address.bytes, 16);
 }
 
-/* This relay, and what is not better than it, is cut off. True: it was among them. */
+/*
+ * This relay, and what is not better than it, is cut off. True: it was among them, and *better says
+ * whether the fence has left one out that would be better.
+ */
 static bool
-cut_at_self(struct candidates *candidates)
+cut_at_self(struct candidates *candidates, bool *better)
 {
 	for (size_t i = 0; i < candidates->count; i++) {
 		if (!candidates->list[i].self)
@@ -164,6 +171,7 @@ cut_at_self(struct candidates *candidates)
 		while (i > 0 && candidates->list[i - 1].preference == own)
 			i--;
 		candidates->count = i;
+		*better = candidates->fenced_least < own;
 		return true;
 	}
 	return false;
@@ -185,10 +193,10 @@ static void
 take_candidates(struct search *search, struct candidates *candidates, const char *name)
 {
 	struct route *route = search->route;
-	bool self;
+	bool self, better = false;
 
 	qsort(candidates->list, candidates->count, sizeof(candidates->list[0]), compare_candidates);
-	self = cut_at_self(candidates);
+	self = cut_at_self(candidates, &better);
 	for (size_t i = 0; i < candidates->count && route->count < ROUTE_ENDPOINTS; i++) {
 		if (!endpoint_known(route, &candidates->list[i].endpoint))
 			route->endpoint[route->count++] = candidates->list[i].endpoint;
@@ -197,7 +205,11 @@ take_candidates(struct search *search, struct candidates *candidates, const char
 		return;
 	if (candidates->untold)
 		route->verdict = ROUTE_CANNOT_TELL;
-	if (self)
+	if (self && better)
+		explain(search, name,
+		    "no address of those that are better than this relay is one that a relay may "
+		    "use");
+	else if (self)
 		explain(search, name, "no exchanger is better than this relay");
 	else if (candidates->untold)
 		explain(search, name, "the DNS does not tell the addresses");
@@ -264,7 +276,7 @@ read_exchangers(
 static void
 go_to_exchangers(struct search *search, const struct hop *hop, const struct exchangers *exchangers)
 {
-	struct candidates candidates = {.fenced = exchangers->fenced};
+	struct candidates candidates = {.fenced = exchangers->fenced, .fenced_least = FENCED_NONE};
 	char text[IP_TEXT_SIZE];
 
 	for (size_t i = 0; i < exchangers->count; i++) {
@@ -282,7 +294,7 @@ go_to_exchangers(struct search *search, const struct hop *hop, const struct exch
 static void
 go_to_host(struct search *search, const struct hop *hop)
 {
-	struct candidates candidates = {.count = 0};
+	struct candidates candidates = {.fenced_least = FENCED_NONE};
 
 	add_host(search, &candidates, 0, hop->host, hop->port);
 	take_candidates(search, &candidates, hop->host);

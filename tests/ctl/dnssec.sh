@@ -75,6 +75,8 @@ configure() {
 		region = eu
 		[authority]
 		stale_after = 1d
+		[fence]
+		allow = 198.51.100.0/24
 		[paths]
 		state_dir = $work/state
 		socket_dir = $work/sock

@@ -36,9 +36,9 @@ mkdir "$work/state"
 		domain xn--bcher-kva.example acme
 	ROWS
 	for name in good missing equal first null nodata gone cname literal alias region noaddress dark large \
-		many turns widening \
+		fenced fencedhop many turns widening \
 		sts stsout stsadd ststest stshtml sts404 stsmoved stswrong stsslow stslong stsgone; do
-		echo "domain $name.example acme"
+		case $name in *hop) echo "domain $name.example acme hops=[198.51.100.25]:25" ;; *) echo "domain $name.example acme" ;; esac
 	done
 } >"$work/rows"
 "$BUILD/tests/tools/mksnapshot" -r eu1 "$work/state" "$work/rows"
@@ -47,6 +47,8 @@ cat >"$work/mxhold.conf" <<CONF
 name = eu1
 region = eu
 public_addresses = 192.0.2.11
+[fence]
+allow = 198.51.100.0/24
 [paths]
 state_dir = $work/state
 socket_dir = $work/sock
@@ -112,6 +114,10 @@ set_of() { # NAME: the set that is right
 		printf 'widening MX 15 %s.elsewhere%s\n' "$host" "$n"
 	done
 	set_of many
+	for name in fenced fencedhop; do # no relay may deliver there
+		set_of "$name" | sed 's/A 198.51.100.25/A 127.0.0.1/'
+		echo "mail.$name A 10.0.0.1"
+	done
 	printf 'stsadd MX 10 mail.stsadd\nmail.stsadd A 198.51.100.25\n'
 	for name in sts stsout stsadd ststest stshtml sts404 stsmoved stswrong stsslow stslong; do
 		printf '_mta-sts.%s TXT "v=STSv1; id=1;"\nmta-sts.%s A 127.0.0.3\n' "$name" "$name"
@@ -271,6 +277,10 @@ like "$out" '^  - +20 us.mx.backup.example +relay of another region' 'which is t
 expect 1 'target-without-address: .*nobody.noaddress.example' 'a target without address' noaddress.example
 expect 1 'answer-too-large: .*bytes' 'an answer that is too large' large.example
 like "$out" 'bytes of DNS answer; . to add' 'of all records'
+expect 1 'error +target-fenced: no relay may connect to mail.fenced.example: ' 'a server that no relay may connect to' fenced.example
+like "$out" 'target-fenced: .*127.0.0.1 .loopback address.' 'for its one address'
+like "$out" 'target-fenced: .*10.0.0.1 .private address.' 'and for the other'
+expect 0 'as they should be' 'the row has next hops: these count' fencedhop.example
 expect 1 'proposal-too-large: .*would take [0-9]+ bytes' 'lines to paste that are too large' widening.example
 case $out in *answer-too-large*) ok 1 'the records are not, yet' ;; *) ok 0 'the records are not, yet' ;; esac
 expect 1 'too-many-records: .*than the 64 that are read' 'more records than are read' many.example

@@ -32,6 +32,7 @@ customer acme regions=eu
 domain good.example acme
 domain missing.example acme
 domain dark.example acme
+domain fenced.example acme
 domain stopped.example acme suspended
 domain sts.example acme
 domain stsout.example acme
@@ -50,7 +51,7 @@ region = eu
 [authority]
 stale_after = 1d
 [fence]
-allow = 127.0.0.3
+allow = 127.0.0.3, 198.51.100.0/24
 [paths]
 state_dir = $work/state
 socket_dir = $work/sock
@@ -79,6 +80,10 @@ mail.good A 198.51.100.25
 missing MX 10 mail.missing
 mail.missing A 198.51.100.26
 _mta-sts.missing TXT "v=STSv1; id=1;"
+fenced MX 10 mail.fenced
+fenced MX 20 eu.mx.backup
+fenced MX 30 mail.fenced
+mail.fenced A 10.0.0.1
 dark NS ns.dark
 ns.dark A 127.0.0.9
 ZONE
@@ -229,6 +234,7 @@ test_of 'DNS that does not answer refuses nothing' says dark.example 'action=def
 alerted() { grep -q "event=alert alert=mx domain=$1 .*$2" "$work/queued.log"; }
 asked_for() { grep -q "^$1/.well-known/mta-sts.txt$" "$work/asked"; }
 test_of 'an alert tells of the domain that is not named' within 20 alerted missing.example ''
+test_of 'and of one whose server no relay may connect to' within 30 alerted fenced.example '10.0.0.1 .private address'
 test_of 'an MTA-STS policy that leaves the relay out: an alert' within 30 alerted stsout.example 'leaves eu.mx.backup.example out'
 test_of 'a good policy was read as well' within 30 asked_for sts
 test_of 'with it the domain is as it should be' within 30 fact_is sts.example named

@@ -57,8 +57,14 @@ take_host(struct mx_host *host, char *text)
 		}
 	if (mark == '=') {
 		host->address_count = 0;
-		for (char *one = strtok(rest, "+"); one != NULL; one = strtok(NULL, "+"))
+		for (char *one = strtok(rest, "+"); one != NULL; one = strtok(NULL, "+")) {
+			char *fenced = strchr(one, '*');
+
+			if (fenced != NULL)
+				*fenced = '\0';
+			host->fenced[host->address_count] = fenced != NULL ? "some address" : NULL;
 			ck_assert(ip_parse(one, &host->addresses[host->address_count++]));
+		}
 	}
 	if (mark == '~')
 		strcpy(host->canonical, rest);
@@ -337,6 +343,38 @@ START_TEST(test_policy_first)
 }
 END_TEST
 
+/* Where nothing can be delivered it is an error, with each address; else a warning. */
+START_TEST(test_fenced)
+{
+	take_word(strcpy(words[0], "10:P=127.0.0.1*+10.0.0.1*"));
+	take_word(strcpy(words[1], "20:E"));
+	take_word(strcpy(words[2], "30:P=127.0.0.1*+10.0.0.1*"));
+	take_word(strcpy(words[3], "30:Q"));
+	mx_judge(&facts, &verdict);
+	ck_assert_uint_eq(count_findings(MX_ISSUE_TARGET_FENCED, MX_ERROR,
+			      "mail.customer.example: 127.0.0.1 (some address), 10.0.0.1 (some "
+			      "address); ",
+			      "it expires"),
+	    1);
+	take_word(strcpy(words[4], "15:Q"));
+	mx_judge(&facts, &verdict);
+	ck_assert_uint_eq(count_findings(MX_ISSUE_TARGET_FENCED, MX_WARNING,
+			      "mail.customer.example: 127.0.0.1", ""),
+	    1);
+	/* As many addresses as there are, each as long as can be. */
+	for (size_t i = 0; i < MX_ADDRESSES_MOST; i++) {
+		ck_assert(ip_parse(
+		    "fe80:1111:2222:3333:4444:5555:6666:7777", &facts.hosts[0].addresses[i]));
+		facts.hosts[0].fenced[i] = "address of another relay";
+	}
+	facts.hosts[0].address_count = MX_ADDRESSES_MOST;
+	mx_judge(&facts, &verdict);
+	ck_assert_uint_eq(count_findings(MX_ISSUE_TARGET_FENCED, MX_WARNING,
+			      "mail.customer.example: fe80:", "7777 (address of another relay)"),
+	    1);
+}
+END_TEST
+
 /* The same records in another order: the same rows and words. */
 START_TEST(test_any_order)
 {
@@ -532,6 +570,7 @@ main(void)
 	tcase_add_loop_test(tests, test_table, 0, cases.count);
 	tcase_add_test(tests, test_sizes);
 	tcase_add_test(tests, test_policy_first);
+	tcase_add_test(tests, test_fenced);
 	tcase_add_test(tests, test_any_order);
 	tcase_add_test(tests, test_cut);
 	tcase_add_test(tests, test_no_relay_of_ours);
