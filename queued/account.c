@@ -174,6 +174,8 @@ tell_attempt(
 	    .code = event->code,
 	    .enhanced = event->enhanced,
 	    .reply = reply,
+	    .unknown_user =
+		event->result == ATTEMPT_REFUSED && refusal_kind_of(event) == REFUSAL_UNKNOWN_USER,
 	    .primary = primary,
 	    .at = event->at,
 	};

@@ -31,24 +31,6 @@ breaker_holds(const struct breaker *breaker)
 	return breaker->stage == BREAKER_OPEN;
 }
 
-bool
-breaker_unknown_user(const struct event_attempt *attempt)
-{
-	static const char *const words[] = {"user unknown", "unknown user", "no such user",
-	    "no such recipient", "unknown recipient", "recipient unknown", "no mailbox here",
-	    "mailbox unavailable", "mailbox not found", "user not found", "does not exist",
-	    "recipient address rejected", "invalid recipient", "invalid mailbox",
-	    "recipient not found", "unrouteable address", "not a valid mailbox"};
-
-	if (strcmp(attempt->enhanced, "5.1.1") == 0 || strcmp(attempt->enhanced, "5.1.10") == 0)
-		return true;
-	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
-		if (strcasestr(attempt->reply, words[i]) != NULL)
-			return true;
-	}
-	return false;
-}
-
 /* --- counting ------------------------------------------------------------------------------------
  */
 
@@ -91,7 +73,7 @@ count_refused(struct breaker *breaker, const struct event_attempt *attempt, stru
 		return;
 	(void)snprintf(
 	    breaker->last_refused, sizeof(breaker->last_refused), "%s", attempt->queue_id);
-	if (breaker_unknown_user(attempt))
+	if (attempt->unknown_user)
 		slot->unknown++;
 	else
 		slot->refused++;

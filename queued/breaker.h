@@ -66,7 +66,5 @@ bool breaker_hurry(struct breaker *breaker, struct queued_time now);
 enum breaker_act breaker_tick(struct breaker *breaker, struct queued_time now);
 /* Is the domain to be held now? */
 bool breaker_holds(const struct breaker *breaker);
-/* Is this refusal one of a user who does not exist (RFC 3463 5.1.1, or the known wordings)? */
-bool breaker_unknown_user(const struct event_attempt *attempt);
 
 #endif

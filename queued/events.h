@@ -41,6 +41,7 @@ struct event_attempt {
 	unsigned code;        /* of the reply, 0: none */
 	const char *enhanced; /* "5.1.1", "" */
 	const char *reply;    /* "" */
+	bool unknown_user;    /* refused, since there is no such user (queued/refusal) */
 	const char *primary;  /* host[address]:port, "" */
 	int64_t at;           /* by the log */
 };

@@ -52,6 +52,9 @@ static const char *const unknown_user_words[] = {
     "recipient does not exist",
     "address does not exist",
     "unknown address",
+    "invalid recipient",
+    "invalid mailbox",
+    "not a valid mailbox",
     "no such address",
     "account does not exist",
     "not listed in domino directory", /* Domino */
@@ -96,8 +99,8 @@ refusal_kind(enum maillog_stage stage, unsigned code, const char *enhanced, cons
 		   : REFUSAL_OTHER;
 }
 
-static enum refusal_kind
-kind_of(const struct maillog_event *event)
+enum refusal_kind
+refusal_kind_of(const struct maillog_event *event)
 {
 	char reply[WORDS_SIZE];
 
@@ -116,7 +119,7 @@ refusal_note(struct refusal_history *history, const struct maillog_event *event)
 		*history = none;
 		return;
 	}
-	const enum refusal_kind kind = kind_of(event);
+	const enum refusal_kind kind = refusal_kind_of(event);
 	if (history->count == 0 || kind != history->kind || event->at < history->last)
 		*history = (struct refusal_history){.kind = kind, .first = event->at};
 	history->count++;

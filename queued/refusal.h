@@ -20,6 +20,9 @@ enum refusal_kind { REFUSAL_OTHER, REFUSAL_UNKNOWN_USER };
 enum refusal_kind refusal_kind(
     enum maillog_stage stage, unsigned code, const char *enhanced, const char *reply);
 
+/* The same of a line of the log. */
+enum refusal_kind refusal_kind_of(const struct maillog_event *event);
+
 /* Refusals of one recipient, all of one kind, with none of another answer between them. */
 struct refusal_history {
 	enum refusal_kind kind;

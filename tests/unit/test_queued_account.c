@@ -72,7 +72,8 @@ on_attempt(void *context, const struct event_attempt *event)
 	static const char *const names[] = {"sent", "deferred", "refused", "unreached", "held"};
 
 	(void)context;
-	tell("attempt %s %s %d;", event->domain, names[event->result], (int)event->code);
+	tell(event->unknown_user ? "attempt %s unknown %s %d;" : "attempt %s %s %d;", event->domain,
+	    names[event->result], (int)event->code);
 }
 
 static const struct account_ports ports = {
@@ -471,6 +472,25 @@ START_TEST(test_no_attempts)
 	ck_assert_uint_eq(row_saved(ID, "a@c.example")->attempts, 0);
 	ck_assert_uint_eq(row_saved(ID, "a@c.example")->refusals, 0);
 	ck_assert_str_eq(told, "held c.example " ID " 285;attempt c.example held 0;");
+}
+END_TEST
+
+/* The watch, and its breaker, hear the same judgement of a refusal as the account's own. */
+START_TEST(test_unknown_users)
+{
+#define SAID "relay=m[203.0.113.5]:25, delay=1, delays=1/0/0/0, dsn=4.0.0, status=deferred "
+	accepted(ID);
+	line_in("10:00:01", "smtp", ID,
+	    "to=<a@c.example>, " SAID "(host m[203.0.113.5] said: 550 no such user here (in reply "
+	    "to RCPT TO command))");
+	line_in("10:00:02", "smtp", ID,
+	    "to=<a@c.example>, " SAID "(host m[203.0.113.5] said: 554 5.7.1 Service refused: your "
+	    "domain does not exist in DNS (in reply to RCPT TO command))");
+	line_in("10:00:03", "smtp", ID,
+	    "to=<a@c.example>, " SAID "(host m[203.0.113.5] said: 550 no such user here (in reply "
+	    "to end of DATA command))");
+	ck_assert_str_eq(told, "held c.example " ID " 285;attempt c.example unknown refused 550;"
+			       "attempt c.example refused 554;attempt c.example refused 550;");
 }
 END_TEST
 
@@ -1369,6 +1389,7 @@ main(void)
 	tcase_add_test(part, test_requeued_and_bounced);
 	tcase_add_test(part, test_rejected_at_the_end);
 	tcase_add_test(part, test_no_attempts);
+	tcase_add_test(part, test_unknown_users);
 	tcase_add_test(part, test_restart_everywhere);
 	tcase_add_test(part, test_restart_between_recipients);
 	tcase_add_test(part, test_restart_beside_others);
