@@ -28,7 +28,7 @@ struct asking { /* a request under way */
 struct helper_client {
 	struct event_base *base;
 	const char *socket_dir;
-	struct timeval deadline;
+	int deadline_ms;
 	size_t under_way;
 	struct asking asking[HELPER_CLIENT_AT_ONCE];
 };
@@ -42,20 +42,14 @@ helper_client_new(struct event_base *base, const char *socket_dir)
 		return NULL;
 	client->base = base;
 	client->socket_dir = socket_dir;
-	client->deadline.tv_sec = HELPER_CLIENT_S;
+	client->deadline_ms = HELPER_CLIENT_S * 1000;
 	return client;
-}
-
-static struct timeval
-in_ms(int milliseconds)
-{
-	return (struct timeval){milliseconds / 1000, milliseconds % 1000 * 1000L};
 }
 
 void
 helper_client_set_deadline(struct helper_client *client, int milliseconds)
 {
-	client->deadline = in_ms(milliseconds);
+	client->deadline_ms = milliseconds;
 }
 
 static void
@@ -181,11 +175,11 @@ send_request(struct asking *asking, const struct helper_request *request)
 static struct timeval
 deadline_of(const struct helper_client *client, const struct helper_request *request)
 {
-	const struct timeval ping = in_ms(HELPER_CLIENT_PING_MS);
+	const int most =
+	    request->verb == HELPER_PING ? HELPER_CLIENT_PING_MS : HELPER_CLIENT_S * 1000;
+	const int ms = client->deadline_ms < most ? client->deadline_ms : most;
 
-	return request->verb == HELPER_PING && evutil_timercmp(&ping, &client->deadline, <)
-		   ? ping
-		   : client->deadline;
+	return (struct timeval){ms / 1000, ms % 1000 * 1000L};
 }
 
 bool

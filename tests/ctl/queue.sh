@@ -321,6 +321,7 @@ acts() {
 	grep -Ec 'event=operator do=(drop|hold) ' "$work/queued.log" || true
 }
 before=$(acts)
+# shellcheck disable=SC2154 # start() assigned it
 kill -TERM "$helper_pid"
 wait_for 30 has_ended "$helper_pid"
 for words in 'drop customer.example --yes' "drop $id --yes" "hold $id"; do
