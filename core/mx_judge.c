@@ -84,15 +84,27 @@ mx_role_name(enum mx_role role)
 	return (size_t)role < sizeof(names) / sizeof(names[0]) ? names[role] : "?";
 }
 
+/* The last finding that is of less weight, where there is no room left. NULL: there is none. */
+static struct mx_finding *
+make_room(struct mx_verdict *out, enum mx_severity severity)
+{
+	for (size_t i = MX_FINDINGS_MOST; i > 0; i--)
+		if (out->findings[i - 1].severity < severity)
+			return &out->findings[i - 1];
+	return NULL;
+}
+
 static void __attribute__((format(printf, 4, 5)))
 find_as(struct judge *j, enum mx_issue issue, enum mx_severity severity, const char *format, ...)
 {
 	struct mx_verdict *out = j->out;
 	va_list arguments;
 
-	if (out->finding_count == MX_FINDINGS_MOST)
+	struct mx_finding *finding = out->finding_count < MX_FINDINGS_MOST
+					 ? &out->findings[out->finding_count++]
+					 : make_room(out, severity);
+	if (finding == NULL)
 		return;
-	struct mx_finding *finding = &out->findings[out->finding_count++];
 	finding->issue = issue;
 	finding->severity = severity;
 	va_start(arguments, format);
@@ -343,6 +355,15 @@ seen_before(const struct mx_facts *facts, size_t index)
 	return false;
 }
 
+/* What could not be read might have named this relay. */
+static bool
+half_matters(const struct judge *j, const struct mx_host *host)
+{
+	const struct mx_relay *self = self_of(j->facts);
+
+	return host->half && j->out->state == MX_STATE_UNKNOWN && self != NULL && self->permitted;
+}
+
 static void
 judge_target(struct judge *j, size_t index)
 {
@@ -362,6 +383,9 @@ judge_target(struct judge *j, size_t index)
 		    host->name, host->canonical);
 	if (host->lookup == RESOLVER_CANNOT_TELL)
 		find(j, MX_ISSUE_TARGET_DNS, "the addresses of %s could not be read", host->name);
+	else if (half_matters(j, host))
+		find(j, MX_ISSUE_TARGET_DNS,
+		    "not all addresses of %s could be read: one may be this relay's", host->name);
 	else if (host->lookup != RESOLVER_FOUND)
 		find(j, MX_ISSUE_TARGET_NO_ADDRESS, "the MX target %s has no address", host->name);
 	if (j->by_address[index])
@@ -450,29 +474,40 @@ span_of(const struct judge *j, bool fleet)
 	return span;
 }
 
+/* The pair of the lowest preference, whatever the order of the records: it is the worst. */
+static bool
+equal_pair(const struct judge *j, const struct mx_host **primary, const struct mx_host **relay)
+{
+	const struct mx_host *hosts = j->facts->hosts;
+
+	*primary = *relay = NULL;
+	for (size_t i = 0; i < j->facts->host_count; i++)
+		for (size_t k = 0; k < j->facts->host_count; k++)
+			if (j->roles[i] == MX_ROLE_PRIMARY && is_fleet(j->roles[k]) &&
+			    hosts[i].preference == hosts[k].preference &&
+			    (*relay == NULL || hosts[k].preference < (*relay)->preference)) {
+				*primary = &hosts[i];
+				*relay = &hosts[k];
+			}
+	return *relay != NULL;
+}
+
 static void
 judge_equal(struct judge *j)
 {
-	const struct mx_facts *facts = j->facts;
 	const struct span primaries = span_of(j, false);
+	const struct mx_host *primary, *relay;
 
-	for (size_t i = 0; i < facts->host_count; i++)
-		for (size_t k = 0; k < facts->host_count; k++) {
-			const struct mx_host *primary = &facts->hosts[i], *relay = &facts->hosts[k];
-
-			if (j->roles[i] != MX_ROLE_PRIMARY || !is_fleet(j->roles[k]) ||
-			    primary->preference != relay->preference)
-				continue;
-			/* Where the set is cut, nobody knows whether there is a better one. */
-			const bool better = facts->cut || primaries.least < relay->preference;
-			find_as(j, MX_ISSUE_EQUAL, better ? MX_WARNING : MX_ERROR,
-			    "%s and the relay %s have one preference (%u): a relay delivers only "
-			    "to "
-			    "what is better than itself%s",
-			    primary->name, relay->name, (unsigned)relay->preference,
-			    better ? ", never there" : ", so mail stays until it expires");
-			return;
-		}
+	if (!equal_pair(j, &primary, &relay))
+		return;
+	/* Where the set is cut, nobody knows whether there is a better one. */
+	const bool better = j->facts->cut || primaries.least < relay->preference;
+	find_as(j, MX_ISSUE_EQUAL, better ? MX_WARNING : MX_ERROR,
+	    "%s and the relay %s have one preference (%u): a relay delivers only "
+	    "to "
+	    "what is better than itself%s",
+	    primary->name, relay->name, (unsigned)relay->preference,
+	    better ? ", never there" : ", so mail stays until it expires");
 }
 
 static void
@@ -734,7 +769,8 @@ order_is_kept(const struct judge *j)
 	const struct span primary = span_of(j, false), fleet = span_of(j, true);
 
 	if (!in_span(&primary) || !in_span(&fleet) || fleet.least != fleet.most ||
-	    primary.least >= fleet.least || fleet.most + STEP > PREFERENCE_MOST)
+	    primary.least >= fleet.least ||
+	    (primary.most <= fleet.most && fleet.most + STEP > PREFERENCE_MOST))
 		return false;
 	for (size_t i = 0; i < j->facts->host_count; i++)
 		if (j->roles[i] == MX_ROLE_PRIMARY && j->facts->hosts[i].preference == fleet.least)
@@ -768,6 +804,24 @@ lowest(const struct mx_facts *facts, const char *name)
 	return least;
 }
 
+/* The customer's first server; without an MX record the domain's own address, if it is not one of
+   ours. "": nobody knows. */
+static const char *
+first_server(const struct judge *j)
+{
+	const struct mx_facts *facts = j->facts;
+	const struct span primary = span_of(j, false);
+
+	if (in_span(&primary))
+		return proper_name(primary.host);
+	for (size_t i = 0; i < facts->relay_count; i++)
+		if (match_relay(facts, &facts->itself, &facts->relays[i]) != MATCH_NOT)
+			return "";
+	if (facts->itself.lookup != RESOLVER_FOUND)
+		return "";
+	return facts->itself.canonical[0] != '\0' ? facts->itself.canonical : facts->domain;
+}
+
 /* The customer's servers at their lowest preference, the relays behind them, the first one last. */
 static void
 expect_anew(struct judge *j)
@@ -775,9 +829,7 @@ expect_anew(struct judge *j)
 	const struct mx_facts *facts = j->facts;
 	const struct span primary = span_of(j, false);
 	unsigned highest = 0, front = 0;
-	const char *first = in_span(&primary)                        ? proper_name(primary.host)
-			    : facts->itself.lookup == RESOLVER_FOUND ? facts->domain
-								     : "";
+	const char *first = first_server(j);
 
 	for (size_t i = 0; i < facts->host_count; i++)
 		if (j->roles[i] == MX_ROLE_PRIMARY && lowest(facts, facts->hosts[i].name) > highest)

@@ -426,6 +426,70 @@ START_TEST(test_no_relay_of_ours)
 }
 END_TEST
 
+/* A domain that is an alias has an address, but is no target for an MX record. */
+START_TEST(test_proposal_is_no_alias)
+{
+	facts.mx = RESOLVER_NODATA;
+	address_of(&facts.itself, "198.51.100.25");
+	strcpy(facts.itself.canonical, "web.hoster.example");
+	mx_judge(&facts, &verdict);
+	ck_assert_str_eq(verdict.expected[0].host, "web.hoster.example");
+}
+END_TEST
+
+/* The address that could not be read may be this relay's: that is not good, and not wrong. */
+START_TEST(test_half_is_not_good)
+{
+	facts.relay_count = 1;
+	take_word(strcpy(words[0], "10:P!half"));
+	mx_judge(&facts, &verdict);
+	ck_assert_int_eq(verdict.state, MX_STATE_UNKNOWN);
+	ck_assert_int_eq(verdict.outcome, MX_OUTCOME_CANNOT_TELL);
+}
+END_TEST
+
+/* However much there is to be noted: an error is not left out for it. */
+START_TEST(test_errors_have_room)
+{
+	for (unsigned i = 0; i < MX_HOSTS_MOST; i++) {
+		struct mx_host *host = &facts.hosts[facts.host_count++];
+
+		snprintf(host->name, sizeof(host->name), "nat%u.customer.example", i);
+		address_of(host, "192.0.2.11");
+		host->preference = 10;
+	}
+	mx_judge(&facts, &verdict);
+	ck_assert_uint_eq(verdict.finding_count, MX_FINDINGS_MOST);
+	ck_assert_int_eq(verdict.outcome, MX_FINDINGS);
+	unsigned errors = 0;
+	for (size_t i = 0; i < verdict.finding_count; i++)
+		errors += verdict.findings[i].issue == MX_ISSUE_NO_PRIMARY;
+	ck_assert_uint_eq(errors, 1);
+}
+END_TEST
+
+/* A DNS server lists the records in any order, and in another one each time. */
+START_TEST(test_order_of_records)
+{
+	static const char *const orders[][4] = {{"10:P", "10:E", "20:Q", "20:H"},
+	    {"20:Q", "20:H", "10:P", "10:E"}, {"20:H", "10:E", "20:Q", "10:P"}};
+	bool error = false;
+
+	for (size_t i = 0; i < 4; i++)
+		take_word(strcpy(words[i], orders[_i][i]));
+	mx_judge(&facts, &verdict);
+	for (size_t i = 0; i < verdict.finding_count; i++)
+		error = error || (verdict.findings[i].issue == MX_ISSUE_EQUAL &&
+				     verdict.findings[i].severity == MX_ERROR);
+	ck_assert_msg(error, "there is no better server than the relay at 10");
+	facts.host_count = 0;
+	take_word(strcpy(words[4], _i == 0 ? "10:P" : "10:Q"));
+	take_word(strcpy(words[5], _i == 0 ? "10:Q" : "10:P"));
+	mx_judge(&facts, &verdict);
+	ck_assert_str_eq(verdict.expected[verdict.expected_count - 1].host, known[0].name);
+}
+END_TEST
+
 START_TEST(test_names_and_lines)
 {
 	struct mx_row row = {.host = "a.example", .preference = 7};
@@ -574,6 +638,10 @@ main(void)
 	tcase_add_test(tests, test_any_order);
 	tcase_add_test(tests, test_cut);
 	tcase_add_test(tests, test_no_relay_of_ours);
+	tcase_add_test(tests, test_proposal_is_no_alias);
+	tcase_add_test(tests, test_half_is_not_good);
+	tcase_add_test(tests, test_errors_have_room);
+	tcase_add_loop_test(tests, test_order_of_records, 0, 3);
 	tcase_add_test(tests, test_names_and_lines);
 	suite_add_tcase(suite, tests);
 	tcase_add_loop_test(sts, test_sts_record, 0, COUNT(records));
