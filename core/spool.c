@@ -601,6 +601,7 @@ struct prune {
 	int64_t now_us, before;
 	struct spool_pruned *out;
 	bool changed;
+	bool dating; /* nothing more goes; those behind it that are ahead too are dated */
 };
 
 /* *more: there may be others behind it. */
@@ -609,7 +610,7 @@ prune_one(struct spool_writer *writer, MDB_cursor *done, struct prune *prune, bo
 {
 	MDB_val number, when;
 	uint64_t seq, at;
-	const int code = mdb_cursor_get(done, &number, &when, MDB_FIRST);
+	const int code = mdb_cursor_get(done, &number, &when, prune->dating ? MDB_NEXT : MDB_FIRST);
 
 	*more = false;
 	if (code != 0)
@@ -617,14 +618,17 @@ prune_one(struct spool_writer *writer, MDB_cursor *done, struct prune *prune, bo
 	if (!spool_number_take(&number, &seq) || !spool_number_take(&when, &at))
 		return MDB_CORRUPTED;
 	const bool shipped = seq <= prune->shipped;
-	if (!shipped && at > (uint64_t)prune->now_us) {
-		prune->changed = true;
-		return date_anew(done, number, prune->now_us);
-	}
-	if (!shipped && (prune->before <= 0 || at >= (uint64_t)prune->before))
+	const bool ahead = !shipped && at > (uint64_t)prune->now_us;
+	const int64_t put = ahead ? prune->now_us : (int64_t)at;
+	const bool stays = !shipped && (prune->before <= 0 || put >= prune->before);
+	if (stays && !ahead)
 		return 0;
 	*more = true;
 	prune->changed = true;
+	if (stays) {
+		prune->dating = true;
+		return date_anew(done, number, prune->now_us);
+	}
 	prune->out->removed++;
 	prune->out->dropped += shipped ? 0 : 1;
 	return row_remove(writer, done, number);

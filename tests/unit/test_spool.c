@@ -258,6 +258,45 @@ START_TEST(test_prune)
 }
 END_TEST
 
+/* Many were put while the clock was ahead: they go together, and not one by one. */
+START_TEST(test_prune_many_ahead)
+{
+	struct spool_writer *writer = open_writer();
+	struct spool_pruned pruned;
+	char key[16];
+
+	begin(writer);
+	for (int i = 0; i < 50; i++) {
+		snprintf(key, sizeof(key), "ahead%d", i);
+		ck_assert_int_eq(put_text(writer, key, "", true, 900 * SECOND), SPOOL_OK);
+	}
+	commit(writer);
+	ck_assert_int_eq(spool_prune(writer, 100, 60 * SECOND, 10 * SECOND, &pruned), SPOOL_OK);
+	ck_assert_uint_eq(pruned.removed, 0); /* as if they had been put now */
+	ck_assert_int_eq(spool_prune(writer, 100, 65 * SECOND, 60 * SECOND, &pruned), SPOOL_OK);
+	ck_assert_uint_eq(pruned.removed, 0);
+	begin(writer);
+	ck_assert_int_eq(put_text(writer, "young", "", true, 80 * SECOND), SPOOL_OK);
+	commit(writer);
+	ck_assert_int_eq(spool_prune(writer, 100, 100 * SECOND, 61 * SECOND, &pruned), SPOOL_OK);
+	ck_assert_uint_eq(pruned.removed, 50);
+	/* Where the newest only are kept nothing waits. */
+	begin(writer);
+	for (int i = 0; i < 50; i++) {
+		snprintf(key, sizeof(key), "ahead%d", i);
+		ck_assert_int_eq(put_text(writer, key, "", true, 900 * SECOND), SPOOL_OK);
+	}
+	commit(writer);
+	ck_assert_int_eq(
+	    spool_prune(writer, 30, 100 * SECOND, 100 * SECOND + 1, &pruned), SPOOL_OK);
+	ck_assert_uint_eq(pruned.removed, 30);
+	ck_assert_int_eq(
+	    spool_prune(writer, 30, 100 * SECOND, 100 * SECOND + 1, &pruned), SPOOL_OK);
+	ck_assert_uint_eq(pruned.removed, 21);
+	spool_writer_close(writer);
+}
+END_TEST
+
 START_TEST(test_shipped_file)
 {
 	static const char *const broken[] = {"", "12", "12 me", "x me\n", "-1 me\n", "12 other\n",
@@ -798,6 +837,7 @@ main(void)
 	    {"numbers", test_numbers_go_on},
 	    {"notes", test_open_rows_and_notes},
 	    {"prune", test_prune},
+	    {"prune many ahead", test_prune_many_ahead},
 	    {"shipped", test_shipped_file},
 	    {"full", test_full},
 	    {"kill", test_kill},
