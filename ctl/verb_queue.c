@@ -390,7 +390,7 @@ queue_hold(struct ctl *ctl, int argc, char **argv)
 	    {"until", "TIME", "or then: '2026-12-01 08:00'", &hold.until, NULL},
 	    {"forever", NULL, "or when it is released", NULL, &hold.forever},
 	    {"reason", "TEXT", "for people, and for the journal", &hold.reason, NULL},
-	    {"silent", NULL, "no alerts of outage and retention meanwhile", NULL, &hold.silent},
+	    {"silent", NULL, "no alerts about the domain meanwhile", NULL, &hold.silent},
 	    {NULL, NULL, NULL, NULL, NULL},
 	};
 	const struct ctl_usage usage = {

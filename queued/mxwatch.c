@@ -7,6 +7,7 @@
 
 #include "core/domain.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -23,6 +24,7 @@
 #define RATE_MOST 500
 #define ASK_LEAST_AGE 60 /* seconds: a fact as young as that is not read again for policyd */
 
+#define KEPT_LOOKS 32    /* rows of which nothing was told: so many are looked at in a tick */
 #define FAILED_ROOM 1024 /* rows that are remembered as unreadable: the walk passes them over */
 
 enum reading_state { READING_FREE, READING_OPEN, READING_AGAIN };
@@ -45,6 +47,8 @@ struct mxwatch {
 	int64_t interval;
 	struct reading readings[MXWATCH_READINGS];
 	size_t open;
+	char kept[MXWATCH_KEPT][DOMAIN_SIZE]; /* what was wrong with these was not told */
+	size_t kept_count, kept_next;         /* the next one that is looked at */
 
 	bool walking;
 	char after[DOMAIN_SIZE]; /* the row that was looked at last */
@@ -302,6 +306,42 @@ sweep(struct mxwatch *watch)
 	watch->ports.sweep(watch->ports.context);
 }
 
+/* --- silence -----------------------------------------------------------------------------------
+ */
+
+static void
+keep(struct mxwatch *watch, const char *row)
+{
+	for (size_t i = 0; i < watch->kept_count; i++)
+		if (strcmp(watch->kept[i], row) == 0)
+			return;
+	if (watch->kept_count < MXWATCH_KEPT)
+		(void)snprintf(watch->kept[watch->kept_count++], DOMAIN_SIZE, "%s", row);
+}
+
+/* Is it still to be kept? Where the silence has ended, a reading says what is to be told. */
+static bool
+stays_kept(struct mxwatch *watch, const char *row)
+{
+	if (!watch->ports.wanted(watch->ports.context, row))
+		return false;
+	return watch->ports.silent(watch->ports.context, row) || !begin(watch, row, true);
+}
+
+static void
+look_at_kept(struct mxwatch *watch)
+{
+	for (size_t i = 0; i < KEPT_LOOKS && i < watch->kept_count; i++) {
+		if (watch->kept_next >= watch->kept_count)
+			watch->kept_next = 0;
+		if (stays_kept(watch, watch->kept[watch->kept_next]))
+			watch->kept_next++;
+		else if (watch->kept_next != --watch->kept_count)
+			memcpy(watch->kept[watch->kept_next], watch->kept[watch->kept_count],
+			    DOMAIN_SIZE);
+	}
+}
+
 /* --- what comes in -------------------------------------------------------------------------------
  */
 
@@ -318,6 +358,7 @@ mxwatch_tick(struct mxwatch *watch, struct queued_time now)
 		else if (reading->state == READING_OPEN && now.ms - reading->since_ms >= LOST_MS)
 			set_state(watch, reading, READING_FREE, 0);
 	}
+	look_at_kept(watch);
 	walk(watch);
 	sweep(watch);
 }
@@ -327,7 +368,9 @@ tell_alert(struct mxwatch *watch, const char *row, const struct mxwatch_finding 
 {
 	if (!finding->judged)
 		return;
-	if (finding->wrong)
+	if (finding->wrong && watch->ports.silent(watch->ports.context, row))
+		keep(watch, row);
+	else if (finding->wrong)
 		watch->ports.wrong(watch->ports.context, row, finding->text);
 	else
 		watch->ports.right(watch->ports.context, row);

@@ -46,6 +46,8 @@ struct mxwatch_ports {
 	void (*right)(void *context, const char *row);                   /* ends it */
 	/* Ends those of rows that are not to be watched any more: no reading will. */
 	void (*sweep)(void *context);
+	/* Is nothing told about the row now? What would have been told then is read again later. */
+	bool (*silent)(void *context, const char *row);
 	void *context;
 };
 
@@ -61,6 +63,7 @@ void mxwatch_free(struct mxwatch *watch);
 
 #define MXWATCH_READINGS 256 /* at once */
 #define MXWATCH_WALKED 192   /* of these, at most, because their time has come */
+#define MXWATCH_KEPT 256     /* of which nothing was told; more are at their next reading */
 #define MXWATCH_TICK_MS 500  /* how often mxwatch_tick() wants to be called */
 
 void mxwatch_tick(struct mxwatch *watch, struct queued_time now);

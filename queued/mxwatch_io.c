@@ -274,6 +274,14 @@ port_sweep(void *context)
 	io->setup.sweep(io->setup.context, ALERT_MX, keeps_alert, io);
 }
 
+static bool
+port_silent(void *context, const char *row)
+{
+	struct mxwatch_io *io = context;
+
+	return io->setup.silent(io->setup.context, row);
+}
+
 /* --- readings
  * ------------------------------------------------------------------------------------- */
 
@@ -466,6 +474,7 @@ mxwatch_io_new(const struct mxwatch_io_setup *setup)
 		.wrong = port_wrong,
 		.right = port_right,
 		.sweep = port_sweep,
+		.silent = port_silent,
 		.context = io}};
 	io->setup = *setup;
 	io->watch = mxwatch_new(&watch);

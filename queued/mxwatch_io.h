@@ -36,6 +36,8 @@ struct mxwatch_io_setup { /* all of it outlives mxwatch_io, and belongs to the c
 	/* Ends those of `kind` whose domain is not to be kept. */
 	void (*sweep)(void *context, enum alert_kind kind,
 	    bool (*keep)(const char *domain, void *keep_context), void *keep_context);
+	/* Are no alerts to be raised about the domain now? While a transaction is open. */
+	bool (*silent)(void *context, const char *domain);
 	void *context;
 };
 

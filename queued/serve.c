@@ -211,6 +211,14 @@ mx_need_state(void *context)
 	return serve_need_state(serve) ? serve->state : NULL;
 }
 
+static bool
+mx_silent(void *context, const char *domain)
+{
+	struct serve *serve = context;
+
+	return watch_silent(serve->watch, domain);
+}
+
 static void
 on_ask(evutil_socket_t fd, short what, void *context)
 {
@@ -259,6 +267,7 @@ start_mxwatch(struct serve *serve)
 	    .raise = serve_raise,
 	    .end = serve_end_alert,
 	    .sweep = mx_sweep,
+	    .silent = mx_silent,
 	    .context = serve};
 
 	serve->mxwatch = mxwatch_io_new(&settings);

@@ -334,6 +334,19 @@ watch_release(struct watch *watch, const char *name, struct queued_time now)
 }
 
 bool
+watch_silent(struct watch *watch, const char *name)
+{
+	const struct watch_ports *ports = &watch->setup.ports;
+	const struct watch_domain *domain = domain_find(watch, name);
+	struct watch_row row = {.hold_until = 0};
+
+	if (domain != NULL && (domain_hushed(watch, domain) || domain_soc_hold(watch, domain)))
+		return true;
+	return ports->row(ports->context, name, &row) == WATCH_ROW_FOUND &&
+	       row.hold_until > watch->now.wall;
+}
+
+bool
 watch_probe(struct watch *watch, const char *name, struct queued_time now)
 {
 	struct watch_domain *domain = domain_find(watch, name);

@@ -101,12 +101,14 @@ int64_t watch_tick(struct watch *watch, struct queued_time now);
 /* --- operators -----------------------------------------------------------------------------------
  */
 
-/* HOLD_FOREVER: until released. `silent`: no alerts of outage and retention meanwhile. False: out
-   of memory. */
+/* HOLD_FOREVER: until released. `silent`: no alerts about the domain meanwhile. False: out of
+   memory. */
 bool watch_hold(struct watch *watch, const char *domain, int64_t until, const char *reason,
     bool silent, struct queued_time now) __attribute__((warn_unused_result));
 /* Ends an operator's hold, and has the breaker try a message now. False: neither was there. */
 bool watch_release(struct watch *watch, const char *domain, struct queued_time now);
+/* Are alerts about it not told now: by its row's hold, or an operator's silent one? */
+bool watch_silent(struct watch *watch, const char *domain);
 /* Reads row and route again, and probes at once. False: not watched. */
 bool watch_probe(struct watch *watch, const char *domain, struct queued_time now);
 /* Flushes, whatever is known of the primary. False: not watched, or held. */

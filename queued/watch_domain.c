@@ -67,6 +67,19 @@ operator_holds(const struct watch *watch, const struct watch_domain *domain)
 	return domain->operator_until > watch->now.wall;
 }
 
+bool
+domain_hushed(const struct watch *watch, const struct watch_domain *domain)
+{
+	return operator_holds(watch, domain) && domain->operator_silent;
+}
+
+/* A declared maintenance: what is amiss then is told when it ends, if it still is. */
+static bool
+is_silent(const struct watch *watch, const struct watch_domain *domain)
+{
+	return domain_soc_hold(watch, domain) || domain_hushed(watch, domain);
+}
+
 static bool
 is_pinned(const struct watch_domain *domain)
 {
@@ -185,16 +198,20 @@ breaker_pick(struct watch *watch, struct watch_domain *domain)
 }
 
 static void
+alert_breaker(struct watch *watch, struct watch_domain *domain)
+{
+	if (!alert_is_raised(domain, ALERT_BREAKER) && !is_silent(watch, domain))
+		alert_raise(watch, domain, ALERT_BREAKER, 0,
+		    "the primary refuses what it is offered: the domain is held");
+}
+
+static void
 breaker_do(struct watch *watch, struct watch_domain *domain, enum breaker_act act)
 {
 	switch (act) {
 	case BREAKER_NOTHING:
 	case BREAKER_LIFT: break;
-	case BREAKER_HOLD:
-		if (!alert_is_raised(domain, ALERT_BREAKER))
-			alert_raise(watch, domain, ALERT_BREAKER, 0,
-			    "the primary refuses what it is offered: the domain is held");
-		break;
+	case BREAKER_HOLD: alert_breaker(watch, domain); break;
 	case BREAKER_TRY:
 		act = breaker_tried(
 		    &domain->breaker, try_message(watch, breaker_pick(watch, domain)), watch->now);
@@ -296,7 +313,7 @@ judge_wrong_host(struct watch *watch, struct watch_domain *domain, enum primary_
 			alert_end(watch, domain, ALERT_WRONG_HOST);
 		return;
 	}
-	if (!alert_is_raised(domain, ALERT_WRONG_HOST))
+	if (!alert_is_raised(domain, ALERT_WRONG_HOST) && !is_silent(watch, domain))
 		alert_raise(watch, domain, ALERT_WRONG_HOST, 0,
 		    "what answers is not the pinned primary: the domain is held");
 }
@@ -312,8 +329,7 @@ judge_outage(struct watch *watch, struct watch_domain *domain, enum primary_stat
 		return;
 	}
 	if (state == PRIMARY_UNKNOWN || alert_is_raised(domain, ALERT_OUTAGE) ||
-	    domain_soc_hold(watch, domain) ||
-	    (operator_holds(watch, domain) && domain->operator_silent))
+	    is_silent(watch, domain))
 		return;
 	(void)snprintf(text, sizeof(text), "mail is held, the primary is %s: %s",
 	    primary_state_name(state), primary != NULL ? primary->reason : domain->route_why);
@@ -332,14 +348,32 @@ judge_told(struct watch *watch, struct watch_domain *domain, enum primary_state 
 	ports->changed(ports->context, domain->name);
 }
 
+/* What was kept back is told at once: retention and quota are not judged here. */
+static void
+judge_silence(struct watch *watch, struct watch_domain *domain)
+{
+	const bool silent = is_silent(watch, domain);
+
+	if (silent == domain->silent)
+		return;
+	domain->silent = silent;
+	if (!silent)
+		domain->refresh_ms = watch->now.ms;
+	owner_count(watch, domain->owner, 0, 0);
+}
+
 void
 domain_judge(struct watch *watch, struct watch_domain *domain)
 {
-	enum primary_state state = primary_state_of(domain);
+	enum primary_state state;
 
 	judge_hold(watch, domain);
 	judge_probing(watch, domain);
+	judge_silence(watch, domain);
+	state = primary_state_of(domain); /* one that was not probed for long is not known now */
 	if (domain->active) {
+		if (domain->breaker.stage != BREAKER_CLOSED)
+			alert_breaker(watch, domain);
 		judge_told(watch, domain, state);
 		judge_outage(watch, domain, state);
 		judge_wrong_host(watch, domain, state);
@@ -512,8 +546,7 @@ judge_retention(struct watch *watch, struct watch_domain *domain)
 		level = percent >= levels[i] ? levels[i] : 0;
 	if (level == 0)
 		alert_end(watch, domain, ALERT_RETENTION);
-	if (level > domain->retention_level && !domain_soc_hold(watch, domain) &&
-	    !(operator_holds(watch, domain) && domain->operator_silent)) {
+	if (level > domain->retention_level && !is_silent(watch, domain)) {
 		(void)snprintf(text, sizeof(text),
 		    "the oldest message has waited for %u %% of the time it may", level);
 		alert_raise(watch, domain, ALERT_RETENTION, level, text);

@@ -59,6 +59,7 @@ struct watch_owner { /* a row, with what all its domains hold */
 	struct keyed_node node;
 	uint64_t messages, bytes;
 	uint64_t quota_messages, quota_bytes;
+	int64_t hold_until; /* the SOC's; 0: none */
 	size_t domains;
 	bool over_quota; /* the alert is raised */
 	bool dirty;
@@ -101,6 +102,7 @@ struct watch_domain {
 	int64_t operator_until; /* 0: no hold */
 	char operator_reason[STATE_TEXT_SIZE];
 	bool operator_silent;
+	bool silent;         /* no alerts, as it was judged last */
 	enum hold_kind hold; /* in force now */
 	unsigned alerts;     /* raised, 1 << kind */
 	unsigned retention_level;
@@ -215,6 +217,8 @@ void domain_tick(struct watch *watch, struct watch_domain *domain);
 void domain_listed(struct watch *watch, struct watch_domain *domain, bool good, bool singly);
 void domain_end_alerts(struct watch *watch, struct watch_domain *domain);
 bool domain_soc_hold(const struct watch *watch, const struct watch_domain *domain);
+/* Does an operator hold it so that there are no alerts about it? */
+bool domain_hushed(const struct watch *watch, const struct watch_domain *domain);
 
 /* watch_state.c */
 void domain_dirty(struct watch *watch, struct watch_domain *domain);

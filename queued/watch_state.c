@@ -77,6 +77,7 @@ domain_owner(struct watch *watch, struct watch_domain *domain, const struct watc
 	if (next != NULL) {
 		next->quota_messages = row->quota_messages;
 		next->quota_bytes = row->quota_bytes;
+		next->hold_until = row->hold_until;
 		owner_dirty(watch, next);
 	}
 	if (next == domain->owner)
@@ -181,6 +182,16 @@ put_name(struct watch *watch, const char *name)
 	ports->put_state(ports->context, name, &record);
 }
 
+/* The row's name is one domain: an operator's hold of another one is not the row's. */
+static bool
+owner_is_silent(struct watch *watch, const struct watch_owner *owner)
+{
+	const struct watch_domain *domain = domain_find(watch, owner->name);
+
+	return owner->hold_until > watch->now.wall ||
+	       (domain != NULL && domain_hushed(watch, domain));
+}
+
 static void
 judge_quota(struct watch *watch, struct watch_owner *owner)
 {
@@ -191,7 +202,7 @@ judge_quota(struct watch *watch, struct watch_owner *owner)
 	    .domain = owner->name,
 	    .text = "the quota is reached: further mail is deferred (452)"};
 
-	if (over == owner->over_quota)
+	if (over == owner->over_quota || (over && owner_is_silent(watch, owner)))
 		return;
 	owner->over_quota = over;
 	if (over)

@@ -17,7 +17,7 @@ struct world {
 	bool wrong[ROWS];
 	char open[MXWATCH_READINGS + 1][32]; /* readings under way */
 	size_t open_count, most_open, begun, fresh_ones, alerts, ends, sweeps;
-	bool no_snapshot, refuse;
+	bool no_snapshot, refuse, silent;
 	bool last_fresh;
 };
 
@@ -112,6 +112,14 @@ right(void *context, const char *row)
 	world.ends++;
 }
 
+static bool
+silent(void *context, const char *row)
+{
+	(void)context;
+	(void)row;
+	return world.silent;
+}
+
 static void
 swept(void *context)
 {
@@ -123,7 +131,7 @@ static void
 set_up(void)
 {
 	const struct mxwatch_setup setup = {.interval = DAY,
-	    .ports = {rows, wanted, serial, known, put, start_reading, wrong, right, swept, NULL}};
+	    .ports = {rows, wanted, serial, known, put, start_reading, wrong, right, swept, silent, NULL}};
 
 	memset(&world, 0, sizeof(world));
 	for (size_t i = 0; i < ROWS; i++)
@@ -456,6 +464,45 @@ START_TEST(test_sweeps)
 }
 END_TEST
 
+/* In a declared maintenance nothing is told; when it ends the records are read again. */
+START_TEST(test_silence)
+{
+	world.rows = 400;
+	for (size_t i = 0; i < world.rows; i++)
+		world.wrong[i] = true;
+	world.silent = true;
+	pass(60);
+	ck_assert_uint_eq(world.begun, 400);
+	ck_assert_uint_eq(world.alerts, 0);
+	for (size_t i = 0; i < world.rows; i++)
+		world.wrong[i] = i % 2 == 1;
+	world.silent = false;
+	pass(60);
+	/* More than are remembered are told at their next reading. */
+	ck_assert_uint_eq(world.begun, 400 + MXWATCH_KEPT);
+	ck_assert_uint_eq(world.alerts, MXWATCH_KEPT / 2);
+	ck_assert_uint_eq(world.ends, MXWATCH_KEPT / 2);
+	pass(60);
+	ck_assert_uint_eq(world.begun, 400 + MXWATCH_KEPT);
+}
+END_TEST
+
+START_TEST(test_silence_of_no_row)
+{
+	world.rows = 2;
+	world.wrong[1] = true;
+	world.silent = true;
+	pass(3);
+	ck_assert(mxwatch_demand(watch, "d00001.example", now)); /* kept once */
+	answer_all();
+	world.rows = 1;
+	world.silent = false;
+	pass(10);
+	ck_assert_uint_eq(world.begun, 3);
+	ck_assert_uint_eq(world.alerts, 0);
+}
+END_TEST
+
 START_TEST(test_no_snapshot_and_clocks)
 {
 	world.rows = 1;
@@ -497,6 +544,8 @@ main(void)
 	tcase_add_test(tests, test_demand);
 	tcase_add_test(tests, test_alerts);
 	tcase_add_test(tests, test_sweeps);
+	tcase_add_test(tests, test_silence);
+	tcase_add_test(tests, test_silence_of_no_row);
 	tcase_add_test(tests, test_no_snapshot_and_clocks);
 	suite_add_tcase(suite, tests);
 	return table_run(suite);

@@ -797,6 +797,145 @@ START_TEST(test_operator_hold)
 }
 END_TEST
 
+/* A declared maintenance: nothing is told of the domain, but what still holds when it ends. */
+static void
+maintenance(bool by_row, int64_t seconds)
+{
+	if (by_row)
+		world.row.hold_until = world.now.wall + seconds;
+	else
+		ck_assert(watch_hold(
+		    world.watch, "a.example", world.now.wall + seconds, "why", true, world.now));
+}
+
+static const bool by_whom[] = {true, false}; /* the SOC's row, the operator */
+
+START_TEST(test_silent_wrong_host)
+{
+	(void)strcpy(world.row.pin_banner, "mail.customer.example");
+	maintenance(by_whom[_i], 600);
+	held("a.example", "A", 3600);
+	ck_assert(watch_probe(world.watch, "a.example", world.now));
+	answer(PROBE_WRONG_HOST);
+	go_on(590000, PROBE_WRONG_HOST);
+	ck_assert_ptr_null(strstr(world.did, "raise"));
+	go_on(12000, PROBE_WRONG_HOST);
+	ck_assert_ptr_nonnull(strstr(world.did, "raise wrong-host 0"));
+	ck_assert_ptr_nonnull(strstr(world.did, "raise outage 0"));
+}
+END_TEST
+
+/* What was found before is not told as if it were so still. */
+START_TEST(test_silent_and_mended)
+{
+	maintenance(by_whom[_i], 600);
+	held("a.example", "A", 3600);
+	ck_assert(watch_probe(world.watch, "a.example", world.now));
+	answer(PROBE_DOWN);
+	go_on(620000, PROBE_GOOD);
+	ck_assert_ptr_null(strstr(world.did, "raise"));
+	ck_assert_ptr_nonnull(strstr(world.did, "try A"));
+}
+END_TEST
+
+START_TEST(test_silent_quota)
+{
+	world.row.quota_messages = 1;
+	maintenance(by_whom[_i], 600);
+	held("a.example", "A", 3600);
+	go_on(598000, PROBE_DOWN);
+	expect("");
+	go_on(4000, PROBE_DOWN);
+	ck_assert_ptr_nonnull(strstr(world.did, "raise quota 0"));
+	left("a.example", "A");
+	tick_for(1000);
+	ck_assert_ptr_nonnull(strstr(world.did, "end quota"));
+}
+END_TEST
+
+/* A row's hold is its subdomains' as well; an operator's is that of one name. */
+START_TEST(test_silent_quota_of_subdomain)
+{
+	(void)strcpy(world.row.owner, "a.example");
+	world.row.quota_messages = 1;
+	maintenance(by_whom[_i], 600);
+	held("sub.a.example", "A", 0);
+	tick_for(1000);
+	expect("");
+	tick_for(2000);
+	if (!by_whom[_i])
+		ck_assert(watch_release(world.watch, "a.example", world.now));
+	else
+		tick_for(600000);
+	tick_for(1000);
+	ck_assert_ptr_nonnull(strstr(world.did, "raise quota 0"));
+}
+END_TEST
+
+START_TEST(test_silent_breaker)
+{
+	char id[16];
+
+	held("a.example", "A", 100);
+	maintenance(by_whom[_i], 600);
+	ck_assert(watch_probe(world.watch, "a.example", world.now));
+	for (int i = 0; i < 5; i++) {
+		(void)snprintf(id, sizeof(id), "R%d", i);
+		held("a.example", id, 100 - i);
+		attempt("a.example", id, ATTEMPT_REFUSED); /* they were under way */
+	}
+	go_on(590000, PROBE_GOOD);
+	ck_assert_ptr_null(strstr(world.did, "raise"));
+	go_on(12000, PROBE_GOOD);
+	ck_assert_ptr_nonnull(strstr(world.did, "raise breaker 0"));
+}
+END_TEST
+
+START_TEST(test_silent_retention)
+{
+	maintenance(by_whom[_i], 600);
+	held("a.example", "A", 432000 / 2);
+	go_on(590000, PROBE_GOOD);
+	expect("");
+	tick_for(12000);
+	ck_assert_ptr_nonnull(strstr(world.did, "raise retention 50"));
+}
+END_TEST
+
+/* An operator who did not ask for silence is told. */
+START_TEST(test_hold_that_is_not_silent)
+{
+	world.row.quota_messages = 1;
+	(void)strcpy(world.row.pin_banner, "mail.customer.example");
+	ck_assert(
+	    watch_hold(world.watch, "a.example", world.now.wall + 600, "why", false, world.now));
+	held("a.example", "A", 432000 / 2);
+	ck_assert(watch_probe(world.watch, "a.example", world.now));
+	answer(PROBE_WRONG_HOST);
+	go_on(60000, PROBE_WRONG_HOST);
+	ck_assert_ptr_nonnull(strstr(world.did, "raise wrong-host 0"));
+	ck_assert_ptr_nonnull(strstr(world.did, "raise outage 0"));
+	ck_assert_ptr_nonnull(strstr(world.did, "raise quota 0"));
+	ck_assert_ptr_nonnull(strstr(world.did, "raise retention 50"));
+}
+END_TEST
+
+START_TEST(test_is_silent)
+{
+	ck_assert(!watch_silent(world.watch, "a.example"));
+	ck_assert(
+	    watch_hold(world.watch, "a.example", world.now.wall + 600, "why", false, world.now));
+	ck_assert(!watch_silent(world.watch, "a.example"));
+	maintenance(false, 600);
+	ck_assert(watch_silent(world.watch, "a.example"));
+	tick_for(601000);
+	ck_assert(!watch_silent(world.watch, "a.example"));
+	ck_assert(!watch_silent(world.watch, "b.example"));
+	maintenance(true, 600); /* of a row with no mail, too */
+	ck_assert(watch_silent(world.watch, "b.example"));
+}
+END_TEST
+
 START_TEST(test_operator_hold_ends_by_time)
 {
 	ck_assert(
@@ -1250,6 +1389,22 @@ START_TEST(test_cost)
 }
 END_TEST
 
+/* Each of them for the row's hold and for the operator's: by_whom. */
+static void
+add_silences(Suite *suite)
+{
+	static const TTest *const *const silences[] = {&test_silent_wrong_host,
+	    &test_silent_and_mended, &test_silent_quota, &test_silent_quota_of_subdomain,
+	    &test_silent_breaker, &test_silent_retention};
+	TCase *tcase = tcase_create("silence");
+
+	tcase_add_checked_fixture(tcase, set_up, tear_down);
+	tcase_set_timeout(tcase, 60);
+	for (size_t i = 0; i < sizeof(silences) / sizeof(silences[0]); i++)
+		tcase_add_loop_test(tcase, *silences[i], 0, 2);
+	suite_add_tcase(suite, tcase);
+}
+
 int
 main(void)
 {
@@ -1272,6 +1427,8 @@ main(void)
 	    {"operator hold ends", test_operator_hold_ends_by_time},
 	    {"far end, operator", test_far_end_of_operator_hold},
 	    {"far end, SOC", test_far_end_of_soc_hold},
+	    {"not silent", test_hold_that_is_not_silent},
+	    {"is silent?", test_is_silent},
 	    {"pinned", test_pinned},
 	    {"breaker", test_breaker_holds},
 	    {"breaker, full mailbox", test_breaker_and_full_mailbox},
@@ -1310,5 +1467,6 @@ main(void)
 		tcase_add_test(tcase, tests[i].test);
 		suite_add_tcase(suite, tcase);
 	}
+	add_silences(suite);
 	return table_run(suite);
 }
