@@ -243,6 +243,8 @@ show_state(const json_t *object, const char *member, int64_t now)
 	}
 	if (json_is_integer(probe))
 		printf("; next probe in %llds", (long long)json_integer_value(probe));
+	else if (json_is_true(json_object_get(object, "held")))
+		fputs("; not probed while held", stdout);
 	putchar('\n');
 }
 

@@ -35,7 +35,7 @@ next_probe(const struct watch_view *view, struct queued_time now)
 	int64_t next = NEVER_MS;
 
 	for (size_t i = 0; i < view->endpoints; i++)
-		if (view->endpoint[i].primary != NULL && view->endpoint[i].primary->next_ms < next)
+		if (view->endpoint[i].probed && view->endpoint[i].primary->next_ms < next)
 			next = view->endpoint[i].primary->next_ms;
 	if (next == NEVER_MS)
 		return json_null();
@@ -96,19 +96,23 @@ tell_view(const struct watch_view *view, struct queued_time now)
 }
 
 static json_t *
-tell_endpoint(
-    const struct route_endpoint *endpoint, const struct primary *primary, struct queued_time now)
+tell_endpoint(const struct watch_view *view, size_t i, struct queued_time now)
 {
+	const struct route_endpoint *endpoint = view->endpoint[i].endpoint;
+	const struct primary *primary = view->endpoint[i].primary;
+	const bool probed = view->endpoint[i].probed;
 	char address[IP_TEXT_SIZE];
 	const int64_t wait = primary->next_ms > now.ms ? primary->next_ms - now.ms : 0;
 
 	ip_format(&endpoint->address, address);
-	return json_pack("{s:s, s:s, s:i, s:s, s:I, s:I, s:i, s:o, s:o}", "name", endpoint->name,
-	    "address", address, "port", (int)endpoint->port, "state",
+	return json_pack("{s:s, s:s, s:i, s:s, s:I, s:I, s:i, s:o, s:o, s:b}", "name",
+	    endpoint->name, "address", address, "port", (int)endpoint->port, "state",
 	    primary_state_name(primary->state), "since", (json_int_t)primary->since, "at",
 	    (json_int_t)primary->at, "code", (int)primary->code, "reason", text_of(primary->reason),
 	    "next_probe",
-	    primary->next_ms == NEVER_MS ? json_null() : json_integer((wait + 999) / 1000));
+	    !probed || primary->next_ms == NEVER_MS ? json_null()
+						    : json_integer((wait + 999) / 1000),
+	    "held", view->held && !probed);
 }
 
 json_t *
@@ -119,14 +123,13 @@ tell_primary(const struct watch_view *view, struct queued_time now)
 
 	for (size_t i = 0; i < view->endpoints; i++)
 		if (view->endpoint[i].primary != NULL)
-			(void)json_array_append_new(
-			    endpoints, tell_endpoint(view->endpoint[i].endpoint,
-					   view->endpoint[i].primary, now));
-	return json_pack("{s:s, s:s, s:I, s:I, s:i, s:o, s:o, s:o}", "domain", view->domain,
+			(void)json_array_append_new(endpoints, tell_endpoint(view, i, now));
+	json_t *next = next_probe(view, now);
+	return json_pack("{s:s, s:s, s:I, s:I, s:i, s:o, s:o, s:b, s:o}", "domain", view->domain,
 	    "primary", primary_state_name(state->primary), "since",
 	    (json_int_t)state->primary_since, "at", (json_int_t)state->primary_at, "code",
-	    (int)state->primary_code, "reason", text_of(state->primary_reason), "next_probe",
-	    next_probe(view, now), "endpoints", endpoints);
+	    (int)state->primary_code, "reason", text_of(state->primary_reason), "next_probe", next,
+	    "held", view->held && json_is_null(next), "endpoints", endpoints);
 }
 
 json_t *

@@ -358,11 +358,7 @@ watch_probe(struct watch *watch, const char *name, struct queued_time now)
 	domain_read_row(watch, domain);
 	if (domain->row != NULL)
 		domain_route(watch, domain);
-	for (size_t i = 0; i < domain->links; i++) {
-		struct watch_primary *primary = domain->link[i].primary;
-		if (primary->probe == 0)
-			primary_probe(watch, primary);
-	}
+	domain_ask(watch, domain);
 	domain_judge(watch, domain);
 	return true;
 }
@@ -394,10 +390,12 @@ watch_look(struct watch *watch, const char *name, struct watch_view *out)
 	out->release = domain->release.stage;
 	out->breaker = domain->breaker.stage;
 	out->soc_hold = domain_soc_hold(watch, domain);
+	out->held = out->soc_hold || domain->hold == HOLD_OPERATOR;
 	out->endpoints = domain->links;
 	for (size_t i = 0; i < domain->links; i++) {
 		out->endpoint[i].endpoint = &domain->link[i].endpoint;
 		out->endpoint[i].primary = &domain->link[i].primary->machine;
+		out->endpoint[i].probed = primary_is_probed(domain->link[i].primary);
 	}
 	return true;
 }

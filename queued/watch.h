@@ -109,7 +109,8 @@ bool watch_hold(struct watch *watch, const char *domain, int64_t until, const ch
 bool watch_release(struct watch *watch, const char *domain, struct queued_time now);
 /* Are alerts about it not told now: by its row's hold, or an operator's silent one? */
 bool watch_silent(struct watch *watch, const char *domain);
-/* Reads row and route again, and probes at once. False: not watched. */
+/* Reads row and route again, and probes at once, until it is known how the primary is, also while a
+   hold is on. False: not watched. */
 bool watch_probe(struct watch *watch, const char *domain, struct queued_time now);
 /* Flushes, whatever is known of the primary. False: not watched, or held. */
 bool watch_flush(struct watch *watch, const char *domain, struct queued_time now);
@@ -121,10 +122,12 @@ struct watch_view {
 	enum release_stage release;
 	enum breaker_stage breaker;
 	bool soc_hold;
+	bool held; /* by the SOC or an operator: its primary is not probed for it */
 	size_t endpoints;
 	struct {
 		const struct route_endpoint *endpoint;
 		const struct primary *primary;
+		bool probed; /* by and by; not, where nobody's mail could go there */
 	} endpoint[ROUTE_ENDPOINTS];
 };
 

@@ -72,8 +72,9 @@ struct watch_domain {
 	struct heap_node due;
 	struct heap by_age;
 	uint64_t messages, bytes;
-	bool active;    /* its primary matters: something did not go straight through */
-	bool dead;      /* to be freed once `waits` is 0 */
+	bool active; /* its primary matters: something did not go straight through */
+	bool asked;  /* by an operator how its primary is: to be probed when the route is known */
+	bool dead;   /* to be freed once `waits` is 0 */
 	unsigned waits; /* DNS answers that it waits for */
 	int64_t activate_ms, refresh_ms, route_ms, forget_ms;
 	int64_t
@@ -120,6 +121,7 @@ struct watch_primary {
 	struct primary machine;
 	struct watch_link *first; /* domains that use it */
 	size_t users, wants;
+	unsigned asked; /* probes at most until an operator's question is answered */
 	uint64_t probe; /* the id of the probe under way; 0: none */
 	struct keyed_node by_probe;
 	int64_t started_ms, seen_ms;
@@ -200,6 +202,10 @@ const struct primary *domain_primary(const struct watch_domain *domain);
 struct watch_primary *domain_primary_up(const struct watch_domain *domain);
 void primary_schedule(struct watch *watch, struct watch_primary *primary);
 void primary_probe(struct watch *watch, struct watch_primary *primary);
+/* Has the domain's primaries probed until they are known, also where nobody wants them watched. */
+void domain_ask(struct watch *watch, struct watch_domain *domain);
+/* Is it probed by and by? */
+bool primary_is_probed(const struct watch_primary *primary);
 /* The primary that the log names as `host[address]:port`; NULL: none of this domain's. */
 struct watch_primary *domain_primary_named(struct watch_domain *domain, const char *text);
 void primary_tell(struct watch *watch, struct watch_primary *primary);

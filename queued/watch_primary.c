@@ -90,14 +90,21 @@ heap_for(struct watch *watch, const struct watch_primary *primary)
 								 : &watch->primaries_due;
 }
 
+bool
+primary_is_probed(const struct watch_primary *primary)
+{
+	return primary->wants > 0 || primary->asked > 0 || primary->probe != 0;
+}
+
 void
 primary_schedule(struct watch *watch, struct watch_primary *primary)
 {
 	struct heap *heap = heap_for(watch, primary);
+	const bool due = (primary->wants > 0 || primary->asked > 0) && primary->probe == 0;
 
-	if (primary->in != heap || primary->wants == 0 || primary->probe != 0)
+	if (primary->in != heap || !due)
 		unschedule(primary);
-	if (primary->wants == 0 || primary->probe != 0)
+	if (!due)
 		return;
 	if (heap_set(heap, &primary->due, primary->machine.next_ms))
 		primary->in = heap;
@@ -294,6 +301,8 @@ primary_probe(struct watch *watch, struct watch_primary *primary)
 
 	target.connect_ms = connect_time(watch);
 	primary->machine.next_ms = watch->now.ms + watch->setup.primary.interval_ms;
+	if (primary->asked > 0)
+		primary->asked--;
 	if (ports->probe(ports->context, id, &target)) {
 		primary->probe = id;
 		primary->started_ms = watch->now.ms;
@@ -301,6 +310,29 @@ primary_probe(struct watch *watch, struct watch_primary *primary)
 			primary->probe = 0; /* no memory: its finding is nobody's */
 	}
 	primary_schedule(watch, primary);
+}
+
+void
+domain_ask(struct watch *watch, struct watch_domain *domain)
+{
+	/* What the DNS is still asked about comes later: see take_route(). */
+	domain->asked = domain->links == 0 || domain->waits > 0;
+	for (size_t i = 0; i < domain->links; i++) {
+		struct watch_primary *primary = domain->link[i].primary;
+		struct primary *machine = &primary->machine;
+		if (primary->wants == 0 && primary->asked == 0)
+			machine->good = machine->bad = 0; /* of another time */
+		primary->asked = primary_needed(machine, &watch->setup.primary) + 1;
+		if (primary->probe == 0)
+			primary_probe(watch, primary);
+	}
+}
+
+/* Is neither up to be confirmed, nor a doubt to be settled? */
+static bool
+is_settled(const struct primary *machine)
+{
+	return machine->good == 0 && (machine->state != PRIMARY_UP || machine->bad == 0);
 }
 
 /* Intervals count from the start of a probe: one that waited for its deadline has waited enough. */
@@ -335,6 +367,8 @@ watch_probed(
 	changed = primary_probed(
 	    &primary->machine, &watch->setup.primary, finding, now, ports->random(ports->context));
 	count_from_start(watch, primary);
+	if (finding->outcome != PROBE_CANNOT_TELL && is_settled(&primary->machine))
+		primary->asked = 0;
 	primary_schedule(watch, primary);
 	if (changed)
 		primary_tell(watch, primary);

@@ -223,6 +223,10 @@ take_route(struct watch *watch, struct watch_domain *domain, const struct route 
 	set_verdict(watch, domain, route->verdict, route->why);
 	if (route->verdict != ROUTE_CANNOT_TELL)
 		domain_link(watch, domain, route);
+	if (domain->asked && route->verdict != ROUTE_CANNOT_TELL) {
+		domain_ask(watch, domain);
+		domain->asked = false;
+	}
 	domain_judge(watch, domain);
 }
 

@@ -45,6 +45,38 @@ START_TEST(test_safe)
 }
 END_TEST
 
+static const struct {
+	const char *object, *shown;
+} primaries[] = {
+    {"{\"domain\":\"a.example\",\"primary\":\"down\",\"reason\":\"refused\",\"next_probe\":3}",
+	"a.example: down: refused; next probe in 3s\n"},
+    {"{\"domain\":\"a.example\",\"primary\":\"down\",\"next_probe\":null,\"held\":true,"
+     "\"endpoints\":[{\"name\":\"mx\",\"address\":\"192.0.2.1\",\"port\":25,\"state\":\"up\","
+     "\"next_probe\":null,\"held\":true}]}",
+	"a.example: down; not probed while held\n"
+	"    mx[192.0.2.1]:25 up; not probed while held\n"},
+    {"{\"domain\":\"a.example\",\"primary\":\"up\",\"next_probe\":null,\"held\":false}",
+	"a.example: up\n"},
+};
+
+START_TEST(test_primary)
+{
+	FILE *before = stdout;
+	json_t *object = json_loads(primaries[_i].object, 0, NULL);
+	char *shown = NULL;
+	size_t length = 0;
+
+	stdout = open_memstream(&shown, &length);
+	ck_assert_ptr_nonnull(stdout);
+	show_primary(object, 1700000000);
+	fclose(stdout);
+	stdout = before;
+	ck_assert_str_eq(shown, primaries[_i].shown);
+	free(shown);
+	json_decref(object);
+}
+END_TEST
+
 int
 main(void)
 {
@@ -52,6 +84,7 @@ main(void)
 	TCase *part = tcase_create("safe");
 
 	tcase_add_loop_test(part, test_safe, 0, (int)(sizeof(texts) / sizeof(texts[0])));
+	tcase_add_loop_test(part, test_primary, 0, (int)(sizeof(primaries) / sizeof(primaries[0])));
 	suite_add_tcase(suite, part);
 	SRunner *runner = srunner_create(suite);
 	srunner_run_all(runner, CK_ENV);

@@ -936,6 +936,60 @@ START_TEST(test_is_silent)
 }
 END_TEST
 
+/* Nobody's mail may go there: but an operator who asks is told, and then it rests. */
+START_TEST(test_probe_while_held)
+{
+	struct watch_view view;
+
+	held("a.example", "A", 3600);
+	go_on(20000, PROBE_DOWN);
+	ck_assert(
+	    watch_hold(world.watch, "a.example", world.now.wall + 7200, "why", false, world.now));
+	tick_for(60000);
+	ck_assert(watch_look(world.watch, "a.example", &view));
+	ck_assert(view.held && !view.endpoint[0].probed);
+	world.probing = 0;
+	world.did[0] = '\0';
+	ck_assert(watch_probe(world.watch, "a.example", world.now));
+	ck_assert(watch_look(world.watch, "a.example", &view));
+	ck_assert(view.endpoint[0].probed);
+	go_on(5000, PROBE_GOOD);
+	expect("probe 192.0.2.1; probe 192.0.2.1; probe 192.0.2.1; end outage");
+	ck_assert(watch_look(world.watch, "a.example", &view));
+	ck_assert_int_eq(view.state.primary, PRIMARY_UP);
+	ck_assert_int_ge(view.state.primary_at, world.now.wall - 4);
+	ck_assert(!view.endpoint[0].probed);
+	tick_for(600000);
+	expect("");
+	ck_assert(watch_probe(world.watch, "a.example", world.now));
+	go_on(5000, PROBE_DOWN); /* twice, to be believed */
+	expect("probe 192.0.2.1; probe 192.0.2.1; raise outage 0");
+	ck_assert(watch_look(world.watch, "a.example", &view));
+	ck_assert_int_eq(view.state.primary, PRIMARY_DOWN);
+	ck_assert(watch_probe(world.watch, "a.example", world.now));
+	go_on(60000, PROBE_CANNOT_TELL); /* our own trouble: not for ever */
+	ck_assert_uint_le(strlen(world.did), 4 * strlen("probe 192.0.2.1; "));
+}
+END_TEST
+
+/* The same where its route is not known yet. */
+START_TEST(test_probe_while_held_by_mx)
+{
+	world.row.next_hops[0] = '\0';
+	world.row.hold_until = world.now.wall + 3600;
+	held("a.example", "A", 0);
+	ck_assert(watch_probe(world.watch, "a.example", world.now));
+	expect("mx a.example");
+	resolved("a.example", RESOLVER_MX, "MX 10 mx.customer.example.");
+	expect("a mx.customer.example");
+	resolved("mx.customer.example", RESOLVER_A, "A 9.9.9.9");
+	go_on(5000, PROBE_GOOD);
+	expect("probe 9.9.9.9; probe 9.9.9.9; probe 9.9.9.9");
+	tick_for(200);
+	ck_assert_int_eq(world.state.primary, PRIMARY_UP);
+}
+END_TEST
+
 START_TEST(test_operator_hold_ends_by_time)
 {
 	ck_assert(
@@ -1427,6 +1481,8 @@ main(void)
 	    {"operator hold ends", test_operator_hold_ends_by_time},
 	    {"far end, operator", test_far_end_of_operator_hold},
 	    {"far end, SOC", test_far_end_of_soc_hold},
+	    {"probe, held", test_probe_while_held},
+	    {"probe, held, by MX", test_probe_while_held_by_mx},
 	    {"not silent", test_hold_that_is_not_silent},
 	    {"is silent?", test_is_silent},
 	    {"pinned", test_pinned},
