@@ -42,12 +42,24 @@ mx_to_be_read(const struct records *records, const struct judgement *judgement, 
 	       (row->mx_at > now || now - row->mx_at > STATE_MX_AGE / 2);
 }
 
+/* A primary that is down is watched as long as mail is held for it. */
+static bool
+primary_to_be_watched(const struct records *records, const struct judgement *judgement, int64_t now)
+{
+	const struct state_domain *domain = records->domain_found;
+
+	return judgement->limits.when_primary_up == PRIMARY_UP_DEFER &&
+	       judgement->verdict.rule >= RULE_PRIMARY_UP &&
+	       (!state_primary_known(domain, now) || domain->primary == PRIMARY_UP);
+}
+
 struct judgement
 judge_with_state(struct snapshot *snapshot, enum snapshot_result begun,
     const struct judge_relay *relay, struct judge_time now, const struct judge_request *request,
     const struct judge_state *state)
 {
 	const struct judgement first = judge_recipient(snapshot, begun, relay, now, request, NULL);
+	struct judgement judgement = first;
 	struct records records;
 
 	if (state == NULL || !first.known || first.verdict.rule < RULE_MX)
@@ -57,12 +69,14 @@ judge_with_state(struct snapshot *snapshot, enum snapshot_result begun,
 	    state_facts_at(records.row_found, records.domain_found, now.wall);
 	if (state->read_mx_again != NULL && mx_to_be_read(&records, &first, now.wall))
 		state->read_mx_again(state->context, first.owner);
-	if (facts.mx != MX_STATE_NOT_NAMED && facts.held_messages == 0 && facts.held_bytes == 0 &&
-	    !facts.primary_is_up)
-		return first;
 	if (facts.primary_is_up && first.limits.when_primary_up == PRIMARY_UP_DEFER &&
 	    state->keeps_trying != NULL)
 		facts.sender_keeps_trying =
 		    state->keeps_trying(state->context, request, first.domain);
-	return judge_recipient(snapshot, begun, relay, now, request, &facts);
+	if (facts.mx == MX_STATE_NOT_NAMED || facts.held_messages != 0 || facts.held_bytes != 0 ||
+	    facts.primary_is_up)
+		judgement = judge_recipient(snapshot, begun, relay, now, request, &facts);
+	if (state->watch_primary != NULL && primary_to_be_watched(&records, &judgement, now.wall))
+		state->watch_primary(state->context, first.domain);
+	return judgement;
 }

@@ -18,6 +18,8 @@ struct judge_state {
 	/* The MX records of `row` were never read; or that they do not name this relay is too old
 	 * to be used, or soon will be. */
 	void (*read_mx_again)(void *context, const char *row);
+	/* Rule 10: it is not known how the primary of `domain` is, or it is and shall stay so. */
+	void (*watch_primary)(void *context, const char *domain);
 	void *context;
 };
 

@@ -84,6 +84,8 @@ enum state_result state_each(struct state *state,
  */
 struct state_facts state_facts_at(
     const struct state_domain *row, const struct state_domain *domain, int64_t now);
+/* Pure: is it known at `now` how the primary is? `domain` may be NULL. */
+bool state_primary_known(const struct state_domain *domain, int64_t now);
 /* Pure: does a hold count at `now`? */
 bool state_held(const struct state_domain *domain, int64_t now);
 

@@ -60,6 +60,13 @@ state_facts_at(const struct state_domain *row, const struct state_domain *domain
 }
 
 bool
+state_primary_known(const struct state_domain *domain, int64_t now)
+{
+	return domain != NULL && domain->primary != PRIMARY_UNKNOWN &&
+	       counts(domain->primary_at, STATE_PRIMARY_AGE, now);
+}
+
+bool
 state_held(const struct state_domain *domain, int64_t now)
 {
 	return domain->hold != HOLD_NONE && domain->hold_until > now;

@@ -1,5 +1,5 @@
 /*
- * facts: see facts.h. In: STATE_DIR. Out: records, and datagrams of one line (a domain) that nobody
+ * facts: see facts.h. In: STATE_DIR. Out: records, and datagrams of one line that nobody
  * waits for. A question for a domain that was asked a short while ago is not asked again.
  */
 #include "policyd/facts.h"
@@ -26,6 +26,13 @@ struct asked {
 	int64_t at_ms;
 };
 
+/* One kind of questions: it cannot crowd out the other. */
+struct questions {
+	const char *word; /* before the name */
+	struct flood flood;
+	struct asked asked[ASKED_ROOM];
+};
+
 struct facts {
 	struct state *state;
 	struct memory *memory;
@@ -36,8 +43,7 @@ struct facts {
 	enum state_result result;
 	int socket; /* -1: none */
 	struct sockaddr_un queued;
-	struct flood flood;
-	struct asked asked[ASKED_ROOM];
+	struct questions mx, primary;
 };
 
 bool
@@ -80,22 +86,37 @@ hash(const char *text)
 }
 
 static void
-read_mx_again(void *context, const char *row)
+ask(struct facts *facts, struct questions *questions, const char *name)
 {
-	struct facts *facts = context;
-	const uint64_t domain = hash(row);
-	struct asked *asked = &facts->asked[domain % ASKED_ROOM];
+	const uint64_t domain = hash(name);
+	struct asked *asked = &questions->asked[domain % ASKED_ROOM];
 	const int64_t now = facts->now.boot_ms;
-	char line[DOMAIN_SIZE + 1];
+	char line[sizeof(FACTS_PRIMARY) + DOMAIN_SIZE + 1];
 
 	if (facts->socket < 0 || (asked->domain == domain && now - asked->at_ms < ASKED_FOR_MS) ||
-	    !flood_allow(&facts->flood, now))
+	    !flood_allow(&questions->flood, now))
 		return;
 	*asked = (struct asked){.domain = domain, .at_ms = now};
-	const int length = snprintf(line, sizeof(line), "%s\n", row);
+	const int length = snprintf(line, sizeof(line), "%s%s\n", questions->word, name);
 	/* Lost is fine: nobody listens, or he is behind. The next recipient asks again. */
 	(void)!sendto(facts->socket, line, (size_t)length, MSG_DONTWAIT | MSG_NOSIGNAL,
 	    (const struct sockaddr *)&facts->queued, sizeof(facts->queued));
+}
+
+static void
+read_mx_again(void *context, const char *row)
+{
+	struct facts *facts = context;
+
+	ask(facts, &facts->mx, row);
+}
+
+static void
+watch_primary(void *context, const char *domain)
+{
+	struct facts *facts = context;
+
+	ask(facts, &facts->primary, domain);
 }
 
 const struct judge_state *
@@ -135,6 +156,13 @@ open_socket(struct facts *facts, const char *socket_dir)
 		facts->socket = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 }
 
+static void
+questions_init(struct questions *questions, const char *word)
+{
+	questions->word = word;
+	flood_init(&questions->flood, ASK_RATE, ASK_BURST, snapshot_clock_boot_ms());
+}
+
 struct facts *
 facts_new(const struct conf *conf)
 {
@@ -144,12 +172,14 @@ facts_new(const struct conf *conf)
 	if (facts == NULL)
 		return NULL;
 	open_socket(facts, conf->paths.socket_dir);
-	flood_init(&facts->flood, ASK_RATE, ASK_BURST, snapshot_clock_boot_ms());
+	questions_init(&facts->mx, "");
+	questions_init(&facts->primary, FACTS_PRIMARY);
 	snprintf(directory, sizeof(directory), "%s/" FACTS_DIRECTORY, conf->paths.state_dir);
 	facts->sender_retry = conf->queue.sender_retry;
 	facts->judge = (struct judge_state){.record = record,
 	    .keeps_trying = keeps_trying,
 	    .read_mx_again = read_mx_again,
+	    .watch_primary = watch_primary,
 	    .context = facts};
 	facts->state = state_new(conf->paths.state_dir);
 	facts->memory = memory_open(directory);

@@ -1,6 +1,7 @@
 /*
  * facts: what policyd knows beside the snapshot: the state that mxhold-queued writes, the memory of
- * senders (rule 10), and a way to ask mxhold-queued for a new reading of MX records.
+ * senders (rule 10), and a way to ask mxhold-queued for a new reading of MX records ("ROW"), or to
+ * look how a primary is ("primary DOMAIN").
  *
  * All of it may be missing, damaged or old: then nothing is known, and nothing is refused for it.
  */
@@ -13,6 +14,7 @@
 
 #define FACTS_DIRECTORY "policyd" /* below STATE_DIR, policyd's own */
 #define FACTS_ASK "queue-ask"     /* below SOCKET_DIR, mxhold-queued's socket for datagrams */
+#define FACTS_PRIMARY "primary "  /* before the domain whose primary is asked about */
 
 struct facts;
 

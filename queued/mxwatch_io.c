@@ -20,6 +20,7 @@
 
 #define ASKED_ROOM 1024 /* questions that wait for a tick */
 #define READ_DEADLINE_MS 20000
+#define PRIMARY "primary "
 #define DATAGRAMS 256 /* read at once */
 #define DATAGRAM 4096 /* bytes; what is longer is cut */
 
@@ -94,10 +95,11 @@ keep_question(struct mxwatch_io *io, const char *row, bool demanded)
 	return true;
 }
 
-/* One name a line. */
+/* One name a line; one whose primary is asked about stands behind a word. */
 static void
 keep_lines(struct mxwatch_io *io, const char *text, size_t length)
 {
+	const size_t word = strlen(PRIMARY);
 	char row[DOMAIN_SIZE];
 
 	while (length > 0) {
@@ -105,8 +107,12 @@ keep_lines(struct mxwatch_io *io, const char *text, size_t length)
 		const size_t line = end != NULL ? (size_t)(end - text) : length;
 		const size_t used = end != NULL ? line + 1 : line;
 
-		if (domain_normalise(text, line, row))
+		if (line > word && memcmp(text, PRIMARY, word) == 0) {
+			if (domain_normalise(text + word, line - word, row))
+				io->setup.primary_asked(io->setup.context, row);
+		} else if (domain_normalise(text, line, row)) {
 			(void)keep_question(io, row, false);
+		}
 		text += used;
 		length -= used;
 	}

@@ -1,6 +1,7 @@
 /*
  * mxwatch_io: mxwatch with its ports: the snapshot's rows, the DNS (core/mx_gather), MTA-STS
- * policies (core/sts_fetch), the state, and the socket by which policyd asks for a new reading.
+ * policies (core/sts_fetch), the state, and the socket by which policyd asks for a new reading (and
+ * how a primary is, which is passed on).
  */
 #ifndef MXHOLD_QUEUED_MXWATCH_IO_H
 #define MXHOLD_QUEUED_MXWATCH_IO_H
@@ -38,6 +39,8 @@ struct mxwatch_io_setup { /* all of it outlives mxwatch_io, and belongs to the c
 	    bool (*keep)(const char *domain, void *keep_context), void *keep_context);
 	/* Are no alerts to be raised about the domain now? While a transaction is open. */
 	bool (*silent)(void *context, const char *domain);
+	/* policyd asks how its primary is. From within mxwatch_io_asked(). */
+	void (*primary_asked)(void *context, const char *domain);
 	void *context;
 };
 

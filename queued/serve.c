@@ -220,13 +220,23 @@ mx_silent(void *context, const char *domain)
 }
 
 static void
+primary_asked(void *context, const char *domain)
+{
+	struct serve *serve = context;
+
+	watch_asked(serve->watch, domain, serve->now);
+}
+
+static void
 on_ask(evutil_socket_t fd, short what, void *context)
 {
 	struct serve *serve = context;
 
 	(void)fd;
 	(void)what;
+	serve_enter(serve);
 	mxwatch_io_asked(serve->mxwatch);
+	serve_leave(serve);
 }
 
 /* Without it, MTA-STS policies are not read; all else is. */
@@ -268,6 +278,7 @@ start_mxwatch(struct serve *serve)
 	    .end = serve_end_alert,
 	    .sweep = mx_sweep,
 	    .silent = mx_silent,
+	    .primary_asked = primary_asked,
 	    .context = serve};
 
 	serve->mxwatch = mxwatch_io_new(&settings);

@@ -70,7 +70,9 @@ domain_forget(struct watch *watch, struct watch_domain *domain)
 	heap_remove(&watch->domains_due, &domain->due);
 	if (domain->active)
 		watch->active--;
-	domain->active = false;
+	if (domain->wanted)
+		watch->wanted--;
+	domain->active = domain->wanted = false;
 	domain->hold = HOLD_NONE;
 	domain->dead = true;
 	domain_dirty(watch, domain);
@@ -289,6 +291,36 @@ watch_rows_changed(struct watch *watch, struct queued_time now)
 {
 	watch->now = now;
 	keyed_each(&watch->domains, refresh_soon, watch);
+}
+
+static bool
+row_wants_state(struct watch *watch, const char *name)
+{
+	const struct watch_ports *ports = &watch->setup.ports;
+	struct watch_row row = {.wants_state = false};
+
+	return ports->row(ports->context, name, &row) == WATCH_ROW_FOUND && row.wants_state;
+}
+
+void
+watch_asked(struct watch *watch, const char *name, struct queued_time now)
+{
+	struct watch_domain *domain = domain_find(watch, name);
+
+	watch->now = now;
+	if (!row_wants_state(watch, name) || (domain == NULL && watch->wanted >= WATCH_ASKED_MOST))
+		return;
+	if (domain == NULL) {
+		domain = domain_get(watch, name);
+		if (domain == NULL)
+			return;
+		domain->wanted = true;
+		watch->wanted++;
+	}
+	if (domain->messages == 0)
+		domain->forget_ms = now.ms + WATCH_WANTED_MS;
+	domain_activate(watch, domain);
+	domain_schedule(watch, domain);
 }
 
 /* --- operators -----------------------------------------------------------------------------------

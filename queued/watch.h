@@ -26,7 +26,8 @@ struct watch_row {
 	char pin_certificate[PIN_SIZE], pin_banner[PIN_SIZE];
 	uint64_t quota_messages, quota_bytes; /* 0: none */
 	int64_t retention;                    /* seconds */
-	bool wants_state; /* when_primary_up = defer: its primary is watched for a while longer */
+	bool
+	    wants_state; /* when_primary_up = defer: its primary is watched without held mail too */
 };
 
 enum watch_row_result { WATCH_ROW_FOUND, WATCH_ROW_NONE, WATCH_ROW_CANNOT_TELL };
@@ -95,6 +96,11 @@ void watch_listed(struct watch *watch, const char *domain, const char *queue_id,
 void watch_list_ended(struct watch *watch, bool good, struct queued_time now);
 /* The snapshot has changed: rows are read again, by and by within a second or two. */
 void watch_rows_changed(struct watch *watch, struct queued_time now);
+#define WATCH_ASKED_MOST                                                                           \
+	2000 /* domains without mail that are watched since they were asked about */
+/* policyd asks how the primary is (rule 10): where the row wants that, it is watched for 15 minutes
+   more. */
+void watch_asked(struct watch *watch, const char *domain, struct queued_time now);
 /* Does what is due. Returns the time (ms) of the next call. */
 int64_t watch_tick(struct watch *watch, struct queued_time now);
 

@@ -488,6 +488,12 @@ note_primary(struct watch *watch, struct watch_domain *domain, const struct even
 	}
 }
 
+static bool
+wants_state(const struct watch_domain *domain)
+{
+	return domain->row != NULL && domain->row->wants_state;
+}
+
 void
 domain_attempt(
     struct watch *watch, struct watch_domain *domain, const struct event_attempt *attempt)
@@ -496,7 +502,7 @@ domain_attempt(
 		return;
 	if (attempt->result == ATTEMPT_UNREACHED)
 		note_missed(watch, domain);
-	if (attempt->result != ATTEMPT_SENT && !domain->active)
+	if (!domain->active && (attempt->result != ATTEMPT_SENT || wants_state(domain)))
 		domain_activate(watch, domain);
 	breaker_do(watch, domain, breaker_attempt(&domain->breaker, attempt, watch->now));
 	release_do(watch, domain, release_attempt(&domain->release, attempt, watch->now));
@@ -515,9 +521,8 @@ domain_left(struct watch *watch, struct watch_domain *domain, const char *id)
 	}
 	domain->activate_ms = NEVER_MS;
 	domain->forget_ms =
-	    watch->now.ms + (domain->active && domain->row != NULL && domain->row->wants_state
-				    ? WATCH_WANTED_MS
-				    : WATCH_LINGER_MS);
+	    watch->now.ms +
+	    (domain->active && wants_state(domain) ? WATCH_WANTED_MS : WATCH_LINGER_MS);
 	alert_end(watch, domain, ALERT_OUTAGE);
 	alert_end(watch, domain, ALERT_RETENTION);
 	domain->retention_level = 0;

@@ -74,6 +74,7 @@ struct watch_domain {
 	uint64_t messages, bytes;
 	bool active; /* its primary matters: something did not go straight through */
 	bool asked;  /* by an operator how its primary is: to be probed when the route is known */
+	bool wanted; /* asked about by policyd: one of `wanted` of the watch */
 	bool dead;   /* to be freed once `waits` is 0 */
 	unsigned waits; /* DNS answers that it waits for */
 	int64_t activate_ms, refresh_ms, route_ms, forget_ms;
@@ -150,7 +151,7 @@ struct watch {
 	struct keyed domains, messages, owners, primaries, probes, answers;
 	struct heap domains_due, primaries_due, answers_due;
 	struct heap answering_due; /* primaries that answered last: they are probed first */
-	size_t active;
+	size_t active, wanted;
 	uint64_t probe_ids;
 	uint32_t listing; /* numbers them */
 	bool list_good;

@@ -17,11 +17,11 @@ authorise() {
 	lab_soc "insert into mxhold.customer (name, mx_check) values ('acme', false);
 		insert into mxhold.customer_region (customer, region) values ('acme', 'eu'), ('acme', 'hk');
 		insert into mxhold.domain (name, customer, next_hops) select d || '.example', 'acme', format('[198.51.100.%s]:25', a)
-		from (values ('refuse', 25), ('keep', 25), ('held', 25), ('soc', 25), ('up', 26), ('forgetful', 27),
+		from (values ('refuse', 25), ('keep', 25), ('held', 25), ('soc', 25), ('up', 26), ('quiet', 25), ('forgetful', 27),
 			('quota', 28), ('bytes', 28), ('free', 28), ('lost', 28), ('short', 29), ('long', 29)) v (d, a);
 		insert into mxhold.domain (name, customer, next_hops) values ('mute.example', 'acme', '[198.51.100.29]:2525');
 		update mxhold.domain set refused = 'keep' where name = 'keep.example';
-		update mxhold.domain set when_primary_up = 'defer' where name = 'up.example';
+		update mxhold.domain set when_primary_up = 'defer' where name in ('up.example', 'quiet.example');
 		update mxhold.domain set quota_messages = 5 where name = 'quota.example';
 		update mxhold.domain set quota_bytes = 3000000 where name = 'bytes.example';
 		update mxhold.domain set retention = '1 day' where name = 'long.example'"
@@ -165,6 +165,9 @@ sleep 3
 ok "$(taken_up x first && echo 0 || echo 1)" 'who keeps trying is taken'
 ok "$(refused_up x second && echo 0 || echo 1)" 'another sender is not'
 ok "$(refused_up y first && echo 0 || echo 1)" 'nor is he, for another recipient'
+like "$(lab_rcpt eu x@quiet.example '' first@out.example)" '^250 ' 'of a domain that had no outage the first recipient is taken'
+refused_quiet() { case $(lab_rcpt eu x@quiet.example '' second@out.example) in "450 4.3.2"*) ;; *) return 1 ;; esac; }
+try 'and asked about: soon others are sent to its primary, 450 4.3.2' wait_for 20 refused_quiet
 like "$(lab_send eu user@refuse.example accept1)" '^250 ' 'a domain without that setting takes mail, though its primary is up'
 
 # --- holds ---------------------------------------------------------------------------------------------------------------------

@@ -315,7 +315,7 @@ test_of 'LMDB has its lock on the state' within 30 has_lock state
 head -c 300 /dev/urandom | timeout 20 python3 -c '
 import socket, sys
 s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-for text in (sys.stdin.buffer.read(), b"", b"\n", b"x" * 60000, b"good.example\n", b"nobody.example\n", b"a\0b.example\n"):
+for text in (sys.stdin.buffer.read(), b"", b"\n", b"x" * 60000, b"good.example\n", b"nobody.example\n", b"primary \n", b"primary good.example\n", b"primary nobody.example\n", b"a\0b.example\n"):
     s.sendto(text, sys.argv[1])' "$work/sock/queue-ask"
 # demand DOMAIN: an operator wants it read now; prints the answer's last line
 demand() {

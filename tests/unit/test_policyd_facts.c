@@ -357,6 +357,66 @@ START_TEST(test_asks_again)
 }
 END_TEST
 
+static void
+hears(int listener, const char *wanted)
+{
+	char line[300];
+	const ssize_t length = recv(listener, line, sizeof(line), 0);
+
+	ck_assert_int_eq(length, (ssize_t)strlen(wanted));
+	ck_assert_int_eq(memcmp(line, wanted, strlen(wanted)), 0);
+}
+
+static void
+hears_nothing(int listener)
+{
+	char line[300];
+
+	ck_assert_int_eq(recv(listener, line, sizeof(line), 0), -1);
+}
+
+/* Rule 10 needs a fact: where there is none it is asked for, and kept where it is used. */
+START_TEST(test_asks_about_primary)
+{
+	struct state_domain record = {.mx = MX_STATE_NAMED, .mx_at = wall};
+	const int listener = listen_for_questions();
+
+	know("plain.example", record);
+	know("defer.example", record);
+	look(0);
+	answers("a@plain.example", PERMIT);
+	hears_nothing(listener); /* its row does not ask for it */
+	answers("a@defer.example", PERMIT);
+	hears(listener, "primary defer.example\n");
+	answers("b@defer.example", PERMIT);
+	hears_nothing(listener); /* once in ten seconds */
+	record.primary = PRIMARY_DOWN;
+	record.primary_at = wall;
+	know("defer.example", record);
+	view.now.boot_ms += 20000;
+	look(0);
+	answers("c@defer.example", PERMIT);
+	hears_nothing(listener); /* it is known, and watched */
+	look(STATE_PRIMARY_AGE + 1);
+	answers("c@defer.example", PERMIT);
+	hears(listener, "primary defer.example\n");
+	record.primary = PRIMARY_UP;
+	know("defer.example", record);
+	view.now.boot_ms += 20000;
+	look(0);
+	answers("d@defer.example", "action=450 4.3.2 ");
+	hears(listener, "primary defer.example\n"); /* else it would be forgotten meanwhile */
+	record.mx = MX_STATE_NOT_NAMED;
+	record.primary = PRIMARY_UNKNOWN;
+	know("defer.example", record);
+	view.now.boot_ms += 20000;
+	look(0);
+	answers("e@defer.example", "action=450 4.7.1 ");
+	hears_nothing(listener); /* another rule refuses */
+	close(listener);
+}
+END_TEST
+
 int
 main(void)
 {
@@ -375,6 +435,7 @@ main(void)
 	tcase_add_test(tests, test_hold_by_pin);
 	tcase_add_loop_test(tests, test_damaged_state, 0, 4);
 	tcase_add_test(tests, test_asks_again);
+	tcase_add_test(tests, test_asks_about_primary);
 	suite_add_tcase(suite, tests);
 	return table_run(suite);
 }

@@ -990,6 +990,60 @@ START_TEST(test_probe_while_held_by_mx)
 }
 END_TEST
 
+/* Rule 10: policyd asks how a primary is of which nothing is known. */
+START_TEST(test_asked_by_policyd)
+{
+	char name[32];
+
+	watch_asked(world.watch, "a.example", world.now);
+	tick_for(1000);
+	expect(""); /* its row does not want it */
+	ck_assert_uint_eq(watch_count(world.watch).domains, 0);
+	world.row.wants_state = true;
+	watch_asked(world.watch, "a.example", world.now);
+	go_on(4000, PROBE_GOOD);
+	expect("probe 192.0.2.1; probe 192.0.2.1; probe 192.0.2.1");
+	ck_assert_int_eq(world.state.primary, PRIMARY_UP);
+	world.quiet = true;
+	go_on(600000, PROBE_GOOD);
+	watch_asked(world.watch, "a.example", world.now); /* asked again: longer */
+	go_on(890000, PROBE_GOOD);
+	ck_assert_int_eq(world.state.primary, PRIMARY_UP);
+	ck_assert_int_gt(world.state.primary_at, world.now.wall - 100);
+	go_on(20000, PROBE_GOOD);
+	ck_assert_int_eq(world.state.primary, PRIMARY_UNKNOWN);
+	ck_assert_uint_eq(watch_count(world.watch).domains, 0);
+	for (int round = 0; round < 2; round++) { /* not more than are forgotten again */
+		for (int i = 0; i < 5000; i++) {
+			(void)snprintf(name, sizeof(name), "d%d.example", i);
+			watch_asked(world.watch, name, world.now);
+		}
+		ck_assert_uint_eq(watch_count(world.watch).domains, WATCH_ASKED_MOST);
+		go_on(905000, PROBE_DOWN);
+		ck_assert_uint_eq(watch_count(world.watch).domains, 0);
+	}
+	ck_assert_str_eq(world.did, ""); /* nobody is alerted */
+}
+END_TEST
+
+/* Where the row wants it, the first delivery that goes straight through tells it. */
+START_TEST(test_delivery_tells_state)
+{
+	world.row.wants_state = true;
+	held("a.example", "A", 0);
+	attempt("a.example", "A", ATTEMPT_SENT);
+	left("a.example", "A");
+	tick_for(300);
+	ck_assert_int_eq(world.state.primary, PRIMARY_UP);
+	go_on(890000, PROBE_GOOD);
+	ck_assert_int_eq(world.state.primary, PRIMARY_UP);
+	ck_assert_int_gt(world.state.primary_at, world.now.wall - 100);
+	go_on(20000, PROBE_GOOD);
+	ck_assert_int_eq(world.state.primary, PRIMARY_UNKNOWN);
+	ck_assert_uint_eq(watch_count(world.watch).domains, 0);
+}
+END_TEST
+
 START_TEST(test_operator_hold_ends_by_time)
 {
 	ck_assert(
@@ -1483,6 +1537,8 @@ main(void)
 	    {"far end, SOC", test_far_end_of_soc_hold},
 	    {"probe, held", test_probe_while_held},
 	    {"probe, held, by MX", test_probe_while_held_by_mx},
+	    {"asked by policyd", test_asked_by_policyd},
+	    {"a delivery tells", test_delivery_tells_state},
 	    {"not silent", test_hold_that_is_not_silent},
 	    {"is silent?", test_is_silent},
 	    {"pinned", test_pinned},
