@@ -263,7 +263,7 @@ START_TEST(test_prune_many_ahead)
 {
 	struct spool_writer *writer = open_writer();
 	struct spool_pruned pruned;
-	char key[16];
+	char key[32];
 
 	begin(writer);
 	for (int i = 0; i < 50; i++) {
@@ -326,7 +326,7 @@ START_TEST(test_full)
 	struct spool_writer *writer = open_sized(1 << 20);
 	struct spool_pruned pruned;
 	struct spool_usage usage;
-	char key[16], text[1000];
+	char key[32], text[1000];
 	int committed = 0, held = 0;
 	enum spool_result result = SPOOL_OK;
 
@@ -494,7 +494,7 @@ static void
 make_some(void)
 {
 	struct spool_writer *writer = open_writer();
-	char key[16];
+	char key[32];
 
 	begin(writer);
 	for (int i = 0; i < 500; i++) {
@@ -779,7 +779,7 @@ END_TEST
 START_TEST(test_damaged_free_list)
 {
 	struct spool_writer *writer;
-	char key[16];
+	char key[32];
 
 	make_some();
 	writer = open_writer();
