@@ -171,6 +171,23 @@ show_next(const json_t *domain, char *out, size_t size)
 }
 
 void
+show_apart(const json_t *object)
+{
+	const json_t *names = json_object_get(object, "subdomains"), *name;
+	const int64_t count = show_number(object, "apart");
+	size_t i;
+
+	printf("subdomains are apart: %" PRId64 " of them %s held mail: ", count,
+	    count == 1 ? "has" : "have");
+	json_array_foreach(names, i, name)
+	{
+		fputs(i > 0 ? ", " : "", stdout);
+		show_safe(json_is_string(name) ? json_string_value(name) : "");
+	}
+	puts(count > (int64_t)json_array_size(names) ? ", ..." : "");
+}
+
+void
 show_heading(void)
 {
 	printf("%-32s %8s %6s %7s  %-18s %-28s %s\n", "DOMAIN", "MESSAGES", "BYTES", "OLDEST",

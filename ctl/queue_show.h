@@ -24,6 +24,8 @@ void show_heading(void);
 void show_domain(const json_t *domain, int64_t now);
 /* What will happen next with a domain's mail. Returns out. */
 const char *show_next(const json_t *domain, char *out, size_t size);
+/* Which subdomains an order leaves out. */
+void show_apart(const json_t *object);
 /* A recipient of a message. */
 void show_recipient(const json_t *row, int64_t now);
 /* A primary, with its endpoints. */

@@ -90,6 +90,19 @@ order(struct ctl *ctl, json_t *object, queue_visit *visit, void *context)
 	return code;
 }
 
+/* What an order tells beside what it does. */
+static bool
+told(const json_t *object, void *context)
+{
+	const struct ctl *ctl = context;
+
+	if (ctl->json)
+		print_json(object);
+	else if (json_object_get(object, "apart") != NULL)
+		show_apart(object);
+	return true;
+}
+
 /* --- list ------------------------------------------------------------------------------------- */
 
 struct list {
@@ -268,6 +281,8 @@ print_shown(const json_t *object, void *context)
 		show_primary(object, now);
 	else if (json_object_get(object, "held") != NULL)
 		show_held_by(json_object_get(object, "held"));
+	else if (json_object_get(object, "apart") != NULL)
+		show_apart(object);
 	else if (json_object_get(object, "more") != NULL)
 		puts("... and more: see --limit");
 	else {
@@ -398,7 +413,9 @@ queue_hold(struct ctl *ctl, int argc, char **argv)
 	    "Holds a domain's mail, or a message: it is taken in, and not delivered. Mail that is "
 	    "on\n"
 	    "hold still expires; a single message on hold does not, and waits till it is\n"
-	    "released. A hold of a domain outlives a restart.\n",
+	    "released. A hold of a domain outlives a restart, and leaves its subdomains out: it "
+	    "says\n"
+	    "which of them have held mail.\n",
 	    options};
 	struct target target = {.domain = ""};
 	int code = begin(ctl, &usage, argc, argv, &target);
@@ -412,7 +429,7 @@ queue_hold(struct ctl *ctl, int argc, char **argv)
 	} else if (hold.span != NULL || hold.until != NULL || hold.silent) {
 		return ctl_wrong(&usage, "a single message is held until it is released");
 	}
-	return order(ctl, hold_request(&target, &hold, end), NULL, NULL);
+	return order(ctl, hold_request(&target, &hold, end), told, ctl);
 }
 
 static int
@@ -423,7 +440,7 @@ queue_release(struct ctl *ctl, int argc, char **argv)
 	struct target target = {.domain = ""};
 	int code = begin(ctl, &usage, argc, argv, &target);
 
-	return code >= 0 ? code : order(ctl, request("release", &target), NULL, NULL);
+	return code >= 0 ? code : order(ctl, request("release", &target), told, ctl);
 }
 
 static int
@@ -464,6 +481,8 @@ look(const json_t *object, void *context)
 			show_recipient(object, time(NULL));
 		return true;
 	}
+	if (!dropping->ctl->json && json_object_get(object, "apart") != NULL)
+		show_apart(object);
 	if (strcmp(show_text(object, "domain"), dropping->target->domain) == 0 &&
 	    json_object_get(object, "messages") != NULL) {
 		dropping->messages = show_number(object, "messages");
@@ -499,10 +518,12 @@ dropped(const json_t *object, void *context)
 {
 	struct dropping *dropping = context;
 
-	dropping->taken = show_number(object, "messages");
-	dropping->shared = show_number(object, "shared");
 	if (dropping->ctl->json)
 		print_json(object);
+	if (json_object_get(object, "apart") != NULL)
+		return true; /* said before it was asked */
+	dropping->taken = show_number(object, "messages");
+	dropping->shared = show_number(object, "shared");
 	return true;
 }
 
@@ -550,7 +571,9 @@ queue_drop(struct ctl *ctl, int argc, char **argv)
 	const struct ctl_usage usage = {"queue drop DOMAIN | ID [--yes]",
 	    "Removes a domain's held mail, or a message, for good; it says how much, and asks\n"
 	    "first. The journal has each recipient as removed, with your login. Messages that are\n"
-	    "for other domains too are kept, unless they are named by their id.\n",
+	    "for other domains too are kept, unless they are named by their id. Subdomains are "
+	    "left\n"
+	    "out: it says which of them have held mail.\n",
 	    options};
 	struct target target = {.domain = ""};
 	struct dropping dropping = {.ctl = ctl, .target = &target};

@@ -134,6 +134,36 @@ tell_note(struct operators *operators, const char *domain, int64_t now, struct d
 	json_decref(note);
 }
 
+#define BELOW_SHOWN 10
+
+/* Orders are of one name, whatever the row says of its subdomains: who gives one must know. NULL:
+ * there are none. */
+static json_t *
+below(struct operators *operators, const char *domain)
+{
+	const char *names[BELOW_SHOWN];
+	json_t *shown = json_array();
+
+	(void)enter(operators);
+	const size_t count = watch_below(operators->setup.watch, domain, names, BELOW_SHOWN);
+	for (size_t i = 0; i < count && i < BELOW_SHOWN; i++)
+		(void)json_array_append_new(shown, json_string(names[i]));
+	leave(operators);
+	if (count > 0)
+		return json_pack("{s:I, s:o}", "apart", (json_int_t)count, "subdomains", shown);
+	json_decref(shown);
+	return NULL;
+}
+
+static void
+tell_below(struct operators *operators, const char *domain, struct desk_reply *reply)
+{
+	json_t *apart = below(operators, domain);
+
+	if (apart != NULL)
+		(void)desk_say(reply, apart);
+}
+
 static enum desk_end
 do_show(struct operators *operators, const struct desk_request *request, uint64_t ticket,
     struct desk_reply *reply, char error[256])
@@ -151,6 +181,7 @@ do_show(struct operators *operators, const struct desk_request *request, uint64_
 			(void)desk_say(reply, tell_primary(&view, walk.now));
 		}
 		leave(operators);
+		tell_below(operators, request->domain, reply);
 		if (!known)
 			return fail(error, "nothing is held for it, and nothing is known of it");
 		tell_note(operators, request->domain, walk.now.wall, reply);
@@ -364,15 +395,16 @@ do_hold(struct operators *operators, const struct desk_request *request, uint64_
 {
 	enum desk_end end;
 
-	(void)reply;
 	if (request->id[0] != '\0')
 		end = hold_message(operators, request, ticket, error);
 	else if (request->what == DESK_HOLD)
 		end = hold_domain(operators, request, error);
 	else
 		end = release_domain(operators, request, error);
-	if (end == DESK_DONE)
+	if (end == DESK_DONE) {
 		record_hold(operators, request);
+		tell_below(operators, request->domain, reply);
+	}
 	return end;
 }
 
@@ -384,6 +416,7 @@ drop_recorded(void *context, const struct drops_found *found)
 {
 	struct asked *asked = context;
 	char error[128] = "it could not be recorded: see the log";
+	json_t *apart = NULL;
 
 	if (found->taken > 0)
 		record(asked->operators, "drop", &asked->request, asked->request.reason);
@@ -396,6 +429,10 @@ drop_recorded(void *context, const struct drops_found *found)
 		desk_tell(asked->operators->desk, asked->ticket,
 		    json_pack("{s:I, s:I}", "messages", (json_int_t)found->taken, "shared",
 			(json_int_t)found->shared));
+	if (!found->failed && asked->request.id[0] == '\0')
+		apart = below(asked->operators, asked->request.domain);
+	if (apart != NULL)
+		desk_tell(asked->operators->desk, asked->ticket, apart);
 	asked_finish(asked, found->failed ? error : NULL);
 }
 

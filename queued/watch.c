@@ -432,6 +432,50 @@ watch_look(struct watch *watch, const char *name, struct watch_view *out)
 	return true;
 }
 
+struct below {
+	const char *domain, *owner;
+	const char **names;
+	size_t count, room;
+};
+
+static bool
+is_below(const char *name, const char *domain)
+{
+	const size_t length = strlen(name), above = strlen(domain);
+
+	return length > above + 1 && name[length - above - 1] == '.' &&
+	       strcmp(name + length - above, domain) == 0;
+}
+
+static void
+visit_below(struct keyed_node *node, void *context)
+{
+	const struct watch_domain *domain = KEYED_OWNER(node, struct watch_domain, node);
+	struct below *below = context;
+
+	if (domain->messages == 0 || domain->owner == NULL ||
+	    !is_below(domain->name, below->domain) ||
+	    strcmp(domain->owner->name, below->owner) != 0)
+		return;
+	if (below->count < below->room)
+		below->names[below->count] = domain->name;
+	below->count++;
+}
+
+size_t
+watch_below(struct watch *watch, const char *name, const char **names, size_t room)
+{
+	const struct watch_domain *domain = domain_find(watch, name);
+	const bool owned = domain != NULL && domain->owner != NULL;
+	struct below below = {.domain = name,
+	    .owner = owned ? domain->owner->name : name,
+	    .names = names,
+	    .room = room};
+
+	keyed_each(&watch->domains, visit_below, &below);
+	return below.count;
+}
+
 struct each {
 	void (*visit)(const char *domain, void *context);
 	void *context;

@@ -93,7 +93,7 @@ cat >"$work/rows" <<'ROWS'
 relay eu1 eu names=eu.mx.backup.example addresses=192.0.2.11
 customer acme regions=eu
 domain customer.example acme hops=[203.0.113.25]
-domain other.example acme hops=[203.0.113.25]
+domain other.example acme hops=[203.0.113.25] subdomains
 ROWS
 "$BUILD/tests/tools/mksnapshot" -r eu1 -g 64100 "$work/state" "$work/rows"
 chown -R 64101:64100 "$work/state"
@@ -362,6 +362,21 @@ like "$(grep 'event=doing' "$work/helper.log")" 'why=removed by=alice\(uid=0\)' 
 is "$(code mxholdctl queue drop "$both" --yes)" 0 'by its id the shared one goes'
 ok "$(wait_for 60 field_is other.example messages 1 && echo 0 || echo 1)" 'for both domains'
 last=$(mxholdctl queue show other.example --json | sed -n 's/.*"queue_id":"\([0-9A-Za-z]*\)".*/\1/p')
+
+# --- subdomains are apart
+submit sub gerd@a.other.example
+ok "$(wait_for 60 field_is a.other.example messages 1 && echo 0 || echo 1)" 'a subdomain has held mail'
+is "$(code mxholdctl queue hold other.example --for 1h)" 0 'a domain is held'
+is "$(cat "$work/said")" 'subdomains are apart: 1 of them has held mail: a.other.example' 'it says that its subdomains are not'
+is "$(field a.other.example hold)" none 'nor are they'
+is "$(code mxholdctl queue release other.example)" 0 'it is released'
+is "$(code mxholdctl queue drop other.example)" 75 'drop asks'
+like "$(cat "$work/said")" 'subdomains are apart: 1 of them has held mail: a.other.example' 'and says so too'
+is "$(code mxholdctl queue hold nothing.other.example --for 1h)" 0 'of a domain below nothing is to be said'
+is "$(cat "$work/said")" '' 'nor is it'
+is "$(code mxholdctl queue release nothing.other.example)" 0 'it is released'
+is "$(code mxholdctl queue drop a.other.example --yes)" 0 'the subdomain is dropped by its name'
+ok "$(wait_for 60 field_is a.other.example messages '' && echo 0 || echo 1)" 'and gone'
 
 is "$(printf '{"do":"mx","domain":"other.example"}\n{"do":"status"}\n{"do":"alerts"}\n' |
 	python3 -c '

@@ -77,6 +77,33 @@ START_TEST(test_primary)
 }
 END_TEST
 
+static const struct {
+	const char *object, *shown;
+} aparts[] = {
+    {"{\"apart\":1,\"subdomains\":[\"a.b.example\"]}",
+	"subdomains are apart: 1 of them has held mail: a.b.example\n"},
+    {"{\"apart\":3,\"subdomains\":[\"a.b.example\",\"c.b.example\"]}",
+	"subdomains are apart: 3 of them have held mail: a.b.example, c.b.example, ...\n"},
+};
+
+START_TEST(test_apart)
+{
+	FILE *before = stdout;
+	json_t *object = json_loads(aparts[_i].object, 0, NULL);
+	char *shown = NULL;
+	size_t length = 0;
+
+	stdout = open_memstream(&shown, &length);
+	ck_assert_ptr_nonnull(stdout);
+	show_apart(object);
+	fclose(stdout);
+	stdout = before;
+	ck_assert_str_eq(shown, aparts[_i].shown);
+	free(shown);
+	json_decref(object);
+}
+END_TEST
+
 int
 main(void)
 {
@@ -85,6 +112,7 @@ main(void)
 
 	tcase_add_loop_test(part, test_safe, 0, (int)(sizeof(texts) / sizeof(texts[0])));
 	tcase_add_loop_test(part, test_primary, 0, (int)(sizeof(primaries) / sizeof(primaries[0])));
+	tcase_add_loop_test(part, test_apart, 0, (int)(sizeof(aparts) / sizeof(aparts[0])));
 	suite_add_tcase(suite, part);
 	SRunner *runner = srunner_create(suite);
 	srunner_run_all(runner, CK_ENV);

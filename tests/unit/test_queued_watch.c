@@ -1044,6 +1044,30 @@ START_TEST(test_delivery_tells_state)
 }
 END_TEST
 
+/* What is ordered of a domain leaves its subdomains out: which are they? */
+START_TEST(test_below)
+{
+	const char *names[2];
+
+	(void)strcpy(world.row.owner, "row.example");
+	held("a.row.example", "A", 0);
+	held("b.a.row.example", "A", 0);
+	held("c.row.example", "A", 0);
+	left("c.row.example", "A");
+	held("xrow.example", "A", 0);
+	ck_assert_uint_eq(watch_below(world.watch, "row.example", names, 2), 2);
+	ck_assert_str_ne(names[0], names[1]);
+	ck_assert_uint_eq(watch_below(world.watch, "row.example", names, 1), 2);
+	ck_assert_uint_eq(watch_below(world.watch, "a.row.example", names, 2), 1);
+	ck_assert_str_eq(names[0], "b.a.row.example");
+	ck_assert_uint_eq(watch_below(world.watch, "b.a.row.example", names, 2), 0);
+	ck_assert_uint_eq(watch_below(world.watch, "example", names, 2), 0); /* another row */
+	(void)strcpy(world.row.owner, "own.row.example");
+	held("own.row.example", "A", 0);
+	ck_assert_uint_eq(watch_below(world.watch, "row.example", names, 2), 2);
+}
+END_TEST
+
 START_TEST(test_operator_hold_ends_by_time)
 {
 	ck_assert(
@@ -1539,6 +1563,7 @@ main(void)
 	    {"probe, held, by MX", test_probe_while_held_by_mx},
 	    {"asked by policyd", test_asked_by_policyd},
 	    {"a delivery tells", test_delivery_tells_state},
+	    {"subdomains", test_below},
 	    {"not silent", test_hold_that_is_not_silent},
 	    {"is silent?", test_is_silent},
 	    {"pinned", test_pinned},
