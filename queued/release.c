@@ -43,18 +43,30 @@ release_stop(struct release *release)
  */
 
 static int64_t
-pause_length(unsigned step, int64_t max)
+doubled(int64_t length, unsigned step, int64_t max)
 {
-	int64_t length = RELEASE_PAUSE_MS;
-
 	while (step-- > 0 && length < max)
 		length *= 2;
 	return length < max ? length : max;
 }
 
-static enum release_act
-pause_until(struct release *release, int64_t until, bool proved)
+int64_t
+release_refused_pause(unsigned refusals, bool unknown_user)
 {
+	return doubled(unknown_user ? RELEASE_UNKNOWN_MS : RELEASE_REFUSED_MS,
+	    refusals > 0 ? refusals - 1 : 0, RELEASE_REFUSED_MAX_MS);
+}
+
+static unsigned
+next_step(unsigned step)
+{
+	return step < 20 ? step + 1 : step;
+}
+
+static enum release_act
+pause_until(struct release *release, enum release_why why, int64_t until, bool proved)
+{
+	release->why = why;
 	release->proved = proved;
 	release_enter(release, RELEASE_PAUSE, until);
 	return RELEASE_NOTHING;
@@ -62,27 +74,32 @@ pause_until(struct release *release, int64_t until, bool proved)
 
 /* Refusals stay refusals for long: a message is not offered again and again. */
 static enum release_act
-pause_refused(struct release *release, bool proved, struct queued_time now)
+pause_refused(struct release *release, int64_t due_ms, struct queued_time now)
 {
-	int64_t length = RELEASE_REFUSED_MS;
+	const int64_t first = now.ms + RELEASE_SPACE_MS, last = now.ms + RELEASE_LOOK_MS;
 
-	for (unsigned i = 0; i < release->refusals && length < RELEASE_REFUSED_MAX_MS; i++)
-		length *= 2;
-	if (length > RELEASE_REFUSED_MAX_MS)
-		length = RELEASE_REFUSED_MAX_MS;
-	if (release->refusals < 20)
-		release->refusals++;
-	return pause_until(release, now.ms + length, proved);
+	if (due_ms < first)
+		due_ms = first;
+	return pause_until(release, RELEASE_FOR_REFUSED, due_ms < last ? due_ms : last, false);
 }
 
 static enum release_act
 pause_growing(struct release *release, bool proved, struct queued_time now)
 {
-	int64_t length = pause_length(release->step, RELEASE_PAUSE_MAX_MS);
+	int64_t length = doubled(RELEASE_PAUSE_MS, release->step, RELEASE_PAUSE_MAX_MS);
 
-	if (release->step < 20)
-		release->step++;
-	return pause_until(release, now.ms + length, proved);
+	release->step = next_step(release->step);
+	return pause_until(release, RELEASE_FOR_OTHERS, now.ms + length, proved);
+}
+
+/* Nobody said "later", so it may be well again at any moment. */
+static enum release_act
+pause_short(struct release *release, struct queued_time now)
+{
+	int64_t length = doubled(RELEASE_PAUSE_MS, release->short_step, RELEASE_SHORT_MAX_MS);
+
+	release->short_step = next_step(release->short_step);
+	return pause_until(release, RELEASE_FOR_OTHERS, now.ms + length, false);
 }
 
 /* --- canaries ----------------------------------------------------------------------------------
@@ -92,8 +109,10 @@ static enum release_act
 round_begin(struct release *release, struct queued_time now)
 {
 	release->canaries = 0;
-	release->later = 0;
+	release->later = release->lost = 0;
+	release->again = false;
 	release->held_ms = 0;
+	release->listing = false;
 	release_enter(release, RELEASE_CANARY, now.ms + RELEASE_CANARY_MS);
 	return RELEASE_TRY;
 }
@@ -103,14 +122,16 @@ release_start(struct release *release, struct queued_time now)
 {
 	if (release->stage != RELEASE_IDLE)
 		return RELEASE_NOTHING;
-	release->step = 0;
-	release->refusals = 0;
+	release_stop(release);
 	return round_begin(release, now);
 }
 
+/* `sure`: it begins with a delivery. */
 static enum release_act
-wave_begin(struct release *release, struct queued_time now)
+wave_begin(struct release *release, bool sure, struct queued_time now)
 {
+	release->sure = sure;
+	release->short_step = 0;
 	release->sent = release->deferred = release->refused = release->unheard = 0;
 	release->attempts = release->before = release->listings = 0;
 	release->listing = release->singly = release->blind = false;
@@ -125,31 +146,39 @@ release_start_proved(struct release *release, struct queued_time now)
 {
 	if (release->stage != RELEASE_IDLE)
 		return RELEASE_NOTHING;
-	release->step = 0;
-	release->refusals = 0;
-	return wave_begin(release, now);
+	release_stop(release);
+	return wave_begin(release, true, now);
+}
+
+static enum release_act
+round_end(struct release *release, int64_t due_ms, struct queued_time now)
+{
+	if (release->later > 0)
+		return pause_growing(release, false, now);
+	if (release->lost > 0 || due_ms <= now.ms)
+		return pause_short(release, now);
+	return pause_refused(release, due_ms, now);
 }
 
 static enum release_act
 canary_next(struct release *release, struct queued_time now)
 {
 	if (release->canaries >= RELEASE_CANARIES)
-		return release->later > 0 ? pause_growing(release, false, now)
-					  : pause_refused(release, false, now);
+		return round_end(release, now.ms, now);
 	release_enter(release, RELEASE_CANARY, now.ms + RELEASE_CANARY_MS);
 	return RELEASE_TRY;
 }
 
 enum release_act
-release_tried(struct release *release, const char *id, struct queued_time now)
+release_tried(struct release *release, const struct release_canary *canary, struct queued_time now)
 {
 	if (release->stage != RELEASE_CANARY)
 		return RELEASE_NOTHING;
-	if (id == NULL)
-		return release->later > 0 ? pause_growing(release, false, now)
-					  : pause_refused(release, false, now);
+	if (canary->id == NULL)
+		return round_end(release, canary->due_ms, now);
 	release->canaries++;
-	(void)snprintf(release->canary, sizeof(release->canary), "%s", id);
+	release->again = canary->again;
+	(void)snprintf(release->canary, sizeof(release->canary), "%s", canary->id);
 	release->next_ms = now.ms + RELEASE_CANARY_MS;
 	return RELEASE_NOTHING;
 }
@@ -166,40 +195,133 @@ canary_later(struct release *release, unsigned code, struct queued_time now)
 		return canary_next(release, now);
 	if (code == 421)
 		return pause_growing(release, false, now);
-	if (release->step < 20)
-		release->step++;
-	return wave_begin(release, now);
+	release->step = next_step(release->step);
+	return wave_begin(release, false, now);
+}
+
+/* Refused once more: that is enough for now, whatever else waits that was refused before. */
+static enum release_act
+canary_refused(struct release *release, struct queued_time now)
+{
+	if (!release->again)
+		return canary_next(release, now);
+	return release->later > 0 || release->lost > 0 ? round_end(release, now.ms, now)
+						       : pause_refused(release, now.ms, now);
+}
+
+static bool
+is_put_off(const struct event_attempt *attempt)
+{
+	return attempt->result == ATTEMPT_DEFERRED || attempt->result == ATTEMPT_UNREACHED;
+}
+
+/* One that was lost can be tried again: it is perhaps the only one. What it says is of long ago. */
+static enum release_act
+heard_late(struct release *release, const struct event_attempt *attempt, struct queued_time now)
+{
+	if (release->next_ms > now.ms + RELEASE_SOON_MS && !release->listing)
+		release->next_ms = now.ms + RELEASE_SOON_MS;
+	return attempt->result == ATTEMPT_UNREACHED ? RELEASE_PROBE : RELEASE_NOTHING;
 }
 
 static enum release_act
-canary_attempt(struct release *release, const struct event_attempt *attempt, struct queued_time now)
+canary_late(
+    struct release *release, const struct event_attempt *attempt, bool ours, struct queued_time now)
+{
+	if (ours)
+		(void)pause_until(release, RELEASE_FOR_OTHERS, now.ms + RELEASE_SOON_MS, false);
+	return heard_late(release, attempt, now);
+}
+
+static enum release_act
+canary_attempt(struct release *release, const struct event_attempt *attempt, enum release_news news,
+    struct queued_time now)
 {
 	bool ours = strcmp(release->canary, attempt->queue_id) == 0;
 
 	if (attempt->result == ATTEMPT_SENT) {
 		release->step = 0;
-		return wave_begin(release, now);
+		if (ours)
+			release->news_step = 0;
+		return wave_begin(release, true, now);
 	}
+	if (news == RELEASE_LATE && is_put_off(attempt))
+		return canary_late(release, attempt, ours, now);
 	if (!ours)
 		return RELEASE_NOTHING;
 	switch (attempt->result) {
 	case ATTEMPT_DEFERRED: return canary_later(release, attempt->code, now);
-	case ATTEMPT_REFUSED: return canary_next(release, now);
-	case ATTEMPT_HELD: return pause_until(release, now.ms + RELEASE_HELD_MS, false);
-	case ATTEMPT_UNREACHED: (void)pause_growing(release, false, now); return RELEASE_PROBE;
+	case ATTEMPT_REFUSED: return canary_refused(release, now);
+	case ATTEMPT_HELD:
+		return pause_until(release, RELEASE_FOR_HOLD, now.ms + RELEASE_HELD_MS, false);
+	case ATTEMPT_UNREACHED: (void)pause_short(release, now); return RELEASE_PROBE;
 	case ATTEMPT_SENT: break;
 	}
 	return RELEASE_NOTHING;
+}
+
+/* --- news in a pause -----------------------------------------------------------------------------
+ */
+
+static void
+pause_shorten(struct release *release, int64_t until)
+{
+	if (release->next_ms > until)
+		release->next_ms = until;
+	release->why = RELEASE_FOR_OTHERS;
+}
+
+/* What is put off anew, each time, must not have the domain tried all the time. */
+static void
+pause_fresh(struct release *release, struct queued_time now)
+{
+	if (now.ms - release->news_ms > RELEASE_NEWS_OLD_MS)
+		release->news_step = 0;
+	const int64_t until =
+	    now.ms + doubled(RELEASE_NEWS_MS, release->news_step, RELEASE_PAUSE_MAX_MS);
+	if (release->next_ms > until) {
+		release->news_step = next_step(release->news_step);
+		release->news_ms = now.ms;
+	}
+	pause_shorten(release, until);
+}
+
+static enum release_act
+pause_attempt(struct release *release, const struct event_attempt *attempt, enum release_news news,
+    struct queued_time now)
+{
+	if (release->why == RELEASE_FOR_HOLD)
+		return RELEASE_NOTHING;
+	if (attempt->result == ATTEMPT_SENT) {
+		if (news != RELEASE_MENDED &&
+		    (release->vain || release->why == RELEASE_FOR_REFUSED))
+			return RELEASE_NOTHING;
+		return wave_begin(release, true, now);
+	}
+	if (!is_put_off(attempt))
+		return RELEASE_NOTHING;
+	if (news == RELEASE_LATE)
+		pause_shorten(release, now.ms + RELEASE_SOON_MS);
+	else if (news == RELEASE_FRESH)
+		pause_fresh(release, now);
+	else
+		return RELEASE_NOTHING;
+	return attempt->result == ATTEMPT_UNREACHED ? RELEASE_PROBE : RELEASE_NOTHING;
 }
 
 /* --- waves ---------------------------------------------------------------------------------------
  */
 
 static enum release_act
-wave_attempt(struct release *release, const struct event_attempt *attempt, struct queued_time now)
+wave_attempt(struct release *release, const struct event_attempt *attempt, enum release_news news,
+    struct queued_time now)
 {
 	release->active_ms = now.ms;
 	release->attempts++;
+	if (news == RELEASE_LATE && is_put_off(attempt)) {
+		release->listings = 0; /* it is not tried yet: a listing finds it */
+		return heard_late(release, attempt, now);
+	}
 	switch (attempt->result) {
 	case ATTEMPT_SENT: release->sent++; break;
 	case ATTEMPT_DEFERRED: release->deferred++; break;
@@ -221,12 +343,15 @@ wave_end(struct release *release, struct queued_time now)
 		(void)pause_growing(release, true, now);
 		return RELEASE_TRY_SOME;
 	}
+	release->vain =
+	    later > release->sent && (release->vain || release->sure || release->sent > 0);
 	if (release->sent > 0 && release->sent >= later)
 		release->step = 0;
 	if (release->held_ms != 0)
-		return pause_until(release, held_until > now.ms ? held_until : now.ms, true);
+		return pause_until(
+		    release, RELEASE_FOR_HOLD, held_until > now.ms ? held_until : now.ms, true);
 	if (release->refused > 0 && later == 0)
-		return pause_refused(release, release->sent > 0, now);
+		return round_begin(release, now);
 	return pause_growing(release, release->sent > 0, now);
 }
 
@@ -281,14 +406,23 @@ wave_tick(struct release *release, const struct release_wave *wave, struct queue
  * ------------------------------------------------------------------------------------ */
 
 enum release_act
-release_attempt(
-    struct release *release, const struct event_attempt *attempt, struct queued_time now)
+release_attempt(struct release *release, const struct event_attempt *attempt,
+    enum release_news news, struct queued_time now)
 {
-	if (release->stage == RELEASE_CANARY)
-		return canary_attempt(release, attempt, now);
-	if (release->stage == RELEASE_DRAIN)
-		return wave_attempt(release, attempt, now);
+	switch (release->stage) {
+	case RELEASE_CANARY: return canary_attempt(release, attempt, news, now);
+	case RELEASE_DRAIN: return wave_attempt(release, attempt, news, now);
+	case RELEASE_PAUSE: return pause_attempt(release, attempt, news, now);
+	case RELEASE_IDLE:
+	case RELEASE_STAGES: break;
+	}
 	return RELEASE_NOTHING;
+}
+
+enum release_act
+release_empty(struct release *release, struct queued_time now)
+{
+	return release->stage == RELEASE_DRAIN ? round_begin(release, now) : RELEASE_NOTHING;
 }
 
 enum release_act
@@ -330,9 +464,10 @@ release_tick(struct release *release, const struct release_wave *wave, struct qu
 	if (now.ms < release->next_ms)
 		return RELEASE_NOTHING;
 	switch (release->stage) {
-	case RELEASE_CANARY: return canary_next(release, now);
+	case RELEASE_CANARY: release->lost++; return canary_next(release, now);
 	case RELEASE_PAUSE:
-		return release->proved ? wave_begin(release, now) : round_begin(release, now);
+		return release->proved ? wave_begin(release, false, now)
+				       : round_begin(release, now);
 	case RELEASE_DRAIN: return wave_tick(release, wave, now);
 	case RELEASE_IDLE:
 	case RELEASE_STAGES: break;

@@ -9,9 +9,18 @@
  * each message (docs/queue.md, "Release"), so where some were not tried and it has become quiet, a
  * listing of the queue tells which of them wait for qmgr(8)'s turn, and which were missed and have
  * to be tried one by one. The pause stays short while most of a wave is taken, and grows (each
- * flush costs a line in the log for each recipient) while the primary says "later"; it is 10
- * minutes to an hour where all that is left was refused. A canary that gets 4xx, 5xx or no line in
- * the log at all is followed by another one, and after some of them by a pause.
+ * flush costs a line in the log for each recipient) while the primary says "later". A canary
+ * that gets 4xx, 5xx or no line in the log at all is followed by another one, and after some of
+ * them by a pause; a short one, unless the primary said "later".
+ *
+ * A message that was refused has a pause of its own (release_refused_pause(); the caller keeps
+ * it): until that is over it is no canary, and where all that is left waits so, the domain does.
+ * What was refused before goes last, and one of it in a round. So one that is refused for ever
+ * keeps nobody back.
+ *
+ * Pauses end before their time: with a delivery, when something is put off for the first time, and
+ * when a canary that was lost is heard of. That cannot become a storm: after a wave that brought
+ * next to nothing a delivery is no news, and what is put off anew shortens pauses less and less.
  */
 #ifndef MXHOLD_QUEUED_RELEASE_H
 #define MXHOLD_QUEUED_RELEASE_H
@@ -38,11 +47,20 @@ enum release_act {
 	RELEASE_PROBE,    /* the primary was not reached: probe it soon */
 };
 
+/* Why there is a pause. */
+enum release_why {
+	RELEASE_FOR_OTHERS,  /* put off, lost, not reached, or between waves */
+	RELEASE_FOR_REFUSED, /* all that is left was refused lately, or is held by an operator */
+	RELEASE_FOR_HOLD,    /* a try met our own hold: nothing shortens it */
+};
+
 struct release {
 	enum release_stage stage;
 	int64_t next_ms;                           /* when release_tick() is wanted */
 	unsigned canaries;                         /* of this round */
 	unsigned later;                            /* of them: answered 4xx */
+	unsigned lost;                             /* of them: without a line in the log */
+	bool again;                                /* the canary was refused before */
 	unsigned sent, deferred, refused, unheard; /* attempts of this wave; unheard: no answer */
 	unsigned attempts;                         /* all of this wave */
 	int64_t active_ms;                         /* the last attempt or flush */
@@ -53,8 +71,13 @@ struct release {
 	bool singly;                  /* messages of this wave were tried one by one */
 	bool blind;                   /* no listing is to be had, or none helps */
 	int64_t held_ms;              /* a try that met our own hold; 0: none */
-	unsigned step;                /* pauses grow with it */
-	unsigned refusals;            /* pauses after waves that left nothing but refused mail */
+	unsigned step;                /* pauses grow with it, */
+	unsigned short_step;          /* the short ones with this, */
+	unsigned news_step;           /* and this is how often one was cut short for news, */
+	int64_t news_ms;              /* the last time then */
+	enum release_why why;         /* of the pause */
+	bool sure;                    /* this wave began with a delivery */
+	bool vain;                    /* such a wave brought less than it left */
 	bool proved;                  /* after the pause: flush, without a canary */
 	char canary[JOURNAL_ID_SIZE]; /* "": none under way */
 };
@@ -71,8 +94,15 @@ struct release {
 #define RELEASE_HELD_MS 31000  /* qmgr(8) keeps a resolver's answer for 30 s */
 #define RELEASE_PAUSE_MS 5000  /* the first pause; doubled with each step */
 #define RELEASE_PAUSE_MAX_MS 300000
-#define RELEASE_REFUSED_MS 600000 /* the first pause where all that is left was refused */
+#define RELEASE_SHORT_MAX_MS 60000 /* the longest where nobody said "later" */
+#define RELEASE_NEWS_MS 2000       /* until what was put off for the first time is tried */
+#define RELEASE_NEWS_OLD_MS 600000 /* without news: the next ones count in full again */
+#define RELEASE_SOON_MS 1000       /* smtp(8) writes its line before qmgr(8) puts the message off */
+#define RELEASE_REFUSED_MS 30000   /* until a refused message is offered again; doubled each time */
+#define RELEASE_UNKNOWN_MS 600000  /* the same where there is no such user */
 #define RELEASE_REFUSED_MAX_MS 3600000
+#define RELEASE_SPACE_MS 15000 /* between two of them */
+#define RELEASE_LOOK_MS 60000  /* they are looked at so often at least: one may be set free */
 
 struct release release_new(void);
 /* The primary was confirmed up, or a hold has ended, and there is held mail. */
@@ -81,12 +111,27 @@ enum release_act release_start(struct release *release, struct queued_time now);
 enum release_act release_start_proved(struct release *release, struct queued_time now);
 /* The primary is not up any more, or the domain is held, or its queue is empty. */
 void release_stop(struct release *release);
-/* Answer to RELEASE_TRY: the message that is being tried; NULL: there is none left but such as were
-   tried, or refused lately. */
-enum release_act release_tried(struct release *release, const char *id, struct queued_time now);
-/* A delivery attempt of the domain. */
-enum release_act release_attempt(
-    struct release *release, const struct event_attempt *attempt, struct queued_time now);
+/* A message that was refused `refusals` times waits so long. */
+int64_t release_refused_pause(unsigned refusals, bool unknown_user);
+/* Answer to RELEASE_TRY. */
+struct release_canary {
+	const char *id; /* NULL: none is left but such as were tried, or have to wait */
+	bool again;     /* it was refused before */
+	int64_t due_ms; /* without an id: when the first of those that were refused may go */
+};
+enum release_act release_tried(
+    struct release *release, const struct release_canary *canary, struct queued_time now);
+/* Answer to RELEASE_FLUSH, where nothing may go: all that is left was refused lately. */
+enum release_act release_empty(struct release *release, struct queued_time now);
+/* A delivery attempt of the domain; of a message that is */
+enum release_news {
+	RELEASE_KNOWN,
+	RELEASE_FRESH,  /* put off for the first time, or was refused before */
+	RELEASE_LATE,   /* put off, a lost canary: what it says is of an earlier attempt */
+	RELEASE_MENDED, /* taken, but was refused when it was tried before */
+};
+enum release_act release_attempt(struct release *release, const struct event_attempt *attempt,
+    enum release_news news, struct queued_time now);
 /* A message has left the queue without an attempt (removed by somebody). */
 enum release_act release_left(struct release *release, const char *id, struct queued_time now);
 /* The flush has not been carried out yet: the wave begins now. */

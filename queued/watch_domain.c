@@ -141,7 +141,7 @@ try_some(struct watch *watch, struct watch_domain *domain)
 	for (size_t i = 1; i <= by_age->count && tried < WATCH_SOME; i++) {
 		const struct watch_message *message =
 		    HEAP_OWNER(by_age->nodes[i], struct watch_message, age);
-		if (!queue_can_leave(watch, message))
+		if (!queue_may_go(watch, message) || !queue_can_leave(watch, message))
 			continue;
 		ports->flush_id(ports->context, message->key.id, true);
 		tried++;
@@ -158,22 +158,45 @@ probe_soon(struct watch *watch, struct watch_domain *domain)
 }
 
 static void
+try_canary(struct watch *watch, struct watch_domain *domain)
+{
+	struct release_canary canary = {.id = NULL};
+
+	if (domain->release.canaries == 0)
+		queue_round(domain);
+	struct watch_message *message = queue_pick(watch, domain, QUEUE_FOR_RELEASE);
+	if (message != NULL) {
+		canary.again = queue_refused(message);
+		message->lost = message->asked;
+		message->asked = true;
+	} else {
+		canary.due_ms = queue_due(watch, domain);
+	}
+	canary.id = try_message(watch, message);
+	(void)release_tried(&domain->release, &canary, watch->now);
+}
+
+static void
+start_wave(struct watch *watch, struct watch_domain *domain)
+{
+	const struct watch_ports *ports = &watch->setup.ports;
+	uint64_t wanted;
+
+	if (queue_wave(watch, domain, &wanted))
+		ports->flush_domain(ports->context, domain->name, domain->messages);
+	else if (wanted == 0 && release_empty(&domain->release, watch->now) == RELEASE_TRY)
+		try_canary(watch, domain);
+}
+
+static void
 release_do(struct watch *watch, struct watch_domain *domain, enum release_act act)
 {
 	const struct watch_ports *ports = &watch->setup.ports;
 
 	switch (act) {
 	case RELEASE_NOTHING: break;
-	case RELEASE_TRY:
-		if (domain->release.canaries == 0)
-			queue_round(domain);
-		(void)release_tried(&domain->release,
-		    try_message(watch, queue_pick(watch, domain, QUEUE_FOR_RELEASE)), watch->now);
-		break;
-	case RELEASE_FLUSH:
-		queue_wave(domain);
-		ports->flush_domain(ports->context, domain->name, domain->messages);
-		break;
+	case RELEASE_TRY: try_canary(watch, domain); break;
+	case RELEASE_FLUSH: start_wave(watch, domain); break;
 	case RELEASE_TRY_SOME: try_some(watch, domain); break;
 	case RELEASE_LIST:
 		domain->wants_list = true;
@@ -495,8 +518,8 @@ wants_state(const struct watch_domain *domain)
 }
 
 void
-domain_attempt(
-    struct watch *watch, struct watch_domain *domain, const struct event_attempt *attempt)
+domain_attempt(struct watch *watch, struct watch_domain *domain,
+    const struct event_attempt *attempt, enum release_news news)
 {
 	if (!is_recent(watch, attempt))
 		return;
@@ -505,7 +528,7 @@ domain_attempt(
 	if (!domain->active && (attempt->result != ATTEMPT_SENT || wants_state(domain)))
 		domain_activate(watch, domain);
 	breaker_do(watch, domain, breaker_attempt(&domain->breaker, attempt, watch->now));
-	release_do(watch, domain, release_attempt(&domain->release, attempt, watch->now));
+	release_do(watch, domain, release_attempt(&domain->release, attempt, news, watch->now));
 	note_primary(watch, domain, attempt);
 	domain_judge(watch, domain);
 }

@@ -26,6 +26,8 @@
 #define WATCH_TURN_MS 2000     /* so long the canary of one domain is waited for by the others */
 #define WATCH_FRESH_MS 300     /* so long what becomes of a domain's first message is waited for */
 #define WATCH_PROOF_MS 60000   /* so long a delivery proves its primary for other domains */
+#define WATCH_AGAIN_MS 20000   /* an answer so long after a refusal is one to another attempt */
+#define WATCH_LEAVES_MS 1000   /* what was taken is out of the queue by then */
 #define WATCH_PUT_MS 200       /* records are written at most so often */
 
 struct watch_domain;
@@ -52,7 +54,14 @@ struct watch_message {
 	uint32_t wave;      /* of the domain, in which it was tried last */
 	uint32_t listing;   /* in which it was seen last, */
 	bool put_off;       /* and lay in the deferred queue */
-	int64_t refused_ms; /* when the primary refused it; 0: never */
+	bool asked;         /* it was a canary, and no line of it was seen since, */
+	bool lost;          /* not even when it was one again */
+	bool attempted;     /* it is known what became of an attempt */
+	bool unknown_user;  /* so it was refused, */
+	bool mixed;         /* but another recipient of it was put off */
+	uint8_t refusals;   /* attempts that were refused, one after the other */
+	int64_t refused_ms; /* when the primary refused it last; 0: never, or put off since */
+	int64_t taken_ms;   /* when its last recipient was taken: it is on its way out; 0: not */
 };
 
 struct watch_owner { /* a row, with what all its domains hold */
@@ -98,6 +107,7 @@ struct watch_domain {
 	uint32_t turns; /* canaries so far, */
 	uint32_t round; /* and when this round began */
 	uint32_t wave;
+	int64_t mended_ms;      /* what was refused before this may go again */
 	uint64_t untried;       /* messages that were not tried in this wave */
 	bool wants_list;        /* a listing that has not begun, */
 	bool in_list;           /* or that runs */
@@ -162,13 +172,26 @@ struct watch {
 
 /* watch_queue.c */
 struct watch_message *queue_find(struct watch *watch, struct watch_domain *domain, const char *id);
-/* A wave begins: no message of the domain was tried in it yet. */
-void queue_wave(struct watch_domain *domain);
+/*
+ * A wave begins: no message of the domain was tried in it yet. What was refused lately is left out
+ * where all others are tried one by one: false, and they are asked for here. True: the domain is to
+ * be flushed. *wanted: how many may go.
+ */
+bool queue_wave(struct watch *watch, struct watch_domain *domain, uint64_t *wanted);
+/* What became of an attempt is noted; what news it is for the release. */
+enum release_news queue_attempted(
+    struct watch *watch, struct watch_message *message, const struct event_attempt *attempt);
+/* Was it refused? Not where one of its recipients was put off: it has to go again for him. */
+bool queue_refused(const struct watch_message *message);
+/* Was it not refused, or long enough ago? */
+bool queue_may_go(const struct watch *watch, const struct watch_message *message);
+/* When what was refused first may go again; NEVER_MS: there is no such message. */
+int64_t queue_due(struct watch *watch, struct watch_domain *domain);
 /* The message was tried, or need not be, in this wave. */
 void queue_tried(struct watch_message *message);
 /* All messages may be canaries again. */
 void queue_round(struct watch_domain *domain);
-/* Can it be tried? Not while an operator holds it. */
+/* Can it be tried? Not while an operator holds it, or when it is on its way out. */
 bool queue_can_leave(const struct watch *watch, const struct watch_message *message);
 /*
  * A canary that can leave, none of this round: one that never was, then the one whose turn is
@@ -216,8 +239,8 @@ void domain_read_row(struct watch *watch, struct watch_domain *domain);
 void domain_activate(struct watch *watch, struct watch_domain *domain);
 /* Something has changed: holds, alerts, release and schedule follow. */
 void domain_judge(struct watch *watch, struct watch_domain *domain);
-void domain_attempt(
-    struct watch *watch, struct watch_domain *domain, const struct event_attempt *attempt);
+void domain_attempt(struct watch *watch, struct watch_domain *domain,
+    const struct event_attempt *attempt, enum release_news news);
 void domain_left(struct watch *watch, struct watch_domain *domain, const char *id);
 void domain_tick(struct watch *watch, struct watch_domain *domain);
 /* The listing that was wanted: `good`, and whether missed messages are tried now. */

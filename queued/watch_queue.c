@@ -68,13 +68,6 @@ queue_drop(struct watch *watch, struct watch_message *message)
 }
 
 void
-queue_wave(struct watch_domain *domain)
-{
-	domain->wave++;
-	domain->untried = domain->messages;
-}
-
-void
 queue_tried(struct watch_message *message)
 {
 	if (message->wave == message->key.domain->wave)
@@ -99,12 +92,160 @@ queue_round(struct watch_domain *domain)
 	domain->round = domain->turns;
 }
 
+static bool
+leaves(const struct watch *watch, const struct watch_message *message)
+{
+	return message->taken_ms != 0 && watch->now.ms - message->taken_ms < WATCH_LEAVES_MS;
+}
+
 bool
 queue_can_leave(const struct watch *watch, const struct watch_message *message)
 {
 	const struct watch_ports *ports = &watch->setup.ports;
 
-	return !ports->on_hold(ports->context, message->key.id);
+	return !leaves(watch, message) && !ports->on_hold(ports->context, message->key.id);
+}
+
+/* --- refusals ------------------------------------------------------------------------------------
+ */
+
+bool
+queue_refused(const struct watch_message *message)
+{
+	return message->refused_ms != 0 && !message->mixed;
+}
+
+static int64_t
+due_of(const struct watch_message *message)
+{
+	if (!queue_refused(message) || message->refused_ms <= message->key.domain->mended_ms)
+		return 0;
+	return message->refused_ms +
+	       release_refused_pause(message->refusals, message->unknown_user);
+}
+
+bool
+queue_may_go(const struct watch *watch, const struct watch_message *message)
+{
+	return due_of(message) <= watch->now.ms;
+}
+
+int64_t
+queue_due(struct watch *watch, struct watch_domain *domain)
+{
+	int64_t due = NEVER_MS;
+
+	for (size_t i = 1; i <= domain->by_age.count; i++) {
+		const struct watch_message *message =
+		    HEAP_OWNER(domain->by_age.nodes[i], struct watch_message, age);
+		if (queue_refused(message) && due_of(message) < due &&
+		    queue_can_leave(watch, message))
+			due = due_of(message);
+	}
+	return due;
+}
+
+/* One attempt may have several recipients: a line each. */
+static void
+note_refused(
+    struct watch *watch, struct watch_message *message, const struct event_attempt *attempt)
+{
+	if (message->refused_ms == 0 || watch->now.ms - message->refused_ms >= WATCH_AGAIN_MS)
+		message->refusals += message->refusals < UINT8_MAX;
+	message->refused_ms = watch->now.ms;
+	message->unknown_user = attempt->unknown_user;
+	if (message->recipients <= 1)
+		message->mixed = false;
+}
+
+static void
+note_put_off(struct watch_message *message, enum attempt_result result)
+{
+	if (message->recipients > 1) {
+		message->mixed = true;
+	} else if (result == ATTEMPT_DEFERRED) {
+		message->refused_ms = 0;
+		message->refusals = 0;
+	}
+}
+
+static bool
+note_sent(struct watch *watch, struct watch_message *message)
+{
+	if (message->recipients <= 1)
+		message->taken_ms = watch->now.ms;
+	if (!queue_refused(message) || watch->now.ms - message->refused_ms < WATCH_AGAIN_MS)
+		return false;
+	message->key.domain->mended_ms = watch->now.ms;
+	return true;
+}
+
+enum release_news
+queue_attempted(
+    struct watch *watch, struct watch_message *message, const struct event_attempt *attempt)
+{
+	const struct watch_domain *domain = message->key.domain;
+	const bool ours = strcmp(message->key.id, domain->release.canary) == 0;
+	const bool late = message->asked && (message->lost || !ours);
+	const bool fresh = !message->attempted || queue_refused(message);
+
+	if (attempt->result == ATTEMPT_HELD)
+		return RELEASE_KNOWN;
+	message->asked = message->lost = false;
+	message->taken_ms = 0;
+	message->attempted = true;
+	if (late && message->turn > domain->round)
+		message->turn = domain->round; /* once more in this round */
+	switch (attempt->result) {
+	case ATTEMPT_SENT: return note_sent(watch, message) ? RELEASE_MENDED : RELEASE_KNOWN;
+	case ATTEMPT_REFUSED: note_refused(watch, message, attempt); return RELEASE_KNOWN;
+	case ATTEMPT_DEFERRED:
+	case ATTEMPT_UNREACHED: note_put_off(message, attempt->result); break;
+	case ATTEMPT_HELD: break;
+	}
+	if (late)
+		return RELEASE_LATE;
+	return fresh && !queue_refused(message) ? RELEASE_FRESH : RELEASE_KNOWN;
+}
+
+/* --- waves and canaries --------------------------------------------------------------------------
+ */
+
+static void
+ask_one_by_one(struct watch *watch, struct watch_domain *domain)
+{
+	const struct watch_ports *ports = &watch->setup.ports;
+
+	for (size_t i = 1; i <= domain->by_age.count; i++) {
+		struct watch_message *message =
+		    HEAP_OWNER(domain->by_age.nodes[i], struct watch_message, age);
+		if (queue_may_go(watch, message) && queue_can_leave(watch, message))
+			ports->flush_id(ports->context, message->key.id, true);
+		else
+			queue_tried(message);
+	}
+}
+
+bool
+queue_wave(struct watch *watch, struct watch_domain *domain, uint64_t *wanted)
+{
+	uint64_t spared = 0;
+
+	*wanted = 0;
+	for (size_t i = 1; i <= domain->by_age.count; i++) {
+		const struct watch_message *message =
+		    HEAP_OWNER(domain->by_age.nodes[i], struct watch_message, age);
+		if (!queue_may_go(watch, message))
+			spared++;
+		else
+			*wanted += !leaves(watch, message);
+	}
+	domain->wave++;
+	domain->untried = domain->messages;
+	if (spared == 0 || *wanted > WATCH_MISSED)
+		return true;
+	ask_one_by_one(watch, domain);
+	return false;
 }
 
 static bool
@@ -112,8 +253,7 @@ is_wanted(const struct watch *watch, const struct watch_message *message, enum q
 {
 	if (message->turn > message->key.domain->round)
 		return false;
-	return wish == QUEUE_FOR_BREAKER || message->refused_ms == 0 ||
-	       message->refused_ms <= watch->now.ms - RELEASE_REFUSED_MS;
+	return wish == QUEUE_FOR_BREAKER || queue_may_go(watch, message);
 }
 
 /* By turns: a message that is put off each time must not keep the others back. */
@@ -123,7 +263,7 @@ is_better(
 {
 	if (best == NULL)
 		return true;
-	const bool refused = message->refused_ms != 0, differs = refused != (best->refused_ms != 0);
+	const bool refused = queue_refused(message), differs = refused != queue_refused(best);
 	if (differs && (wish == QUEUE_FOR_RELEASE || message->turn == best->turn))
 		return !refused;
 	if (message->turn != best->turn)
@@ -142,7 +282,7 @@ queue_pick(struct watch *watch, struct watch_domain *domain, enum queue_wish wis
 		if (is_wanted(watch, message, wish) && is_better(message, best, wish) &&
 		    queue_can_leave(watch, message))
 			best = message;
-		if (i == 1 && best != NULL && best->turn == 0 && best->refused_ms == 0)
+		if (i == 1 && best != NULL && best->turn == 0 && !queue_refused(best))
 			break; /* the oldest of all */
 	}
 	if (best != NULL)
@@ -210,14 +350,17 @@ on_attempt(void *context, const struct event_attempt *event)
 	struct watch_domain *domain = domain_find(watch, event->domain);
 	struct watch_message *message =
 	    domain != NULL ? queue_find(watch, domain, event->queue_id) : NULL;
+	enum release_news news = RELEASE_KNOWN;
 
 	if (domain == NULL)
 		return;
-	if (message != NULL)
-		queue_tried(message);
-	if (message != NULL && event->result == ATTEMPT_REFUSED)
-		message->refused_ms = watch->now.ms;
-	domain_attempt(watch, domain, event);
+	if (message != NULL) {
+		news = queue_attempted(watch, message, event);
+		/* Of an attempt before the wave: it has still to be tried in it. */
+		if (news != RELEASE_LATE || domain->release.stage != RELEASE_DRAIN)
+			queue_tried(message);
+	}
+	domain_attempt(watch, domain, event, news);
 }
 
 /* --- listings ------------------------------------------------------------------------------------

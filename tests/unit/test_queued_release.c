@@ -17,15 +17,50 @@ tick(struct release *release, const char *id, struct queued_time now)
 	return release_tick(release, &wave, now);
 }
 
+/* "-": none is left but what may go at `due`; "A+": it was refused before. */
+static enum release_act
+tried(struct release *release, const char *text, struct queued_time now)
+{
+	char id[32];
+	struct release_canary canary = {.id = id, .due_ms = NEVER_MS};
+
+	(void)snprintf(id, sizeof(id), "%.*s", (int)strcspn(text, "+"), text);
+	canary.again = strchr(text, '+') != NULL;
+	if (text[0] != '-')
+		return release_tried(release, &canary, now);
+	canary.id = NULL;
+	if (text[1] != '\0')
+		canary.due_ms = strtoll(text + 1, NULL, 10);
+	return release_tried(release, &canary, now);
+}
+
+/* "A": known; "A~fresh", "A~late", "A~mended". */
+static enum release_act
+attempted(struct release *release, struct event_attempt *attempt, const char *text,
+    struct queued_time now)
+{
+	static const char *const names[] = {[RELEASE_KNOWN] = "",
+	    [RELEASE_FRESH] = "~fresh",
+	    [RELEASE_LATE] = "~late",
+	    [RELEASE_MENDED] = "~mended"};
+	const size_t cut = strcspn(text, "~");
+	char id[32];
+	size_t news = 0;
+
+	(void)snprintf(id, sizeof(id), "%.*s", (int)cut, text);
+	attempt->queue_id = id;
+	while (strcmp(names[news], text + cut) != 0)
+		ck_assert_uint_lt(++news, sizeof(names) / sizeof(names[0]));
+	return release_attempt(release, attempt, (enum release_news)news, now);
+}
+
 static enum release_act
 apply(struct release *release, const struct machine_step *step, struct queued_time now)
 {
 	struct event_attempt attempt;
 
-	if (machine_step_attempt(step, &attempt)) {
-		attempt.queue_id = step->id;
-		return release_attempt(release, &attempt, now);
-	}
+	if (machine_step_attempt(step, &attempt))
+		return attempted(release, &attempt, step->id, now);
 	if (strcmp(step->input, "start") == 0)
 		return release_start(release, now);
 	if (strcmp(step->input, "proved") == 0)
@@ -43,7 +78,9 @@ apply(struct release *release, const struct machine_step *step, struct queued_ti
 	if (strcmp(step->input, "left") == 0)
 		return release_left(release, step->id, now);
 	if (strcmp(step->input, "tried") == 0)
-		return release_tried(release, strcmp(step->id, "-") == 0 ? NULL : step->id, now);
+		return tried(release, step->id, now);
+	if (strcmp(step->input, "empty") == 0)
+		return release_empty(release, now);
 	ck_assert_str_eq(step->input, "stop");
 	release_stop(release);
 	return RELEASE_NOTHING;
@@ -70,6 +107,20 @@ START_TEST(test_case)
 }
 END_TEST
 
+/* The first pauses of a refused message are short; the second try of an unknown user is not early.
+ */
+START_TEST(test_refused_pause)
+{
+	static const int64_t seconds[] = {30, 60, 120, 240, 480, 960, 1920, 3600, 3600};
+
+	for (unsigned i = 0; i < sizeof(seconds) / sizeof(seconds[0]); i++)
+		ck_assert_int_eq(release_refused_pause(i + 1, false), seconds[i] * 1000);
+	ck_assert_int_eq(release_refused_pause(1, true), 600000);
+	ck_assert_int_eq(release_refused_pause(2, true), 1200000);
+	ck_assert_int_eq(release_refused_pause(255, true), 3600000);
+}
+END_TEST
+
 /* Whatever the primary says, a domain is not flushed more than a bounded number of times a day. */
 START_TEST(test_no_storm)
 {
@@ -86,15 +137,15 @@ START_TEST(test_no_storm)
 	while (now.ms < 86400000) {
 		if (act == RELEASE_TRY) {
 			tries++;
-			(void)release_tried(&release, "A", now);
+			(void)release_tried(&release, &(struct release_canary){.id = "A"}, now);
 			now.ms += 10;
-			act = release_attempt(&release, &attempt, now);
+			act = release_attempt(&release, &attempt, RELEASE_KNOWN, now);
 			continue;
 		}
 		if (act == RELEASE_FLUSH) {
 			flushes++;
 			now.ms += 10;
-			act = release_attempt(&release, &attempt, now);
+			act = release_attempt(&release, &attempt, RELEASE_KNOWN, now);
 			continue;
 		}
 		ck_assert_int_gt(release.next_ms, now.ms);
@@ -123,7 +174,7 @@ START_TEST(test_no_storm_of_listings)
 			now.ms += 100;
 			release_listed(&release, _i != 2, _i == 1, now);
 		} else if (act == RELEASE_TRY) {
-			(void)release_tried(&release, NULL, now);
+			(void)release_tried(&release, &(struct release_canary){0}, now);
 		} else {
 			ck_assert_int_gt(release.next_ms, now.ms);
 			now.ms = release.next_ms;
@@ -144,6 +195,7 @@ main(void)
 
 	cases = table_load("tests/data/queued_release.txt");
 	tcase_add_loop_test(tcase, test_case, 0, cases.count);
+	tcase_add_test(tcase, test_refused_pause);
 	tcase_add_test(tcase, test_no_storm);
 	tcase_add_loop_test(tcase, test_no_storm_of_listings, 0, 3);
 	suite_add_tcase(suite, tcase);

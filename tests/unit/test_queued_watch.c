@@ -287,6 +287,7 @@ answered(const char *domain, const char *id, enum attempt_result result, unsigne
 	    .code = code,
 	    .enhanced = enhanced,
 	    .reply = "words",
+	    .unknown_user = strcmp(enhanced, "5.1.1") == 0,
 	    .primary = "mx[192.0.2.1]:25",
 	    .at = world.now.wall * 1000000};
 
@@ -1345,6 +1346,275 @@ START_TEST(test_no_effect_and_messages_on_hold)
 }
 END_TEST
 
+/* Until the primary has been up for a moment, and the domain has nothing to wait for. */
+static void
+hold_refused(const char *id, const char *enhanced)
+{
+	held("a.example", id, 3600);
+	expect_try(5000, id);
+	answered("a.example", id, ATTEMPT_REFUSED, 550, enhanced);
+	world.did[0] = '\0';
+}
+
+static unsigned
+count_tries(int64_t ms)
+{
+	unsigned tries = 0;
+	char id[16];
+	const int64_t end = world.now.ms + ms;
+
+	while (world.now.ms < end) {
+		next_try(end - world.now.ms, id);
+		tries += id[0] != '\0';
+	}
+	return tries;
+}
+
+/* A primary that takes the connection and says nothing: tried again and again, and soon. */
+START_TEST(test_lost_canaries)
+{
+	char id[16];
+
+	held("a.example", "A", 3600);
+	held("a.example", "B", 3500);
+	if (_i == 1)
+		held("a.example", "C", 3400);
+	for (int i = 0; i < 40; i++) {
+		next_try(81000, id);
+		ck_assert_msg(id[0] != '\0', "no try %d", i);
+	}
+	go_on(20000, PROBE_GOOD);
+	world.did[0] = '\0';
+	attempt("a.example", "A", ATTEMPT_SENT);
+	left("a.example", "A");
+	expect("flush a.example");
+}
+END_TEST
+
+/* Its line comes late, and says that the connection timed out: the moment for another try. */
+START_TEST(test_lost_canary_speaks)
+{
+	held("a.example", "A", 3600);
+	expect_try(5000, "A");
+	for (int i = 0; i < 8; i++)
+		(void)count_tries(30000);
+	go_on(25000, PROBE_GOOD);
+	if (_i == 0)
+		attempt("a.example", "A", ATTEMPT_UNREACHED);
+	else
+		answered("a.example", "A", ATTEMPT_DEFERRED, 451, "4.3.0");
+	expect_try(1500, "A");
+}
+END_TEST
+
+/* The same while it is tried once more, which had no effect: Postfix still had it in hand. */
+START_TEST(test_lost_canary_speaks_in_its_turn)
+{
+	held("a.example", "A", 3600);
+	expect_try(5000, "A");
+	for (int i = 0; i < 4; i++)
+		expect_try(90000, "A");
+	attempt("a.example", "A", ATTEMPT_UNREACHED);
+	expect_try(1500, "A");
+	answered("a.example", "A", ATTEMPT_DEFERRED, 421, "4.3.2"); /* but this is its own */
+	ck_assert_uint_eq(count_tries(4000), 0);
+}
+END_TEST
+
+/* In a wave it is found by a listing, and tried once more, since the primary is well by now. */
+START_TEST(test_lost_canary_in_a_wave)
+{
+	held("a.example", "C", 3600);
+	expect_try(5000, "C");
+	held("a.example", "A", 100);
+	expect_try(30000, "A");
+	attempt("a.example", "A", ATTEMPT_SENT);
+	left("a.example", "A");
+	attempt("a.example", "C", ATTEMPT_UNREACHED);
+	world.did[0] = '\0';
+	go_on(2000, PROBE_GOOD);
+	ck_assert_ptr_nonnull(strstr(world.did, "list all"));
+	world.did[0] = '\0';
+	list_queue(true);
+	expect("late C");
+}
+END_TEST
+
+/* Half broken for some seconds: what was refused is offered again soon, and opens the way. */
+START_TEST(test_refused_for_a_moment)
+{
+	char id[16];
+
+	held("a.example", "A", 3600);
+	held("a.example", "B", 3500);
+	expect_try(5000, "A");
+	attempt("a.example", "A", ATTEMPT_REFUSED);
+	ck_assert_ptr_nonnull(strstr(world.did, "try B"));
+	attempt("a.example", "B", ATTEMPT_REFUSED);
+	next_try(29000, id);
+	ck_assert_str_eq(id, "");
+	next_try(2000, id);
+	ck_assert_str_ne(id, "");
+	world.did[0] = '\0';
+	attempt("a.example", id, ATTEMPT_SENT);
+	left("a.example", id);
+	expect("flush a.example");
+}
+END_TEST
+
+/* One at a time, each after pauses that grow. */
+START_TEST(test_refused_for_long)
+{
+	unsigned tries = 0;
+	char id[16];
+	const int64_t begin = world.now.ms;
+
+	for (int i = 0; i < 4; i++) {
+		(void)snprintf(id, sizeof(id), "%c", 'A' + i);
+		held("a.example", id, 3600 - i);
+	}
+	while (world.now.ms - begin < 7200000) {
+		next_try(3600000, id);
+		tries++;
+		ck_assert_ptr_null(strstr(strstr(world.did, "try") + 1, "try"));
+		while (strstr(world.did, "try ") != NULL) {
+			(void)sscanf(strstr(world.did, "try "), "try %15[^;]", id);
+			world.did[0] = '\0';
+			attempt("a.example", id, ATTEMPT_REFUSED);
+		}
+	}
+	ck_assert_uint_ge(tries, 20);
+	ck_assert_uint_le(tries, 40);
+	ck_assert_int_ne(world.state.hold, HOLD_BREAKER);
+}
+END_TEST
+
+/* Spam that the primary will never take: hourly in the end, though other mail is taken. */
+START_TEST(test_spam_for_days)
+{
+	unsigned tries = 0;
+
+	hold_refused("S", "5.7.1");
+	for (int64_t i = 0; i < 5 * 86400; i += 10) {
+		go_on(10000, PROBE_GOOD);
+		if (strstr(world.did, "try S") != NULL || strstr(world.did, "flush") != NULL) {
+			attempt("a.example", "S", ATTEMPT_REFUSED);
+			tries++;
+		}
+		world.did[0] = '\0';
+		if (i % 60 == 0) {
+			held("a.example", "N", 0);
+			attempt("a.example", "N", ATTEMPT_SENT);
+			left("a.example", "N");
+			ck_assert_str_eq(world.did, "");
+		}
+	}
+	ck_assert_uint_ge(tries, 100);
+	ck_assert_uint_le(tries, 5 * 24 + 8);
+}
+END_TEST
+
+START_TEST(test_unknown_user_waits)
+{
+	hold_refused("G", "5.1.1");
+	ck_assert_uint_eq(count_tries(599000), 0);
+	expect_try(62000, "G");
+	answered("a.example", "G", ATTEMPT_REFUSED, 550, "5.1.1");
+	ck_assert_uint_eq(count_tries(1199000), 0);
+	expect_try(62000, "G");
+}
+END_TEST
+
+/* A refused message in the queue keeps nobody else's back, and is not offered with them. */
+START_TEST(test_ghost_and_blip)
+{
+	hold_refused("G", "5.1.1");
+	go_on(60000, PROBE_GOOD);
+	for (int i = 0; i < 3; i++) {
+		held("a.example", "N", 0);
+		attempt("a.example", "N", i == 1 ? ATTEMPT_DEFERRED : ATTEMPT_UNREACHED);
+		held("a.example", "M", 0);
+		attempt("a.example", "M", ATTEMPT_UNREACHED);
+		expect_try(3000, "N");
+		world.did[0] = '\0';
+		attempt("a.example", "N", ATTEMPT_SENT);
+		left("a.example", "N");
+		expect("late M");
+		attempt("a.example", "M", ATTEMPT_SENT);
+		left("a.example", "M");
+		ck_assert_uint_eq(count_tries(100000), 0);
+		ck_assert_ptr_null(strstr(world.did, "flush"));
+	}
+	expect_try(300000, "G");
+}
+END_TEST
+
+/* Of several recipients one does not exist, and another was put off: the message has to go again.
+ */
+START_TEST(test_ghost_in_company)
+{
+	held("a.example", "A", 3600);
+	held("a.example", "A", 3600);
+	expect_try(5000, "A");
+	answered("a.example", "A", ATTEMPT_REFUSED, 550, "5.1.1");
+	answered("a.example", "A", ATTEMPT_DEFERRED, 451, "4.7.1");
+	expect_try(10000, "A");
+}
+END_TEST
+
+/* A delivery ends a pause at once; one that brought nothing is no reason for the next. */
+START_TEST(test_delivery_ends_a_pause)
+{
+	held("a.example", "A", 3600);
+	for (int i = 0; i < 6; i++) {
+		expect_try(200000, "A");
+		answered("a.example", "A", ATTEMPT_DEFERRED, 421, "4.3.2");
+	}
+	go_on(10000, PROBE_GOOD);
+	world.did[0] = '\0';
+	held("a.example", "N", 0);
+	attempt("a.example", "N", ATTEMPT_SENT);
+	left("a.example", "N");
+	expect("flush a.example");
+	answered("a.example", "A", ATTEMPT_DEFERRED, 452, "4.2.2");
+	go_on(5000, PROBE_GOOD);
+	world.did[0] = '\0';
+	held("a.example", "N", 0);
+	attempt("a.example", "N", ATTEMPT_SENT);
+	left("a.example", "N");
+	expect("");
+}
+END_TEST
+
+/* A full mailbox among mail that is taken, or greylisting of all that is new: no storm. */
+START_TEST(test_no_storm)
+{
+	unsigned tries = 0, flushes = 0;
+	char id[16];
+
+	held("a.example", "A", 3600);
+	for (int64_t i = 0; i < 86400; i += 5) {
+		go_on(5000, PROBE_GOOD);
+		const char *tried = strstr(world.did, "try ");
+		if (tried != NULL && sscanf(tried, "try %15[^;]", id) == 1) {
+			answered("a.example", id, ATTEMPT_DEFERRED, 452, "4.2.2");
+			tries++;
+		}
+		world.did[0] = '\0';
+		(void)snprintf(id, sizeof(id), "N%d", (int)(i % 1000));
+		held("a.example", id, 0);
+		answered("a.example", id, _i == 0 ? ATTEMPT_SENT : ATTEMPT_DEFERRED, 450, "4.2.0");
+		if (_i == 0 || i > 2000)
+			left("a.example", id);
+		if (world.flushes != flushes)
+			answered("a.example", "A", ATTEMPT_DEFERRED, 452, "4.2.2");
+		flushes = world.flushes;
+	}
+	ck_assert_msg(world.flushes < 320, "%d: %u flushes, %u tries", _i, world.flushes, tries);
+	ck_assert_uint_lt(tries, 1000);
+}
+END_TEST
+
 START_TEST(test_rows_and_quota)
 {
 	(void)strcpy(world.watched, "row.example");
@@ -1575,6 +1845,15 @@ main(void)
 	    {"all messages on hold", test_all_messages_on_hold},
 	    {"breaker, messages on hold", test_breaker_and_messages_on_hold},
 	    {"no effect, messages on hold", test_no_effect_and_messages_on_hold},
+	    {"lost canary in its turn", test_lost_canary_speaks_in_its_turn},
+	    {"lost canary in a wave", test_lost_canary_in_a_wave},
+	    {"refused for a moment", test_refused_for_a_moment},
+	    {"refused for long", test_refused_for_long},
+	    {"spam for days", test_spam_for_days},
+	    {"unknown user", test_unknown_user_waits},
+	    {"ghost and blip", test_ghost_and_blip},
+	    {"ghost in company", test_ghost_in_company},
+	    {"delivery ends a pause", test_delivery_ends_a_pause},
 	    {"rows and quota", test_rows_and_quota},
 	    {"retention", test_retention_levels},
 	    {"no row", test_no_row_nothing_done},
@@ -1589,6 +1868,14 @@ main(void)
 	    {"an outage begins", test_missed_is_no_proof},
 	    {"black holes", test_black_holes},
 	    {"cost", test_cost},
+	};
+	const struct {
+		const char *name;
+		const TTest *test;
+	} twice[] = {
+	    {"lost canaries", test_lost_canaries},
+	    {"lost canary speaks", test_lost_canary_speaks},
+	    {"no storm", test_no_storm},
 	};
 	Suite *suite = suite_create("queued/watch");
 
@@ -1605,5 +1892,12 @@ main(void)
 		suite_add_tcase(suite, tcase);
 	}
 	add_silences(suite);
+	for (size_t i = 0; i < sizeof(twice) / sizeof(twice[0]); i++) {
+		TCase *tcase = tcase_create(twice[i].name);
+		tcase_add_checked_fixture(tcase, set_up, tear_down);
+		tcase_set_timeout(tcase, 60);
+		tcase_add_loop_test(tcase, twice[i].test, 0, 2);
+		suite_add_tcase(suite, tcase);
+	}
 	return table_run(suite);
 }
