@@ -50,7 +50,8 @@ primary_to_be_watched(const struct records *records, const struct judgement *jud
 
 	return judgement->limits.when_primary_up == PRIMARY_UP_DEFER &&
 	       judgement->verdict.rule >= RULE_PRIMARY_UP &&
-	       (!state_primary_known(domain, now) || domain->primary == PRIMARY_UP);
+	       (domain == NULL || domain->primary == PRIMARY_UP ||
+		   !state_primary_known(domain, now));
 }
 
 struct judgement

@@ -35,7 +35,8 @@ next_probe(const struct watch_view *view, struct queued_time now)
 	int64_t next = NEVER_MS;
 
 	for (size_t i = 0; i < view->endpoints; i++)
-		if (view->endpoint[i].probed && view->endpoint[i].primary->next_ms < next)
+		if (view->endpoint[i].primary != NULL && view->endpoint[i].probed &&
+		    view->endpoint[i].primary->next_ms < next)
 			next = view->endpoint[i].primary->next_ms;
 	if (next == NEVER_MS)
 		return json_null();
