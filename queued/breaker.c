@@ -64,28 +64,15 @@ surged(const struct breaker *breaker, struct queued_time now)
 	return sent == 0 && unknown + refused >= BREAKER_ANY;
 }
 
-static bool
-was_counted(const struct breaker *breaker, const char *id, struct queued_time now)
-{
-	const int64_t oldest = now.ms / BREAKER_SLOT_MS - BREAKER_SLOTS;
-
-	for (size_t i = 0; i < BREAKER_ANY; i++)
-		if (breaker->counted[i].number > oldest && strcmp(breaker->counted[i].id, id) == 0)
-			return true;
-	return false;
-}
-
 static void
 count_refused(struct breaker *breaker, const struct event_attempt *attempt, struct queued_time now)
 {
 	struct breaker_slot *slot = slot_now(breaker, now);
-	const unsigned next = breaker->counted_next;
 
-	if (was_counted(breaker, attempt->queue_id, now))
+	if (strcmp(breaker->last_refused, attempt->queue_id) == 0)
 		return;
-	breaker->counted_next = (next + 1) % BREAKER_ANY;
-	breaker->counted[next].number = slot->number;
-	(void)snprintf(breaker->counted[next].id, JOURNAL_ID_SIZE, "%s", attempt->queue_id);
+	(void)snprintf(
+	    breaker->last_refused, sizeof(breaker->last_refused), "%s", attempt->queue_id);
 	if (attempt->unknown_user)
 		slot->unknown++;
 	else
@@ -96,7 +83,7 @@ static void
 forget_counts(struct breaker *breaker)
 {
 	memset(breaker->slot, 0, sizeof(breaker->slot));
-	memset(breaker->counted, 0, sizeof(breaker->counted));
+	breaker->last_refused[0] = '\0';
 }
 
 /* --- stages --------------------------------------------------------------------------------------

@@ -49,12 +49,7 @@ struct breaker {
 	unsigned tries; /* since it opened, each without success */
 	bool again;     /* the message met the hold: it is tried once more */
 	char canary[JOURNAL_ID_SIZE];
-	/* A message counts once, with all its recipients, and as often as it is tried. */
-	struct {
-		char id[JOURNAL_ID_SIZE];
-		int64_t number; /* of the slot in which it was counted */
-	} counted[BREAKER_ANY];
-	unsigned counted_next;
+	char last_refused[JOURNAL_ID_SIZE]; /* one message with many recipients counts once */
 	struct breaker_slot slot[BREAKER_SLOTS];
 };
 

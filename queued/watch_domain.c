@@ -167,6 +167,8 @@ try_canary(struct watch *watch, struct watch_domain *domain)
 	struct watch_message *message = queue_pick(watch, domain, QUEUE_FOR_RELEASE);
 	if (message != NULL) {
 		canary.again = queue_refused(message);
+		if (canary.again)
+			message->offered_ms = watch->now.ms;
 		message->lost = message->asked;
 		message->asked = true;
 	} else {
@@ -527,7 +529,9 @@ domain_attempt(struct watch *watch, struct watch_domain *domain,
 		note_missed(watch, domain);
 	if (!domain->active && (attempt->result != ATTEMPT_SENT || wants_state(domain)))
 		domain_activate(watch, domain);
-	breaker_do(watch, domain, breaker_attempt(&domain->breaker, attempt, watch->now));
+	/* What is offered again and again says nothing new of the others. */
+	if (news != RELEASE_AGAIN || domain->breaker.stage != BREAKER_CLOSED)
+		breaker_do(watch, domain, breaker_attempt(&domain->breaker, attempt, watch->now));
 	release_do(watch, domain, release_attempt(&domain->release, attempt, news, watch->now));
 	note_primary(watch, domain, attempt);
 	domain_judge(watch, domain);

@@ -61,6 +61,7 @@ struct watch_message {
 	bool mixed;         /* but another recipient of it was put off */
 	uint8_t refusals;   /* attempts that were refused, one after the other */
 	int64_t refused_ms; /* when the primary refused it last; 0: never, or put off since */
+	int64_t offered_ms; /* when it was a canary though it had been refused; 0: never */
 	int64_t taken_ms;   /* when its last recipient was taken: it is on its way out; 0: not */
 };
 

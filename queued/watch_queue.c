@@ -146,7 +146,7 @@ queue_due(struct watch *watch, struct watch_domain *domain)
 }
 
 /* One attempt may have several recipients: a line each. */
-static void
+static enum release_news
 note_refused(
     struct watch *watch, struct watch_message *message, const struct event_attempt *attempt)
 {
@@ -156,6 +156,9 @@ note_refused(
 	message->unknown_user = attempt->unknown_user;
 	if (message->recipients <= 1)
 		message->mixed = false;
+	return message->offered_ms != 0 && watch->now.ms - message->offered_ms < WATCH_AGAIN_MS
+		   ? RELEASE_AGAIN
+		   : RELEASE_KNOWN;
 }
 
 static void
@@ -198,7 +201,7 @@ queue_attempted(
 		message->turn = domain->round; /* once more in this round */
 	switch (attempt->result) {
 	case ATTEMPT_SENT: return note_sent(watch, message) ? RELEASE_MENDED : RELEASE_KNOWN;
-	case ATTEMPT_REFUSED: note_refused(watch, message, attempt); return RELEASE_KNOWN;
+	case ATTEMPT_REFUSED: return note_refused(watch, message, attempt);
 	case ATTEMPT_DEFERRED:
 	case ATTEMPT_UNREACHED: note_put_off(message, attempt->result); break;
 	case ATTEMPT_HELD: break;

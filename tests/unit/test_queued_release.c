@@ -42,6 +42,7 @@ attempted(struct release *release, struct event_attempt *attempt, const char *te
 	static const char *const names[] = {[RELEASE_KNOWN] = "",
 	    [RELEASE_FRESH] = "~fresh",
 	    [RELEASE_LATE] = "~late",
+	    [RELEASE_AGAIN] = "~again",
 	    [RELEASE_MENDED] = "~mended"};
 	const size_t cut = strcspn(text, "~");
 	char id[32];
