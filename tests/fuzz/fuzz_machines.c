@@ -202,6 +202,17 @@ check_release(const struct release *release)
 	FUZZ_HOLDS(release->canaries <= RELEASE_CANARIES && release->later <= RELEASE_CANARIES);
 }
 
+/* What the caller would answer to RELEASE_TRY. */
+static struct release_canary
+canary_of(unsigned more, struct queued_time now)
+{
+	const bool none = (more & 1) == 0;
+
+	return (struct release_canary){.id = none ? NULL : ids[(more >> 1) & 3],
+	    .again = (more & 8) != 0,
+	    .due_ms = none && (more & 16) != 0 ? now.ms + (int64_t)(more >> 5) * 60000 : NEVER_MS};
+}
+
 /* Does what it asks for. What it asks for next is done too, for there may be more. */
 static void
 release_act(struct release *release, enum release_act act, const struct event *event,
@@ -213,10 +224,13 @@ release_act(struct release *release, enum release_act act, const struct event *e
 		FUZZ_HOLDS(act != RELEASE_TRY || release->stage == RELEASE_CANARY);
 		FUZZ_HOLDS(act != RELEASE_LIST || release->stage == RELEASE_DRAIN);
 		FUZZ_HOLDS(act != RELEASE_TRY_SOME || release->stage == RELEASE_PAUSE);
-		act = act != RELEASE_TRY
-			  ? RELEASE_NOTHING
-			  : release_tried(
-				release, event->more & 1 ? ids[(event->more >> 1) & 3] : NULL, now);
+		const struct release_canary canary = canary_of(event->more, now);
+		if (act == RELEASE_TRY)
+			act = release_tried(release, &canary, now);
+		else if (act == RELEASE_FLUSH && (event->more & 32) != 0)
+			act = release_empty(release, now);
+		else
+			act = RELEASE_NOTHING;
 	}
 }
 
@@ -238,6 +252,12 @@ release_ticks(struct release *release, const struct event *event, struct queued_
 	}
 }
 
+static enum release_news
+news_of(const struct event *event)
+{
+	return (enum release_news)(event->more / 5 % 4);
+}
+
 /* The primary is away, or the domain is held: whatever comes, nothing is done. */
 static void
 check_stopped(const struct release *stopped, const struct event *event, struct queued_time now)
@@ -248,9 +268,11 @@ check_stopped(const struct release *stopped, const struct event *event, struct q
 	    attempt_of(event, (enum attempt_result)(event->more % 5));
 
 	FUZZ_HOLDS(release.stage == RELEASE_IDLE && release.next_ms == NEVER_MS);
-	FUZZ_HOLDS(release_attempt(&release, &attempt, now) == RELEASE_NOTHING);
+	const struct release_canary canary = canary_of(event->more | 1, now);
+	FUZZ_HOLDS(release_attempt(&release, &attempt, news_of(event), now) == RELEASE_NOTHING);
 	FUZZ_HOLDS(release_left(&release, ids[event->which & 3], now) == RELEASE_NOTHING);
-	FUZZ_HOLDS(release_tried(&release, ids[event->which & 3], now) == RELEASE_NOTHING);
+	FUZZ_HOLDS(release_tried(&release, &canary, now) == RELEASE_NOTHING);
+	FUZZ_HOLDS(release_empty(&release, now) == RELEASE_NOTHING);
 	release_flushing(&release, now);
 	release_listed(&release, true, true, now);
 	FUZZ_HOLDS(release_tick(&release, &wave, now) == RELEASE_NOTHING);
@@ -276,7 +298,10 @@ release_event(struct release *release, const struct event *event, struct queued_
 	case 7:
 	case 8:
 	case 9:
-	case 10: release_act(release, release_attempt(release, &attempt, now), event, now); break;
+	case 10:
+		release_act(
+		    release, release_attempt(release, &attempt, news_of(event), now), event, now);
+		break;
 	default: break;
 	}
 }
