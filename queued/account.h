@@ -162,8 +162,8 @@ void account_each_held(struct account *account, const char *domain, const char *
 bool account_oldest(const struct account *account, const char *domain, char out[JOURNAL_ID_SIZE]);
 
 struct account_counts {
-	uint64_t messages; /* known, other people's too */
-	uint64_t held;     /* recipients */
+	uint64_t messages;    /* known, other people's too */
+	uint64_t held;        /* recipients */
 	uint64_t unaccounted; /* left without a line, since the start; the last of them: */
 	const char *lost_domain, *lost_id;
 };
