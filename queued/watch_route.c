@@ -243,11 +243,11 @@ domain_route(struct watch *watch, struct watch_domain *domain)
 	    .port = setup->port,
 	    .find = find_answer,
 	    .context = watch};
-	struct route *route = request.fleet != NULL ? malloc(sizeof(*route)) : NULL;
 
 	domain->route_ms = watch->now.ms + UNTOLD_MS;
 	if (domain->waits > 0)
 		return; /* the last answer that it waits for leads here again */
+	struct route *route = request.fleet != NULL ? malloc(sizeof(*route)) : NULL;
 	if (route == NULL) {
 		domain_schedule(watch, domain);
 		return;
