@@ -529,9 +529,13 @@ domain_attempt(struct watch *watch, struct watch_domain *domain,
 		note_missed(watch, domain);
 	if (!domain->active && (attempt->result != ATTEMPT_SENT || wants_state(domain)))
 		domain_activate(watch, domain);
+	const bool surge = domain->breaker.stage != BREAKER_CLOSED;
 	/* What is offered again and again says nothing new of the others. */
-	if (news != RELEASE_AGAIN || domain->breaker.stage != BREAKER_CLOSED)
+	if (news != RELEASE_AGAIN || surge)
 		breaker_do(watch, domain, breaker_attempt(&domain->breaker, attempt, watch->now));
+	/* The surge is over: what was refused in it need not wait as what is refused by itself. */
+	if (surge && domain->breaker.stage == BREAKER_CLOSED && attempt->result == ATTEMPT_SENT)
+		domain->mended_ms = watch->now.ms;
 	release_do(watch, domain, release_attempt(&domain->release, attempt, news, watch->now));
 	note_primary(watch, domain, attempt);
 	domain_judge(watch, domain);

@@ -1199,6 +1199,28 @@ next_try(int64_t ms, char id[16])
 		(void)sscanf(found, "try %15[^;]", id);
 }
 
+/* "No such user" to everybody: when that is over, nobody waits the ten minutes of one who does not
+ * exist. */
+START_TEST(test_surge_is_over)
+{
+	char id[16];
+
+	open_breaker();
+	for (int i = 0; i < 5; i++) {
+		(void)snprintf(id, sizeof(id), "R%d", i);
+		answered("a.example", id, ATTEMPT_REFUSED, 550, "5.1.1");
+	}
+	held("a.example", "NEW", 10);
+	next_try(70000, id);
+	ck_assert_str_eq(id, "NEW");
+	attempt("a.example", "NEW", ATTEMPT_SENT);
+	left("a.example", "NEW");
+	go_on(1000, PROBE_GOOD);
+	ck_assert_int_eq(world.state.hold, HOLD_NONE);
+	ck_assert_ptr_nonnull(strstr(world.did, "flush a.example"));
+}
+END_TEST
+
 static void
 expect_try(int64_t ms, const char *wanted)
 {
@@ -1838,6 +1860,7 @@ main(void)
 	    {"is silent?", test_is_silent},
 	    {"pinned", test_pinned},
 	    {"breaker", test_breaker_holds},
+	    {"surge is over", test_surge_is_over},
 	    {"breaker, full mailbox", test_breaker_and_full_mailbox},
 	    {"breaker goes round", test_breaker_goes_round},
 	    {"release goes round", test_release_goes_round},
