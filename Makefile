@@ -74,6 +74,9 @@ say = $(if $(V),,@printf '  %-6s %s\n' '$1' '$2';)
 .PHONY: all
 all: $(PROGRAMS)
 
+# Nothing that was made on the way is removed: the next build would make it again.
+.SECONDARY:
+
 $(BUILD)/obj/%.o: %.c
 	@mkdir -p $(@D)
 	$(call say,CC,$<)$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<

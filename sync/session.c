@@ -5,6 +5,7 @@
  */
 #include "sync/session.h"
 
+#include "core/log.h"
 #include "sync/conninfo.h"
 #include "sync/resolve.h"
 
@@ -123,6 +124,16 @@ session_close(struct session *session)
 
 static void next_host(struct session *session, int64_t now);
 
+/* What the server says unasked (a notice, or why it ends the connection); libpq would print it. */
+static void
+note_notice(void *context, const PGresult *result)
+{
+	(void)context;
+	log_event(LOG_NOTICE, "server-notice",
+	    kv("severity", PQresultErrorField(result, PG_DIAG_SEVERITY_NONLOCALIZED)),
+	    kv("message", PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY)));
+}
+
 /* Dials one address of the present host (NULL: libpq's own way, for sockets). */
 static bool
 dial_address(struct session *session, const char *address, int64_t now)
@@ -148,6 +159,7 @@ dial_address(struct session *session, const char *address, int64_t now)
 		set_problem(session, "out of memory");
 		return false;
 	}
+	PQsetNoticeReceiver(session->conn, note_notice, NULL);
 	if (PQstatus(session->conn) != CONNECTION_BAD)
 		return true;
 	set_problem(session, PQerrorMessage(session->conn));

@@ -78,6 +78,8 @@ is "$(pages | tail -n 1 | field large)" 0 'the last page completes it'
 is "$(pages | sed '$d' | field version | sort -u)" "$had" '... and before it, nothing was claimed'
 is "$(pages | field rows | sort -n | tail -n 1)" 20000 'no page is larger than it may be'
 agree 'the snapshot holds what the tables hold'
+is "$(grep -cv '^2' "$work/sync.log")" 0 'the log holds events only, also where the server says why it ends a connection'
+like "$(grep -c 'event=server-notice severity=FATAL message="terminating connection' "$work/sync.log")" '^[1-9]' '... which is one'
 
 # --- what is committed while its pages are read. The daemon may be done with them before our commit comes: then once more.
 beside() { # TRY: prints where the page with the small one came
