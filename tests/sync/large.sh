@@ -72,6 +72,7 @@ large() { # SQL OF THE LARGE ONE
 large "insert into mxhold.domain (name, customer) select 'd' || i || '.example', 'acme' from generate_series(1, $size) i"
 first=$(pages | head -n 1)
 is "$(echo "$first" | field rows)" 1002 'the first page holds the small ones, and the beginning of the large one'
+[ -n "$first" ] || note "instead: $(tail -n "+$((marked + 1))" "$work/sync.log" | cut -c 1-200 | tr '\n' ' ')"
 is "$(echo "$first" | field version)" "$had" '... and nothing is claimed by it'
 is "$(echo "$first" | field large)" 1 '... as the rest is yet to come'
 is "$(pages | tail -n 1 | field large)" 0 'the last page completes it'
