@@ -32,7 +32,7 @@ export SUITES_FILE JOBS
 cat >"$SUITES_FILE.new" <<LIST
 soak-load   | $((900 + domains / 1000)) | SIZE=$domains sh tests/soak_load.sh
 soak-bulk   | $((900 + bulk / 200)) | SIZE=$bulk LIMIT_MS=${SOAK_LIMIT_MS:-2000} sh tests/sql/bulk.sh
-soak-large  | $((900 + bulk / 100)) | SIZE=$bulk PATIENCE=$((120 + bulk / 1000)) sh tests/sync/large.sh
+soak-large  | $((900 + bulk / 100)) | SIZE=$bulk LARGE_PATIENCE=$((120 + bulk / 1000)) sh tests/sync/large.sh
 soak-milter | $((300 + messages / 100)) | sh tests/milter/memory.sh $messages
 soak-faults | $((seconds + 900)) | LAB_SECONDS=$seconds LAB_SIZE=\${LAB_SIZE:-8g} sh tests/lab/faults.sh
 soak-queue  | $((seconds + 900)) | LAB_ROUNDS=2 sh tests/lab/queue-faults.sh

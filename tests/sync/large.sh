@@ -1,14 +1,14 @@
 #!/bin/sh
 # mxhold-sync and transactions of very many rows: what is committed behind or beside them does not wait for them, no version
 # is claimed before all of it is there, a kill in between loses nothing, and memory does not grow. Order is taken from the
-# log, where each page of changes is a line, not from the clock. SIZE: rows of the large transactions; PATIENCE: seconds that
+# log, where each page of changes is a line, not from the clock. SIZE: rows of the large transactions; LARGE_PATIENCE: seconds that
 # a relay may take for one.
 # shellcheck disable=SC2154 # $work and the like come from lib.sh
 set -eu
 cd "$(dirname "$0")/../.."
 . tests/sync/lib.sh
 size=${SIZE:-200000}
-patience=${PATIENCE:-120}
+patience=${LARGE_PATIENCE:-120}
 
 sync_setup
 daemon_start
