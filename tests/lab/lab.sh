@@ -491,6 +491,15 @@ lab_apply() {
 	lab_ctl "$1" postfix apply --overlay "$lab_top/postfix-conf/overlay.conf" ${2:+"$2"}
 }
 
+# The overlay sets timeouts of its own: those of main.cf, for quick tests, take their place.
+lab_quick() {
+	for lab_service in mxhold mxhold-tls; do
+		lab_pf "$1" pf_options "$lab_service/unix" smtp_connect_timeout smtp_helo_timeout smtp_starttls_timeout \
+			smtp_mail_timeout smtp_rcpt_timeout smtp_data_init_timeout
+	done
+	lab_pf "$1" pf_reload
+}
+
 # lab_relay HOST [dedicated|shared]; LAB_POSTFIX: settings NAME=VALUE that the operator has made before.
 lab_relay() {
 	lab_kind=${2:-dedicated}
@@ -508,6 +517,7 @@ lab_relay() {
 		cat "$LAB/log/$1.apply.log" >&2
 		die "mxholdctl postfix apply fails on $1"
 	}
+	lab_quick "$1"
 	[ "${LAB_QUEUED-}" != yes ] || wait_for 60 lab_queued_answers "$1" || die "mxhold-queued of $1 does not answer"
 }
 

@@ -4,6 +4,7 @@
 #   pf_start DIR, pf_stop DIR         start and end it; pf_stop leaves no process behind, whatever state it is in
 #   pf_set DIR NAME=VALUE...          postconf -e (pf_reload, or pf_start, makes it count)
 #   pf_reload DIR                     re-reads main.cf and master.cf; no idle smtpd of before is left
+#   pf_options DIR SERVICE NAME...    what main.cf sets, as `-o` of a service too
 #   pf_date_back ETC                  after another change of main.cf: whoever reads it need not wait
 #   pf_log DIR                        path of its log; pf_queue DIR lists the queue as JSON lines
 #   pf_run DIR COMMAND...             runs a Postfix command against this instance, as in `pf_run "$d" postqueue -f`
@@ -94,6 +95,17 @@ pf_set() {
 	shift
 	pf_run "$pf_target" postconf -c "$pf_target/etc" -e "$@" || return
 	pf_date_back "$pf_target/etc"
+}
+
+# pf_options DIR SERVICE NAME...: what main.cf sets holds for that service as well, whatever `-o` stands there.
+pf_options() {
+	pf_target=$1
+	pf_service=$2
+	shift 2
+	for pf_name in "$@"; do
+		pf_value=$(pf_run "$pf_target" postconf -c "$pf_target/etc" -n "$pf_name") || return
+		[ -z "$pf_value" ] || pf_run "$pf_target" postconf -c "$pf_target/etc" -P "$pf_service/$pf_name=${pf_value#*= }" || return
+	done
 }
 
 # Returns when master(8) has bound its sockets, or fails with its words.
