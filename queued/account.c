@@ -199,7 +199,7 @@ attempt_count(
 	if (recipient->first_attempt == 0)
 		recipient->first_attempt = event->at;
 	if (event->at >= account->refusals_from)
-		refusal_note(&recipient->refusals, event);
+		refusal_note(&recipient->refusals, event, recipient->holding->last_sent);
 	const bool tells = recipient->attempts == 1 || recipient->refusals.count != refusals;
 	recipient_waits(account, recipient, tells ? WAITING_URGENT : WAITING_LAZY, event->at);
 }

@@ -48,6 +48,9 @@ bool account_event(struct account *account, const struct maillog_event *event)
  */
 void account_clock_set(struct account *account, int64_t now);
 
+/* The refusals of what is held for the domain count no more: its primary was not well. */
+void account_refusals_anew(struct account *account, const char *domain);
+
 /* Has it a message of this id, and did a listing of this process show it? */
 enum account_knows { ACCOUNT_UNKNOWN, ACCOUNT_KNOWN, ACCOUNT_LISTED };
 enum account_knows account_knows(const struct account *account, const char *queue_id);

@@ -235,20 +235,26 @@ account_find_due(struct account *account, size_t most,
 }
 
 static void
-begin_anew(struct keyed_node *node, void *context)
+refusals_anew(struct account *account, struct holding *holding)
 {
-	struct holding *holding = KEYED_OWNER(node, struct holding, node);
-	struct account *account = context;
 	struct recipient *one = NULL;
 
-	holding->last_sent = 0;
 	TAILQ_FOREACH(one, &holding->held, in_holding)
 	{
 		if (one->refusals.count == 0)
 			continue;
 		one->refusals = (struct refusal_history){.kind = REFUSAL_OTHER};
-		recipient_waits(account, one, WAITING_URGENT, account->refusals_from);
+		recipient_waits(account, one, WAITING_URGENT, one->last_attempt);
 	}
+}
+
+static void
+begin_anew(struct keyed_node *node, void *context)
+{
+	struct holding *holding = KEYED_OWNER(node, struct holding, node);
+
+	holding->last_sent = 0;
+	refusals_anew(context, holding);
 }
 
 void
@@ -256,6 +262,15 @@ account_clock_set(struct account *account, int64_t now)
 {
 	account->refusals_from = now;
 	keyed_each(&account->holdings, begin_anew, account);
+}
+
+void
+account_refusals_anew(struct account *account, const char *domain)
+{
+	struct keyed_node *found = keyed_find(&account->holdings, domain, strlen(domain));
+
+	if (found != NULL)
+		refusals_anew(account, KEYED_OWNER(found, struct holding, node));
 }
 
 /* --- looking -------------------------------------------------------------------------------------

@@ -890,6 +890,12 @@ collector_oldest(struct collector *collector, const char *domain, char queue_id[
 	return account_oldest(collector->account, domain, queue_id);
 }
 
+void
+collector_refusals_anew(struct collector *collector, const char *domain)
+{
+	account_refusals_anew(collector->account, domain);
+}
+
 bool
 collector_on_hold(const struct collector *collector, const char *queue_id)
 {

@@ -98,6 +98,8 @@ void collector_each_domain(struct collector *collector,
 /* The message of `domain` that arrived first, for a canary. False: none is held. */
 bool collector_oldest(
     struct collector *collector, const char *domain, char queue_id[JOURNAL_ID_SIZE]);
+/* The primary of the domain was not well, and is again: what it refused so far counts no more. */
+void collector_refusals_anew(struct collector *collector, const char *domain);
 /* Does an operator hold the message (postsuper -h), by the log or the last listing? */
 bool collector_on_hold(const struct collector *collector, const char *queue_id);
 /* Each recipient that is held: of `domain` and of `queue_id`, where these are not NULL. */

@@ -109,7 +109,7 @@ refusal_kind_of(const struct maillog_event *event)
 }
 
 void
-refusal_note(struct refusal_history *history, const struct maillog_event *event)
+refusal_note(struct refusal_history *history, const struct maillog_event *event, int64_t taken)
 {
 	static const struct refusal_history none = {.kind = REFUSAL_OTHER};
 
@@ -124,6 +124,7 @@ refusal_note(struct refusal_history *history, const struct maillog_event *event)
 		*history = (struct refusal_history){.kind = kind, .first = event->at};
 	history->count++;
 	history->last = event->at;
+	history->again = history->again || (taken > history->first && taken <= event->at);
 }
 
 struct refusal_limits
@@ -147,5 +148,6 @@ refusal_is_final(
 	const int64_t seconds = unknown ? limits->unknown_user_seconds : limits->other_seconds;
 
 	return !limits->keep && history->count > 0 && history->count >= tries &&
-	       history->last - history->first >= seconds * 1000000 && taken > history->last;
+	       history->last - history->first >= seconds * 1000000 && history->again &&
+	       taken > history->last;
 }

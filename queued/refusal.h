@@ -2,8 +2,10 @@
  * refusal: when has a primary refused a recipient for good? Pure.
  *
  * A refusal alone is not believed: a primary that was rebuilt with an empty user table says "no
- * such user" to everyone. It counts when it was repeated over a time, and when the primary took
- * other mail of the same domain after the last one.
+ * such user" to everyone. It counts when it was repeated over a time, and when the primary was well
+ * around it: it took other mail of the same domain after the first refusal, refused this one again
+ * then, and took other mail after the last one too. So what was refused only while nothing was
+ * taken is offered once more before it is taken out.
  */
 #ifndef MXHOLD_QUEUED_REFUSAL_H
 #define MXHOLD_QUEUED_REFUSAL_H
@@ -28,14 +30,17 @@ struct refusal_history {
 	enum refusal_kind kind;
 	uint32_t count;
 	int64_t first, last; /* microseconds */
+	bool again; /* it was refused once more after the primary had taken mail of the domain */
 };
 
 /*
  * Takes in one answer of the primary. A 5xx at the greeting speaks of the relay and not of the
  * recipient: no change. A 4xx to the recipient or the message, and a refusal of another kind,
  * begin anew; times that run backwards do too. (Where the clock was set forward, account does so.)
+ * `taken`: when the primary last took mail of the domain, 0: not known.
  */
-void refusal_note(struct refusal_history *history, const struct maillog_event *event);
+void refusal_note(
+    struct refusal_history *history, const struct maillog_event *event, int64_t taken);
 
 struct refusal_limits {
 	bool keep; /* never take out */
@@ -44,7 +49,7 @@ struct refusal_limits {
 };
 struct refusal_limits refusal_limits(const struct conf *conf, bool keep);
 
-/* Is it refused for good? `taken`: when the primary last took mail of the domain, 0: not known. */
+/* Is it refused for good? `taken`: as above. */
 bool refusal_is_final(const struct refusal_history *history, const struct refusal_limits *limits,
     int64_t taken) __attribute__((warn_unused_result));
 

@@ -375,6 +375,15 @@ port_on_hold(void *context, const char *queue_id)
 	return serve->collector != NULL && collector_on_hold(serve->collector, queue_id);
 }
 
+static void
+port_mended(void *context, const char *domain)
+{
+	struct serve *serve = context;
+
+	if (serve->collector != NULL)
+		collector_refusals_anew(serve->collector, domain);
+}
+
 static bool
 port_flushing(void *context, const char *domain)
 {
@@ -439,6 +448,7 @@ serve_ports(struct serve *serve)
 	    .flush_id = port_flush_id,
 	    .flushing = port_flushing,
 	    .on_hold = port_on_hold,
+	    .mended = port_mended,
 	    .list = serve_list,
 	    .put_state = port_put_state,
 	    .raise = serve_raise,

@@ -47,6 +47,8 @@ struct watch_ports {
 	bool (*flushing)(void *context, const char *domain);
 	/* Does an operator hold the message (postsuper -h), as far as is known? */
 	bool (*on_hold)(void *context, const char *queue_id);
+	/* The domain's breaker has closed: what was refused until now says nothing of its mail. */
+	void (*mended)(void *context, const char *domain);
 	/* A listing of the queue is wanted, soon: watch_list_began(), watch_listed() for each
 	   recipient, watch_list_ended(), none of them from within. One for all that wanted it
 	   before it began.

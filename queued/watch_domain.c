@@ -230,6 +230,16 @@ alert_breaker(struct watch *watch, struct watch_domain *domain)
 		    "the primary refuses what it is offered: the domain is held");
 }
 
+/* Before anything is offered again, and may be taken out for what was said until now. */
+static void
+breaker_closed(struct watch *watch, struct watch_domain *domain)
+{
+	const struct watch_ports *ports = &watch->setup.ports;
+
+	ports->mended(ports->context, domain->name);
+	alert_end(watch, domain, ALERT_BREAKER);
+}
+
 static void
 breaker_do(struct watch *watch, struct watch_domain *domain, enum breaker_act act)
 {
@@ -241,9 +251,9 @@ breaker_do(struct watch *watch, struct watch_domain *domain, enum breaker_act ac
 		act = breaker_tried(
 		    &domain->breaker, try_message(watch, breaker_pick(watch, domain)), watch->now);
 		if (act == BREAKER_CLOSE)
-			alert_end(watch, domain, ALERT_BREAKER);
+			breaker_closed(watch, domain);
 		break;
-	case BREAKER_CLOSE: alert_end(watch, domain, ALERT_BREAKER); break;
+	case BREAKER_CLOSE: breaker_closed(watch, domain); break;
 	}
 }
 

@@ -453,6 +453,7 @@ run_breaker(struct input *input, unsigned settings)
 struct noted {
 	enum refusal_kind kind;
 	int64_t at;
+	int64_t taken; /* the last delivery before it */
 };
 
 /* By what was told since the last other answer: the last ones of one kind, in the order of time. */
@@ -469,8 +470,12 @@ may_be_final(
 		first--;
 	const bool unknown = noted[count - 1].kind == REFUSAL_UNKNOWN_USER;
 	const int64_t least = unknown ? limits->unknown_user_seconds : limits->other_seconds;
+	bool again = false;
 
-	return count - first >= (unknown ? limits->unknown_user_tries : limits->other_tries) &&
+	for (size_t i = first; i < count; i++)
+		again |= noted[i].taken > noted[first].at && noted[i].taken <= noted[i].at;
+	return again &&
+	       count - first >= (unknown ? limits->unknown_user_tries : limits->other_tries) &&
 	       noted[count - 1].at - noted[first].at >= least * 1000000 &&
 	       taken > noted[count - 1].at;
 }
@@ -505,12 +510,12 @@ run_refusal(struct input *input, unsigned settings)
 		answer.at = at;
 		if (event.what == 15)
 			taken = at + (event.more & 1);
-		refusal_note(&history, &answer);
+		refusal_note(&history, &answer, taken);
 		if (answer.stage != MAILLOG_STAGE_NONE && answer.stage != MAILLOG_STAGE_GREETING) {
 			if (answer.result == ATTEMPT_REFUSED)
 				noted[count++] = (struct noted){
 				    refusal_kind(answer.stage, answer.code, answer.enhanced, reply),
-				    at};
+				    at, taken};
 			else
 				count = 0;
 		}

@@ -1298,6 +1298,49 @@ expect_refusals(uint32_t count, int64_t seconds)
 	ck_assert_int_eq(judged.refusals.last - judged.refusals.first, seconds * 1000000);
 }
 
+/* Was it refused again by a primary that had taken other mail of the domain? */
+START_TEST(test_refused_again)
+{
+	held_and_listed("b@c.example a@c.example");
+	expect_refusals(1, 0);
+	answered("10:00:10", ID, "a@c.example", REFUSED);
+	expect_refusals(2, 9);
+	ck_assert(!judged.refusals.again);
+	answered("10:00:15", ID, "b@c.example", SENT);
+	expect_refusals(2, 9);
+	ck_assert(!judged.refusals.again);
+	answered("10:00:20", ID, "a@c.example", REFUSED);
+	expect_refusals(3, 19);
+	ck_assert(judged.refusals.again);
+}
+END_TEST
+
+/* Its primary was not well: what it refused so far counts no more, the one delivery included. */
+START_TEST(test_refusals_anew)
+{
+	held_and_listed("a@c.example b@c.example x@d.example");
+	answered("10:00:10", ID, "a@c.example", REFUSED);
+	answered("10:00:12", ID, "x@d.example", REFUSED);
+	answered("10:00:15", ID, "b@c.example", SENT);
+	save();
+	account_refusals_anew(account, "nobody.example");
+	ck_assert(!account_is_dirty(account));
+	account_refusals_anew(account, "c.example");
+	ck_assert(account_is_dirty(account));
+	save();
+	ck_assert_uint_eq(row_saved(ID, "a@c.example")->refusals, 0);
+	ck_assert_uint_ne(row_saved(ID, "x@d.example")->refusals, 0);
+	answered("10:00:20", ID, "a@c.example", REFUSED);
+	answered("10:00:30", ID, "a@c.example", REFUSED);
+	save();
+	ck_assert_uint_eq(row_saved(ID, "a@c.example")->refusals, 2);
+	restart();
+	account_refusals_anew(account, "c.example");
+	save();
+	ck_assert_uint_eq(row_saved(ID, "a@c.example")->refusals, 0);
+}
+END_TEST
+
 /* The clock was set: nobody knows what time has passed since the refusals of before. */
 START_TEST(test_clock_set)
 {
@@ -1423,6 +1466,8 @@ main(void)
 	tcase_add_test(part, test_not_all_known);
 	tcase_add_test(part, test_delivered_beside);
 	tcase_add_test(part, test_kept_by_operator);
+	tcase_add_test(part, test_refused_again);
+	tcase_add_test(part, test_refusals_anew);
 	tcase_add_loop_test(part, test_clock_set, 0, 2);
 	tcase_add_test(part, test_counts);
 	suite_add_tcase(suite, part);

@@ -35,7 +35,7 @@ START_TEST(test_kind)
 END_TEST
 
 static void
-answer(struct refusal_history *history, const char *word)
+answer(struct refusal_history *history, const char *word, int64_t taken)
 {
 	static const struct {
 		const char *name, *reply, *enhanced;
@@ -66,13 +66,13 @@ answer(struct refusal_history *history, const char *word)
 		    .code = answers[i].code,
 		    .reply = {answers[i].reply, strlen(answers[i].reply)}};
 		snprintf(event.enhanced, sizeof(event.enhanced), "%s", answers[i].enhanced);
-		refusal_note(history, &event);
+		refusal_note(history, &event, taken);
 		return;
 	}
 	ck_abort_msg("no such answer: %s", word);
 }
 
-/* "take spam@0 spam@70 spam@121 taken@122" */
+/* "take spam@0 taken@1 spam@70 spam@121 taken@122" */
 START_TEST(test_rule)
 {
 	const char *line = rules.lines[_i];
@@ -93,7 +93,7 @@ START_TEST(test_rule)
 		else if (strcmp(word, "keep-refused") == 0)
 			limits.keep = true;
 		else
-			answer(&history, word);
+			answer(&history, word, taken);
 	}
 	ck_assert_msg(refusal_is_final(&history, &limits, taken) == (strcmp(expected, "take") == 0),
 	    "%s: %u from %lld to %lld", rules.lines[_i], history.count,

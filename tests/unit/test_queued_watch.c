@@ -135,6 +135,12 @@ port_on_hold(void *context, const char *id)
 }
 
 static void
+port_mended(void *context, const char *domain)
+{
+	note(context, "mended", domain);
+}
+
+static void
 port_list(void *context)
 {
 	note(context, "list", "all");
@@ -218,6 +224,7 @@ set_up_with(int64_t interval_ms)
 		.flush_id = port_flush_id,
 		.flushing = port_flushing,
 		.on_hold = port_on_hold,
+		.mended = port_mended,
 		.list = port_list,
 		.put_state = port_put_state,
 		.raise = port_raise,
@@ -1175,8 +1182,9 @@ START_TEST(test_breaker_holds)
 	go_on(302000, PROBE_GOOD);
 	ck_assert_ptr_null(strstr(world.did, "try R0"));
 	ck_assert_ptr_nonnull(strstr(world.did, "try R1"));
+	ck_assert_ptr_null(strstr(world.did, "mended"));
 	attempt("a.example", "R1", ATTEMPT_SENT);
-	ck_assert_ptr_nonnull(strstr(world.did, "end breaker"));
+	ck_assert_ptr_nonnull(strstr(world.did, "mended a.example; end breaker"));
 	left("a.example", "R1");
 	go_on(1000, PROBE_GOOD);
 	ck_assert_int_eq(world.state.hold, HOLD_NONE);
@@ -1348,7 +1356,7 @@ START_TEST(test_breaker_and_messages_on_hold)
 	world.on_hold = "AB"; /* it was to be tried once more */
 	expect_try(40000, "R0");
 	attempt("a.example", "R0", ATTEMPT_SENT);
-	ck_assert_ptr_nonnull(strstr(world.did, "end breaker"));
+	ck_assert_ptr_nonnull(strstr(world.did, "mended a.example; end breaker"));
 }
 END_TEST
 
