@@ -374,6 +374,7 @@ recipient_tell_held(struct account *account, struct recipient *recipient)
 	    .queue_id = recipient->message->queue_id,
 	    .accepted_at = recipient->message->accepted_at,
 	    .size = recipient->message->size,
+	    .refusals = recipient->refusals.count,
 	};
 
 	recipient->told = true;

@@ -109,6 +109,7 @@ static enum breaker_act
 hold(struct breaker *breaker, struct queued_time now)
 {
 	breaker->canary[0] = '\0';
+	breaker->hurried = false;
 	breaker_enter(breaker, BREAKER_OPEN, now.ms + open_for(breaker->tries));
 	return BREAKER_HOLD;
 }
@@ -185,7 +186,15 @@ breaker_hurry(struct breaker *breaker, struct queued_time now)
 	if (breaker->stage != BREAKER_OPEN)
 		return false;
 	breaker->next_ms = now.ms;
+	breaker->hurried = true;
 	return true;
+}
+
+void
+breaker_wait(struct breaker *breaker, int64_t until_ms)
+{
+	if (breaker->stage == BREAKER_OPEN)
+		breaker->next_ms = until_ms;
 }
 
 enum breaker_act

@@ -5,7 +5,9 @@
  * It opens when the last 10 minutes saw at least 5 messages refused for other reasons than an
  * unknown user, and at least four of five answered so; or at least 10 messages refused for
  * whatever reason, and none taken ("unknown user" for everybody: a user table was lost). Unknown
- * users among mail that is taken never open it: backup MXes see many of them.
+ * users among mail that is taken never open it: backup MXes see many of them. The caller has each
+ * message counted once, when it is refused for the first time: spam that waits and is offered again
+ * and again says nothing of the others.
  *
  * Open, the domain is held. After 1, 5, 15, 15, ... minutes the hold is lifted and one message
  * tried; where it still meets the hold (qmgr keeps a resolver's answer for 30 s) it is tried once
@@ -48,6 +50,7 @@ struct breaker {
 	int64_t next_ms;
 	unsigned tries; /* since it opened, each without success */
 	bool again;     /* the message met the hold: it is tried once more */
+	bool hurried;   /* the next one is tried in any case, also where it was refused just now */
 	char canary[JOURNAL_ID_SIZE];
 	char last_refused[JOURNAL_ID_SIZE]; /* one message with many recipients counts once */
 	struct breaker_slot slot[BREAKER_SLOTS];
@@ -62,6 +65,8 @@ enum breaker_act breaker_tried(struct breaker *breaker, const char *id, struct q
 /* An operator says that the primary is mended: an open one tries a message at the next tick, due
    now. False: it is not open. */
 bool breaker_hurry(struct breaker *breaker, struct queued_time now);
+/* There is nothing to be tried yet: an open one is looked at again then. */
+void breaker_wait(struct breaker *breaker, int64_t until_ms);
 /* To be called at next_ms. */
 enum breaker_act breaker_tick(struct breaker *breaker, struct queued_time now);
 /* Is the domain to be held now? */

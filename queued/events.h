@@ -24,6 +24,7 @@ struct event_held {
 	const char *queue_id;
 	int64_t accepted_at;
 	uint64_t size;
+	uint32_t refusals; /* before now, one after the other: it is known from the spool */
 };
 
 /* A recipient left it. */

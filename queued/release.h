@@ -128,7 +128,7 @@ enum release_news {
 	RELEASE_KNOWN,
 	RELEASE_FRESH,  /* put off for the first time, or was refused before */
 	RELEASE_LATE,   /* put off, a lost canary: what it says is of an earlier attempt */
-	RELEASE_AGAIN,  /* refused once more, when it was offered as a canary */
+	RELEASE_AGAIN,  /* refused once more, whoever had it offered */
 	RELEASE_MENDED, /* taken, but was refused when it was tried before */
 };
 enum release_act release_attempt(struct release *release, const struct event_attempt *attempt,

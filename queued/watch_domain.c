@@ -167,8 +167,6 @@ try_canary(struct watch *watch, struct watch_domain *domain)
 	struct watch_message *message = queue_pick(watch, domain, QUEUE_FOR_RELEASE);
 	if (message != NULL) {
 		canary.again = queue_refused(message);
-		if (canary.again)
-			message->offered_ms = watch->now.ms;
 		message->lost = message->asked;
 		message->asked = true;
 	} else {
@@ -208,6 +206,25 @@ release_do(struct watch *watch, struct watch_domain *domain, enum release_act ac
 	}
 }
 
+/*
+ * Where all that is left was refused lately nothing is tried yet, unless somebody wants it: what is
+ * refused is offered hourly in the end. What comes new meanwhile ends the wait.
+ */
+static bool
+breaker_waits(struct watch *watch, struct watch_domain *domain)
+{
+	const int64_t now = watch->now.ms;
+	int64_t due;
+
+	if (domain->breaker.stage != BREAKER_OPEN || domain->breaker.hurried)
+		return false;
+	due = queue_breaker_due(watch, domain);
+	if (due <= now || due == NEVER_MS)
+		return false;
+	breaker_wait(&domain->breaker, due < now + RELEASE_LOOK_MS ? due : now + RELEASE_LOOK_MS);
+	return true;
+}
+
 /* One that met our own hold was not offered to anybody: it is still its turn. */
 static const struct watch_message *
 breaker_pick(struct watch *watch, struct watch_domain *domain)
@@ -219,7 +236,8 @@ breaker_pick(struct watch *watch, struct watch_domain *domain)
 	if (message != NULL && queue_can_leave(watch, message))
 		return message;
 	queue_round(domain);
-	return queue_pick(watch, domain, QUEUE_FOR_BREAKER);
+	message = queue_pick(watch, domain, QUEUE_FOR_BREAKER);
+	return message != NULL ? message : queue_pick(watch, domain, QUEUE_AT_ONCE);
 }
 
 static void
@@ -540,7 +558,7 @@ domain_attempt(struct watch *watch, struct watch_domain *domain,
 	if (!domain->active && (attempt->result != ATTEMPT_SENT || wants_state(domain)))
 		domain_activate(watch, domain);
 	const bool surge = domain->breaker.stage != BREAKER_CLOSED;
-	/* What is offered again and again says nothing new of the others. */
+	/* What is offered again says nothing new of the others: a message counts once. */
 	if (news != RELEASE_AGAIN || surge)
 		breaker_do(watch, domain, breaker_attempt(&domain->breaker, attempt, watch->now));
 	/* The surge is over: what was refused in it need not wait as what is refused by itself. */
@@ -645,7 +663,7 @@ tick_machines(struct watch *watch, struct watch_domain *domain)
 		return;
 	if (others_hold) /* no message could be tried now */
 		domain->breaker.next_ms = watch->now.ms + WATCH_REFRESH_MS;
-	else
+	else if (!breaker_waits(watch, domain))
 		breaker_do(watch, domain, breaker_tick(&domain->breaker, watch->now));
 }
 

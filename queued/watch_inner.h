@@ -59,9 +59,9 @@ struct watch_message {
 	bool attempted;     /* it is known what became of an attempt */
 	bool unknown_user;  /* so it was refused, */
 	bool mixed;         /* but another recipient of it was put off */
+	bool counted;       /* it was refused once, and counts no more for the breaker */
 	uint8_t refusals;   /* attempts that were refused, one after the other */
 	int64_t refused_ms; /* when the primary refused it last; 0: never, or put off since */
-	int64_t offered_ms; /* when it was a canary though it had been refused; 0: never */
 	int64_t taken_ms;   /* when its last recipient was taken: it is on its way out; 0: not */
 };
 
@@ -188,6 +188,8 @@ bool queue_refused(const struct watch_message *message);
 bool queue_may_go(const struct watch *watch, const struct watch_message *message);
 /* When what was refused first may go again; NEVER_MS: there is no such message. */
 int64_t queue_due(struct watch *watch, struct watch_domain *domain);
+/* When the first of all may be tried for the breaker, 0: at once; NEVER_MS: none can be. */
+int64_t queue_breaker_due(struct watch *watch, struct watch_domain *domain);
 /* The message was tried, or need not be, in this wave. */
 void queue_tried(struct watch_message *message);
 /* All messages may be canaries again. */
@@ -196,11 +198,11 @@ void queue_round(struct watch_domain *domain);
 bool queue_can_leave(const struct watch *watch, const struct watch_message *message);
 /*
  * A canary that can leave, none of this round: one that never was, then the one whose turn is
- * longest ago; of equals the oldest. Of those that were refused the release wants none that was
- * lately, and the others last; for the breaker they go round with the rest, but behind their
- * equals. NULL: there is none.
+ * longest ago; of equals the oldest. Of those that were refused none is wanted that was lately (but
+ * where one has to be tried at once); for the release the others come last, for the breaker they go
+ * round with the rest, behind their equals. NULL: there is none.
  */
-enum queue_wish { QUEUE_FOR_RELEASE, QUEUE_FOR_BREAKER };
+enum queue_wish { QUEUE_FOR_RELEASE, QUEUE_FOR_BREAKER, QUEUE_AT_ONCE };
 struct watch_message *queue_pick(
     struct watch *watch, struct watch_domain *domain, enum queue_wish wish);
 void queue_free(struct watch *watch, struct watch_domain *domain);

@@ -145,20 +145,56 @@ queue_due(struct watch *watch, struct watch_domain *domain)
 	return due;
 }
 
+/* Who the breaker asks is not spared because there is no such user: perhaps nobody is known. */
+static int64_t
+breaker_due_of(const struct watch_message *message)
+{
+	if (!queue_refused(message))
+		return 0;
+	return message->refused_ms + release_refused_pause(message->refusals, false);
+}
+
+int64_t
+queue_breaker_due(struct watch *watch, struct watch_domain *domain)
+{
+	int64_t due = NEVER_MS;
+
+	for (size_t i = 1; i <= domain->by_age.count && due > watch->now.ms; i++) {
+		const struct watch_message *message =
+		    HEAP_OWNER(domain->by_age.nodes[i], struct watch_message, age);
+		if (breaker_due_of(message) < due && queue_can_leave(watch, message))
+			due = breaker_due_of(message);
+	}
+	return due;
+}
+
+/*
+ * Known from the spool: another process saw how it was refused. It comes last, as what is refused
+ * does, and may go at once: nobody knows what has become of its primary meanwhile.
+ */
+static void
+note_restored(struct watch *watch, struct watch_message *message, uint32_t refusals)
+{
+	message->counted = true;
+	message->refusals = (uint8_t)(refusals < UINT8_MAX ? refusals : UINT8_MAX);
+	message->refused_ms = watch->now.ms - RELEASE_REFUSED_MAX_MS;
+}
+
 /* One attempt may have several recipients: a line each. */
 static enum release_news
 note_refused(
     struct watch *watch, struct watch_message *message, const struct event_attempt *attempt)
 {
+	const bool again = message->counted;
+
+	message->counted = true;
 	if (message->refused_ms == 0 || watch->now.ms - message->refused_ms >= WATCH_AGAIN_MS)
 		message->refusals += message->refusals < UINT8_MAX;
 	message->refused_ms = watch->now.ms;
 	message->unknown_user = attempt->unknown_user;
 	if (message->recipients <= 1)
 		message->mixed = false;
-	return message->offered_ms != 0 && watch->now.ms - message->offered_ms < WATCH_AGAIN_MS
-		   ? RELEASE_AGAIN
-		   : RELEASE_KNOWN;
+	return again ? RELEASE_AGAIN : RELEASE_KNOWN;
 }
 
 static void
@@ -256,7 +292,9 @@ is_wanted(const struct watch *watch, const struct watch_message *message, enum q
 {
 	if (message->turn > message->key.domain->round)
 		return false;
-	return wish == QUEUE_FOR_BREAKER || queue_may_go(watch, message);
+	if (wish == QUEUE_FOR_BREAKER)
+		return breaker_due_of(message) <= watch->now.ms;
+	return wish == QUEUE_AT_ONCE || queue_may_go(watch, message);
 }
 
 /* By turns: a message that is put off each time must not keep the others back. */
@@ -312,6 +350,8 @@ on_held(void *context, const struct event_held *event)
 	if (message == NULL)
 		return;
 	message->recipients++;
+	if (event->refusals > 0)
+		note_restored(watch, message, event->refusals);
 	domain->forget_ms = NEVER_MS;
 	if (domain->messages == 1)
 		domain->fresh_ms = watch->now.ms;

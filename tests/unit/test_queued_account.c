@@ -54,7 +54,8 @@ static void
 on_held(void *context, const struct event_held *event)
 {
 	(void)context;
-	tell("held %s %s %d;", event->domain, event->queue_id, (int)event->size);
+	tell("held %s %s %d", event->domain, event->queue_id, (int)event->size);
+	tell(event->refusals > 0 ? " refused %u;" : ";", (unsigned)event->refusals);
 }
 
 static void
@@ -1335,6 +1336,7 @@ START_TEST(test_refusals_anew)
 	save();
 	ck_assert_uint_eq(row_saved(ID, "a@c.example")->refusals, 2);
 	restart();
+	ck_assert_ptr_nonnull(strstr(told, "held c.example " ID " 285 refused 2;"));
 	account_refusals_anew(account, "c.example");
 	save();
 	ck_assert_uint_eq(row_saved(ID, "a@c.example")->refusals, 0);

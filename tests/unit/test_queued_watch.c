@@ -265,14 +265,21 @@ tear_down(void)
  * ------------------------------------------------------------------------------------- */
 
 static void
-held(const char *domain, const char *id, int64_t age_s)
+restored(const char *domain, const char *id, int64_t age_s, uint32_t refusals)
 {
 	const struct event_held event = {.domain = domain,
 	    .queue_id = id,
 	    .accepted_at = (world.now.wall - age_s) * 1000000,
-	    .size = 1000};
+	    .size = 1000,
+	    .refusals = refusals};
 
 	world.sink.held(world.sink.context, &event);
+}
+
+static void
+held(const char *domain, const char *id, int64_t age_s)
+{
+	restored(domain, id, age_s, 0);
 }
 
 static void
@@ -1289,6 +1296,136 @@ START_TEST(test_breaker_goes_round)
 }
 END_TEST
 
+/* Five messages, each refused once more, whoever had them offered. */
+static void
+refuse_again(void)
+{
+	char id[16];
+
+	for (int i = 0; i < 5; i++) {
+		(void)snprintf(id, sizeof(id), "R%d", i);
+		attempt("a.example", id, ATTEMPT_REFUSED);
+		go_on(500, PROBE_GOOD);
+	}
+}
+
+/* What the wave after a surge offers, and is refused again, is no new surge. */
+START_TEST(test_surge_leaves_spam)
+{
+	open_breaker();
+	held("a.example", "NEW", 50);
+	expect_try(3600000, "NEW");
+	attempt("a.example", "NEW", ATTEMPT_SENT);
+	left("a.example", "NEW");
+	for (int i = 0; i < 3; i++) {
+		world.did[0] = '\0';
+		refuse_again();
+		ck_assert_int_eq(world.state.hold, HOLD_NONE);
+		ck_assert_ptr_null(strstr(world.did, "raise breaker"));
+		go_on(700000, PROBE_GOOD);
+	}
+	refuse_again();
+	held("a.example", "R5", 0); /* new ones are */
+	attempt("a.example", "R5", ATTEMPT_REFUSED);
+	go_on(1000, PROBE_GOOD);
+	ck_assert_int_eq(world.state.hold, HOLD_NONE);
+	for (char id[] = "A"; id[0] <= 'D'; id[0]++) {
+		held("a.example", id, 0);
+		attempt("a.example", id, ATTEMPT_REFUSED);
+	}
+	go_on(1000, PROBE_GOOD);
+	ck_assert_int_eq(world.state.hold, HOLD_BREAKER);
+}
+END_TEST
+
+/* Spam of many hours, refused together when an outage is over: neither. */
+START_TEST(test_old_spam_and_outage)
+{
+	char id[16];
+
+	for (int i = 0; i < 5; i++) {
+		(void)snprintf(id, sizeof(id), "R%d", i);
+		held("a.example", id, 0);
+		attempt("a.example", id, ATTEMPT_REFUSED);
+		go_on(3600000, PROBE_GOOD);
+	}
+	held("a.example", "NEW", 0);
+	answered("a.example", "NEW", ATTEMPT_UNREACHED, 0, "4.4.1");
+	go_on(7200000, PROBE_DOWN);
+	expect_try(60000, "NEW");
+	attempt("a.example", "NEW", ATTEMPT_SENT);
+	left("a.example", "NEW");
+	world.did[0] = '\0';
+	refuse_again();
+	ck_assert_int_eq(world.state.hold, HOLD_NONE);
+	ck_assert_ptr_null(strstr(world.did, "raise breaker"));
+}
+END_TEST
+
+/* Another process saw how they were refused. They come last, at once, one at a time. */
+START_TEST(test_spam_and_restart)
+{
+	char id[16];
+
+	for (int i = 0; i < 6; i++) {
+		(void)snprintf(id, sizeof(id), "R%d", i);
+		restored("a.example", id, 7200 - i, 3);
+	}
+	restored("a.example", "NEW", 3600, 0);
+	expect_try(60000, "NEW");
+	answered("a.example", "NEW", ATTEMPT_REFUSED, 554, "5.7.1");
+	for (int i = 0; i < 6; i++) {
+		ck_assert_ptr_nonnull(strstr(world.did, "try R"));
+		(void)sscanf(strstr(world.did, "try R"), "try %15[^;]", id);
+		world.did[0] = '\0';
+		attempt("a.example", id, ATTEMPT_REFUSED);
+		ck_assert_ptr_null(strstr(world.did, "try"));
+		go_on(16000, PROBE_GOOD);
+	}
+	ck_assert_int_eq(world.state.hold, HOLD_NONE);
+	ck_assert_ptr_null(strstr(world.did, "raise breaker"));
+}
+END_TEST
+
+/* Nothing else is left to ask with: it is not asked more often than by the release. */
+START_TEST(test_breaker_is_polite)
+{
+	unsigned tries = 0;
+	char id[16];
+
+	open_breaker();
+	for (int i = 1; i < 5; i++) {
+		(void)snprintf(id, sizeof(id), "R%d", i);
+		left("a.example", id);
+	}
+	const int64_t end = world.now.ms + 86400000;
+	while (world.now.ms < end) {
+		next_try(end - world.now.ms, id);
+		if (id[0] == '\0')
+			continue;
+		ck_assert_str_eq(id, "R0");
+		attempt("a.example", id, ATTEMPT_REFUSED);
+		tries++;
+	}
+	ck_assert_uint_ge(tries, 24);
+	ck_assert_uint_le(tries, 24 + 6);
+	ck_assert_int_eq(world.state.hold, HOLD_BREAKER);
+	expect_try(3700000, "R0");
+	attempt("a.example", "R0", ATTEMPT_REFUSED);
+	held("a.example", "NEW", 0); /* it is asked for instead, as ever */
+	attempt("a.example", "NEW", ATTEMPT_HELD);
+	expect_try(902000, "NEW");
+	answered("a.example", "NEW", ATTEMPT_DEFERRED, 452, "4.2.2");
+	left("a.example", "NEW");
+	ck_assert(
+	    watch_release(world.watch, "a.example", world.now)); /* and whoever wants it gets it */
+	expect_try(3000, "R0");
+	attempt("a.example", "R0", ATTEMPT_SENT);
+	go_on(1000, PROBE_GOOD);
+	ck_assert_int_eq(world.state.hold, HOLD_NONE);
+}
+END_TEST
+
 /* A release that came to nothing begins with another message; refused ones still come last. */
 START_TEST(test_release_goes_round)
 {
@@ -1871,6 +2008,10 @@ main(void)
 	    {"surge is over", test_surge_is_over},
 	    {"breaker, full mailbox", test_breaker_and_full_mailbox},
 	    {"breaker goes round", test_breaker_goes_round},
+	    {"a surge leaves spam", test_surge_leaves_spam},
+	    {"old spam and an outage", test_old_spam_and_outage},
+	    {"spam and a restart", test_spam_and_restart},
+	    {"breaker is polite", test_breaker_is_polite},
 	    {"release goes round", test_release_goes_round},
 	    {"release, messages on hold", test_release_and_messages_on_hold},
 	    {"all messages on hold", test_all_messages_on_hold},
