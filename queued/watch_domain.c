@@ -117,6 +117,14 @@ decide_hold(const struct watch *watch, const struct watch_domain *domain)
 	return HOLD_NONE;
 }
 
+static bool
+may_leave(const struct watch *watch, const struct watch_domain *domain)
+{
+	return domain->active && domain->messages > 0 && domain->row != NULL &&
+	       decide_hold(watch, domain) == HOLD_NONE && !domain_soc_hold(watch, domain) &&
+	       domain->breaker.stage == BREAKER_CLOSED && primary_state_of(domain) == PRIMARY_UP;
+}
+
 /* --- acts ----------------------------------------------------------------------------------------
  */
 
@@ -188,11 +196,16 @@ start_wave(struct watch *watch, struct watch_domain *domain)
 		try_canary(watch, domain);
 }
 
+/* What has just been learned may hold the domain: then nothing more is offered. */
 static void
 release_do(struct watch *watch, struct watch_domain *domain, enum release_act act)
 {
 	const struct watch_ports *ports = &watch->setup.ports;
 
+	if (act != RELEASE_NOTHING && act != RELEASE_PROBE && !may_leave(watch, domain)) {
+		release_stop(&domain->release);
+		return;
+	}
 	switch (act) {
 	case RELEASE_NOTHING: break;
 	case RELEASE_TRY: try_canary(watch, domain); break;
@@ -344,13 +357,8 @@ begin_release(struct watch *watch, struct watch_domain *domain)
 static void
 judge_release(struct watch *watch, struct watch_domain *domain)
 {
-	bool free_to_go = domain->active && domain->messages > 0 && domain->row != NULL &&
-			  domain->hold == HOLD_NONE && !domain_soc_hold(watch, domain) &&
-			  domain->breaker.stage == BREAKER_CLOSED &&
-			  primary_state_of(domain) == PRIMARY_UP;
-
 	domain->turn_ms = NEVER_MS;
-	if (!free_to_go) {
+	if (!may_leave(watch, domain)) {
 		if (domain->release.stage != RELEASE_IDLE)
 			release_stop(&domain->release);
 	} else if (domain->release.stage == RELEASE_IDLE) {

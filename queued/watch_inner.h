@@ -51,6 +51,7 @@ struct watch_message {
 	uint64_t size;
 	uint32_t recipients;
 	uint32_t turn;      /* the domain's `turns` when it was a canary last; 0: never */
+	uint32_t turn_back; /* what that is again when it meets our own hold: it was not offered */
 	uint32_t wave;      /* of the domain, in which it was tried last */
 	uint32_t listing;   /* in which it was seen last, */
 	bool put_off;       /* and lay in the deferred queue */

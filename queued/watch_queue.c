@@ -228,13 +228,16 @@ queue_attempted(
 	const bool late = message->asked && (message->lost || !ours);
 	const bool fresh = !message->attempted || queue_refused(message);
 
-	if (attempt->result == ATTEMPT_HELD)
-		return RELEASE_KNOWN;
 	message->asked = message->lost = false;
+	if (attempt->result == ATTEMPT_HELD) {
+		message->turn = message->turn_back; /* it was offered to nobody */
+		return RELEASE_KNOWN;
+	}
 	message->taken_ms = 0;
 	message->attempted = true;
 	if (late && message->turn > domain->round)
 		message->turn = domain->round; /* once more in this round */
+	message->turn_back = message->turn;
 	switch (attempt->result) {
 	case ATTEMPT_SENT: return note_sent(watch, message) ? RELEASE_MENDED : RELEASE_KNOWN;
 	case ATTEMPT_REFUSED: return note_refused(watch, message, attempt);
@@ -326,8 +329,12 @@ queue_pick(struct watch *watch, struct watch_domain *domain, enum queue_wish wis
 		if (i == 1 && best != NULL && best->turn == 0 && !queue_refused(best))
 			break; /* the oldest of all */
 	}
-	if (best != NULL)
-		best->turn = ++domain->turns;
+	if (best != NULL) {
+		domain->turns++;
+		/* The breaker tries what met the hold once more by itself. */
+		best->turn_back = wish == QUEUE_FOR_RELEASE ? best->turn : domain->turns;
+		best->turn = domain->turns;
+	}
 	return best;
 }
 

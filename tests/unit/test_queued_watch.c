@@ -1426,6 +1426,48 @@ START_TEST(test_breaker_is_polite)
 }
 END_TEST
 
+/* The fifth refusal opens the breaker: a good message behind those is tried first, and not last. */
+START_TEST(test_breaker_and_next_canary)
+{
+	char id[16];
+
+	for (int i = 0; i < 5; i++) {
+		(void)snprintf(id, sizeof(id), "R%d", i);
+		held("a.example", id, 3600 - i);
+	}
+	held("a.example", "GOOD", 3000);
+	expect_try(60000, "R0");
+	for (int i = 0; i < 5; i++) {
+		(void)snprintf(id, sizeof(id), "R%d", i);
+		world.did[0] = '\0';
+		attempt("a.example", id, ATTEMPT_REFUSED);
+	}
+	ck_assert_ptr_null(strstr(world.did, "try"));
+	expect_try(62000, "GOOD");
+}
+END_TEST
+
+/* A canary that meets our own hold was not offered to anybody: its turn was none. */
+START_TEST(test_hold_gives_turn_back)
+{
+	held("a.example", "A", 3600);
+	expect_try(60000, "A");
+	attempt("a.example", "A", ATTEMPT_HELD);
+	open_breaker();
+	expect_try(62000, "A");
+	if (_i == 1) { /* what it got before counts */
+		answered("a.example", "A", ATTEMPT_DEFERRED, 451, "4.3.0");
+		attempt("a.example", "A", ATTEMPT_HELD); /* by Postfix's own try */
+		expect_try(3600000, "R0");
+		return;
+	}
+	attempt("a.example", "A", ATTEMPT_HELD);
+	expect_try(32000, "A");
+	attempt("a.example", "A", ATTEMPT_HELD);
+	expect_try(62000, "R0"); /* twice: others, too */
+}
+END_TEST
+
 /* A release that came to nothing begins with another message; refused ones still come last. */
 START_TEST(test_release_goes_round)
 {
@@ -2008,6 +2050,7 @@ main(void)
 	    {"surge is over", test_surge_is_over},
 	    {"breaker, full mailbox", test_breaker_and_full_mailbox},
 	    {"breaker goes round", test_breaker_goes_round},
+	    {"breaker and the next canary", test_breaker_and_next_canary},
 	    {"a surge leaves spam", test_surge_leaves_spam},
 	    {"old spam and an outage", test_old_spam_and_outage},
 	    {"spam and a restart", test_spam_and_restart},
@@ -2048,6 +2091,7 @@ main(void)
 	    {"lost canaries", test_lost_canaries},
 	    {"lost canary speaks", test_lost_canary_speaks},
 	    {"no storm", test_no_storm},
+	    {"a hold gives the turn back", test_hold_gives_turn_back},
 	};
 	Suite *suite = suite_create("queued/watch");
 
