@@ -191,6 +191,19 @@ breaker_hurry(struct breaker *breaker, struct queued_time now)
 }
 
 void
+breaker_back(struct breaker *breaker, struct queued_time now)
+{
+	int64_t when = now.ms;
+
+	if (breaker->back_ms != 0 && when < breaker->back_ms + BREAKER_BACK_MS)
+		when = breaker->back_ms + BREAKER_BACK_MS;
+	if (breaker->stage != BREAKER_OPEN || when >= breaker->next_ms)
+		return;
+	breaker->next_ms = breaker->back_ms = when;
+	breaker->hurried = true;
+}
+
+void
 breaker_wait(struct breaker *breaker, int64_t until_ms)
 {
 	if (breaker->stage == BREAKER_OPEN)

@@ -39,6 +39,7 @@ enum breaker_act {
 #define BREAKER_SETTLE_MS 1000 /* from lifting to trying: readers of the state see it */
 #define BREAKER_HELD_MS 31000
 #define BREAKER_VERDICT_MS 60000
+#define BREAKER_BACK_MS 30000
 
 struct breaker_slot {
 	int64_t number; /* time / BREAKER_SLOT_MS */
@@ -48,9 +49,10 @@ struct breaker_slot {
 struct breaker {
 	enum breaker_stage stage;
 	int64_t next_ms;
-	unsigned tries; /* since it opened, each without success */
-	bool again;     /* the message met the hold: it is tried once more */
-	bool hurried;   /* the next one is tried in any case, also where it was refused just now */
+	unsigned tries;  /* since it opened, each without success */
+	bool again;      /* the message met the hold: it is tried once more */
+	int64_t back_ms; /* when it was hurried by a primary that came back; 0: never */
+	bool hurried;    /* the next one is tried in any case, also where it was refused just now */
 	char canary[JOURNAL_ID_SIZE];
 	char last_refused[JOURNAL_ID_SIZE]; /* one message with many recipients counts once */
 	struct breaker_slot slot[BREAKER_SLOTS];
@@ -65,6 +67,8 @@ enum breaker_act breaker_tried(struct breaker *breaker, const char *id, struct q
 /* An operator says that the primary is mended: an open one tries a message at the next tick, due
    now. False: it is not open. */
 bool breaker_hurry(struct breaker *breaker, struct queued_time now);
+/* Its primary was away, and is back, perhaps mended: the same, but BREAKER_BACK_MS apart. */
+void breaker_back(struct breaker *breaker, struct queued_time now);
 /* There is nothing to be tried yet: an open one is looked at again then. */
 void breaker_wait(struct breaker *breaker, int64_t until_ms);
 /* To be called at next_ms. */

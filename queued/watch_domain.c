@@ -409,6 +409,21 @@ judge_told(struct watch *watch, struct watch_domain *domain, enum primary_state 
 	ports->changed(ports->context, domain->name);
 }
 
+/* A primary that refused everything, was taken down and comes up again may be mended. */
+static void
+judge_back(struct watch_domain *domain, enum primary_state state, struct queued_time now)
+{
+	if (state != PRIMARY_UP) {
+		domain->away = domain->away || state != PRIMARY_UNKNOWN;
+		return;
+	}
+	if (!domain->away ||
+	    (domain->breaker.stage != BREAKER_CLOSED && domain->breaker.stage != BREAKER_OPEN))
+		return; /* what is being tried may not have found it */
+	domain->away = false;
+	breaker_back(&domain->breaker, now);
+}
+
 /* What was kept back is told at once: retention and quota are not judged here. */
 static void
 judge_silence(struct watch *watch, struct watch_domain *domain)
@@ -438,6 +453,7 @@ domain_judge(struct watch *watch, struct watch_domain *domain)
 		judge_told(watch, domain, state);
 		judge_outage(watch, domain, state);
 		judge_wrong_host(watch, domain, state);
+		judge_back(domain, state, watch->now);
 	}
 	judge_release(watch, domain);
 	domain_schedule(watch, domain);

@@ -397,6 +397,12 @@ breaker_event(struct breaking *of, const struct event *event)
 	    event, event->what < 8 ? ATTEMPT_REFUSED : (enum attempt_result)(event->more >> 4) % 5);
 	const bool was_open = breaker_holds(&of->breaker);
 
+	if (event->what > 14) {
+		const int64_t next_ms = of->breaker.next_ms;
+		breaker_back(&of->breaker, of->now);
+		FUZZ_HOLDS(of->breaker.next_ms <= next_ms);
+		return;
+	}
 	if (event->what > 12) {
 		FUZZ_HOLDS(breaker_hurry(&of->breaker, of->now) == was_open);
 		return;

@@ -20,6 +20,14 @@ apply(struct breaker *breaker, const struct machine_step *step, struct queued_ti
 		ck_assert_int_eq(breaker_hurry(breaker, now), breaker->stage == BREAKER_OPEN);
 		return BREAKER_NOTHING;
 	}
+	if (strcmp(step->input, "back") == 0) {
+		breaker_back(breaker, now);
+		return BREAKER_NOTHING;
+	}
+	if (strcmp(step->input, "wait") == 0) {
+		breaker_wait(breaker, now.ms + 1000);
+		return BREAKER_NOTHING;
+	}
 	if (strcmp(step->input, "tried") == 0)
 		return breaker_tried(breaker, strcmp(step->id, "-") == 0 ? NULL : step->id, now);
 	ck_assert_msg(machine_step_attempt(step, &attempt), "no such input: %s", step->input);

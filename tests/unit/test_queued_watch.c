@@ -1426,6 +1426,33 @@ START_TEST(test_breaker_is_polite)
 }
 END_TEST
 
+/* A primary that is taken down to be mended, and comes up: a message is tried then. */
+START_TEST(test_breaker_and_mended_primary)
+{
+	char id[16];
+
+	open_breaker();
+	for (int i = 0; i < 3; i++) {
+		next_try(3600000, id);
+		attempt("a.example", id, ATTEMPT_REFUSED);
+	}
+	go_on(60000, PROBE_DOWN);
+	ck_assert_int_eq(world.state.primary, PRIMARY_DOWN);
+	next_try(15000, id);
+	ck_assert_str_eq(id, "R3");
+	attempt("a.example", id, ATTEMPT_REFUSED);
+	next_try(600000, id); /* once */
+	ck_assert_str_eq(id, "");
+	go_on(60000, PROBE_DOWN);
+	next_try(15000, id);
+	ck_assert_str_eq(id, "R4");
+	attempt("a.example", id, ATTEMPT_SENT);
+	left("a.example", id);
+	go_on(1000, PROBE_GOOD);
+	ck_assert_int_eq(world.state.hold, HOLD_NONE);
+}
+END_TEST
+
 /* The fifth refusal opens the breaker: a good message behind those is tried first, and not last. */
 START_TEST(test_breaker_and_next_canary)
 {
@@ -2050,6 +2077,7 @@ main(void)
 	    {"surge is over", test_surge_is_over},
 	    {"breaker, full mailbox", test_breaker_and_full_mailbox},
 	    {"breaker goes round", test_breaker_goes_round},
+	    {"breaker and a mended primary", test_breaker_and_mended_primary},
 	    {"breaker and the next canary", test_breaker_and_next_canary},
 	    {"a surge leaves spam", test_surge_leaves_spam},
 	    {"old spam and an outage", test_old_spam_and_outage},
