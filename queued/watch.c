@@ -34,7 +34,7 @@ domain_get(struct watch *watch, const char *name)
 		return NULL;
 	(void)snprintf(domain->name, sizeof(domain->name), "%s", name);
 	domain->activate_ms = domain->forget_ms = NEVER_MS;
-	domain->route_ms = domain->turn_ms = NEVER_MS;
+	domain->route_ms = domain->turn_ms = domain->unknown_ms = NEVER_MS;
 	domain->refresh_ms = watch->now.ms + WATCH_REFRESH_MS;
 	domain->release = release_new();
 	domain->breaker = breaker_new();
@@ -113,6 +113,8 @@ domain_schedule(struct watch *watch, struct watch_domain *domain)
 	sooner(&when, domain->release.next_ms);
 	sooner(&when, domain->breaker.next_ms);
 	sooner(&when, domain->turn_ms);
+	if (domain->unknown_ms > watch->now.ms)
+		sooner(&when, domain->unknown_ms);
 	if (domain->active && domain->row != NULL)
 		sooner(&when, domain->route_ms);
 	if (domain->operator_until != 0)

@@ -379,21 +379,47 @@ judge_wrong_host(struct watch *watch, struct watch_domain *domain, enum primary_
 		    "what answers is not the pinned primary: the domain is held");
 }
 
+/*
+ * "Cannot tell" may pass in a moment; what lasts is an outage as well. While the domain is held its
+ * primary is not probed, so that not to know it says nothing; the DNS is asked all the same.
+ */
+static void
+judge_unknown(struct watch *watch, struct watch_domain *domain, enum primary_state state)
+{
+	const bool held = domain->hold == HOLD_OPERATOR || domain_soc_hold(watch, domain);
+	const bool sought =
+	    domain->row != NULL && domain->messages > 0 && (domain->links == 0 || !held);
+
+	if (state != PRIMARY_UNKNOWN || !sought)
+		domain->unknown_ms = NEVER_MS;
+	else if (domain->unknown_ms == NEVER_MS)
+		domain->unknown_ms = watch->now.ms + WATCH_UNKNOWN_MS;
+}
+
+static const char *
+outage_reason(const struct watch_domain *domain)
+{
+	const struct primary *primary = domain_primary(domain);
+
+	if (primary != NULL)
+		return primary->reason;
+	return domain->route_why[0] != '\0' ? domain->route_why : "the DNS has not answered";
+}
+
 static void
 judge_outage(struct watch *watch, struct watch_domain *domain, enum primary_state state)
 {
-	const struct primary *primary = domain_primary(domain);
 	char text[STATE_TEXT_SIZE + 64];
 
 	if (state == PRIMARY_UP || domain->messages == 0 || domain->row_result == WATCH_ROW_NONE) {
 		alert_end(watch, domain, ALERT_OUTAGE);
 		return;
 	}
-	if (state == PRIMARY_UNKNOWN || alert_is_raised(domain, ALERT_OUTAGE) ||
-	    is_silent(watch, domain))
+	if ((state == PRIMARY_UNKNOWN && watch->now.ms < domain->unknown_ms) ||
+	    alert_is_raised(domain, ALERT_OUTAGE) || is_silent(watch, domain))
 		return;
 	(void)snprintf(text, sizeof(text), "mail is held, the primary is %s: %s",
-	    primary_state_name(state), primary != NULL ? primary->reason : domain->route_why);
+	    primary_state_name(state), outage_reason(domain));
 	alert_raise(watch, domain, ALERT_OUTAGE, 0, text);
 }
 
@@ -451,6 +477,7 @@ domain_judge(struct watch *watch, struct watch_domain *domain)
 		if (domain->breaker.stage != BREAKER_CLOSED)
 			alert_breaker(watch, domain);
 		judge_told(watch, domain, state);
+		judge_unknown(watch, domain, state);
 		judge_outage(watch, domain, state);
 		judge_wrong_host(watch, domain, state);
 		judge_back(domain, state, watch->now);

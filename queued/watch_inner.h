@@ -27,6 +27,7 @@
 #define WATCH_FRESH_MS 300     /* so long what becomes of a domain's first message is waited for */
 #define WATCH_PROOF_MS 60000   /* so long a delivery proves its primary for other domains */
 #define WATCH_AGAIN_MS 20000   /* an answer so long after a refusal is one to another attempt */
+#define WATCH_UNKNOWN_MS 60000 /* a primary that is unknown for so long is an outage */
 #define WATCH_LEAVES_MS 1000   /* what was taken is out of the queue by then */
 #define WATCH_PUT_MS 200       /* records are written at most so often */
 
@@ -92,8 +93,9 @@ struct watch_domain {
 	int64_t activate_ms, refresh_ms, route_ms, forget_ms;
 	int64_t
 	    fresh_ms; /* when its first message came; the try that left it here is not known yet */
-	int64_t missed_ms; /* when its primary was not reached last; 0: never */
-	int64_t turn_ms;   /* another domain's canary is under way: no longer waited for then */
+	int64_t missed_ms;  /* when its primary was not reached last; 0: never */
+	int64_t unknown_ms; /* when it is an outage not to know its primary; NEVER_MS: not */
+	int64_t turn_ms;    /* another domain's canary is under way: no longer waited for then */
 	/* the row */
 	enum watch_row_result row_result;
 	struct watch_row *row; /* NULL: none, or not read yet */

@@ -26,6 +26,7 @@ struct world {
 	char did[65536];
 	struct state_domain state; /* the last one put for `watched` */
 	char watched[DOMAIN_SIZE], flushing[DOMAIN_SIZE];
+	char raised[ALERT_TEXT_SIZE]; /* the text of the last alert */
 	unsigned puts, probes_started, flushes;
 	/* what is under way */
 	struct {
@@ -168,8 +169,10 @@ kind_name(enum alert_kind kind)
 static void
 port_raise(void *context, const struct alert *alert)
 {
+	struct world *of = context;
 	char text[64];
 
+	(void)snprintf(of->raised, sizeof(of->raised), "%s", alert->text);
 	(void)snprintf(text, sizeof(text), "%s %u", kind_name(alert->kind), alert->level);
 	note(context, "raise", text);
 }
@@ -778,6 +781,86 @@ START_TEST(test_nowhere_is_down)
 }
 END_TEST
 
+/* The DNS is asked, and does not tell. */
+static void
+go_on_untold(int64_t ms)
+{
+	const struct route_answer untold = {.outcome = RESOLVER_CANNOT_TELL};
+
+	for (int64_t i = 0; i < ms; i += 500) {
+		tick_for(500);
+		while (world.asking > 0) {
+			world.asking--;
+			watch_resolved(world.watch, world.ask[world.asking].name,
+			    world.ask[world.asking].type, &untold, world.now);
+		}
+		(void)watch_tick(world.watch, world.now);
+	}
+}
+
+/* A moment of it is no outage, a minute is: with the reason, and ended as any. */
+START_TEST(test_dns_outage)
+{
+	world.row.next_hops[0] = '\0';
+	held("a.example", "A", 3600);
+	go_on_untold(59000);
+	ck_assert_int_eq(world.state.primary, PRIMARY_UNKNOWN);
+	ck_assert_ptr_null(strstr(world.did, "raise"));
+	go_on_untold(2000);
+	ck_assert_ptr_nonnull(strstr(world.did, "raise outage 0"));
+	ck_assert_str_eq(world.raised, "mail is held, the primary is unknown: "
+				       "a.example: the DNS does not tell the MX records");
+	world.did[0] = '\0';
+	go_on_untold(600000);
+	ck_assert_ptr_null(strstr(world.did, "raise"));
+	for (unsigned second = 0; second < 30; second++) {
+		answer_questions();
+		go_on(1000, PROBE_GOOD);
+	}
+	ck_assert_ptr_nonnull(strstr(world.did, "end outage"));
+	ck_assert_ptr_null(strstr(world.did, "raise"));
+}
+END_TEST
+
+START_TEST(test_dns_away_for_a_moment)
+{
+	world.row.next_hops[0] = '\0';
+	held("a.example", "A", 3600);
+	go_on_untold(40000);
+	for (unsigned second = 0; second < 10; second++) {
+		answer_questions();
+		go_on(1000, PROBE_GOOD);
+	}
+	world.row.next_hops[0] = '\0';
+	ck_assert_int_eq(world.state.primary, PRIMARY_UP);
+	go_on(20000, PROBE_GOOD);
+	left("a.example", "A");
+	held("b.example", "B", 3600);
+	go_on_untold(40000);
+	left("b.example", "B"); /* the next one begins a minute of its own */
+	go_on_untold(5000);
+	held("b.example", "C", 3600);
+	go_on_untold(40000);
+	ck_assert_ptr_null(strstr(world.did, "raise"));
+	go_on_untold(21000);
+	ck_assert_ptr_nonnull(strstr(world.did, "raise outage 0"));
+	left("b.example", "C");
+	ck_assert_ptr_nonnull(strstr(world.did, "end outage"));
+}
+END_TEST
+
+/* Nor is there an answer: the question waits for its deadline. */
+START_TEST(test_dns_silent)
+{
+	world.row.next_hops[0] = '\0';
+	held("a.example", "A", 3600);
+	tick_for(59000);
+	ck_assert_ptr_null(strstr(world.did, "raise"));
+	tick_for(2000);
+	ck_assert_ptr_nonnull(strstr(world.did, "raise outage 0"));
+}
+END_TEST
+
 START_TEST(test_soc_hold)
 {
 	world.row.hold_until = world.now.wall + 600;
@@ -836,6 +919,19 @@ START_TEST(test_silent_wrong_host)
 	ck_assert_ptr_null(strstr(world.did, "raise"));
 	go_on(12000, PROBE_WRONG_HOST);
 	ck_assert_ptr_nonnull(strstr(world.did, "raise wrong-host 0"));
+	ck_assert_ptr_nonnull(strstr(world.did, "raise outage 0"));
+}
+END_TEST
+
+START_TEST(test_silent_dns_outage)
+{
+	world.row.next_hops[0] = '\0';
+	held("a.example", "A", 3600);
+	maintenance(by_whom[_i], 600);
+	watch_rows_changed(world.watch, world.now);
+	go_on_untold(598000);
+	ck_assert_ptr_null(strstr(world.did, "raise"));
+	go_on_untold(4000);
 	ck_assert_ptr_nonnull(strstr(world.did, "raise outage 0"));
 }
 END_TEST
@@ -2032,8 +2128,8 @@ static void
 add_silences(Suite *suite)
 {
 	static const TTest *const *const silences[] = {&test_silent_wrong_host,
-	    &test_silent_and_mended, &test_silent_quota, &test_silent_quota_of_subdomain,
-	    &test_silent_breaker, &test_silent_retention};
+	    &test_silent_dns_outage, &test_silent_and_mended, &test_silent_quota,
+	    &test_silent_quota_of_subdomain, &test_silent_breaker, &test_silent_retention};
 	TCase *tcase = tcase_create("silence");
 
 	tcase_add_checked_fixture(tcase, set_up, tear_down);
@@ -2060,6 +2156,9 @@ main(void)
 	    {"long interval", test_long_interval},
 	    {"long interval by MX", test_long_interval_by_mx},
 	    {"nowhere", test_nowhere_is_down},
+	    {"outage of the DNS", test_dns_outage},
+	    {"DNS away for a moment", test_dns_away_for_a_moment},
+	    {"DNS silent", test_dns_silent},
 	    {"SOC hold", test_soc_hold},
 	    {"operator hold", test_operator_hold},
 	    {"operator hold ends", test_operator_hold_ends_by_time},
