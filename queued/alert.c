@@ -7,6 +7,7 @@
 
 #include "core/log.h"
 #include "queued/alert_command.h"
+#include "queued/alert_queue.h"
 
 #include <jansson.h>
 #include <stdio.h>
@@ -21,14 +22,14 @@
 #define WRITE_AGAIN_MS 5000 /* after the spool could not be written */
 #define WRITE_MOST 500      /* rows of one transaction */
 #define TICK_MAX_MS 60000
+#define ID_SIZE 40
 
-enum pending_kind { PENDING_ROW, PENDING_NOTE };
-
-struct pending { /* a row or note that is not in the spool yet */
-	struct pending *next;
-	enum pending_kind kind;
-	char *text; /* NULL: the note is to be removed */
-	char key[SPOOL_KEY_MAX];
+struct pending { /* what is not in the spool yet: a row, and an alert's note that goes with it */
+	struct alert_item item;
+	char id[ID_SIZE]; /* of the row */
+	char *row;        /* NULL: none */
+	bool noted;       /* there is a note, */
+	char *note;       /* or (NULL) it is to be removed */
 };
 
 struct alerts {
@@ -36,9 +37,8 @@ struct alerts {
 	struct alert_book book;
 	struct alert_command *command; /* NULL: none */
 	struct event *on_tick, *on_write;
-	struct pending *first, **last;
+	struct alert_queue pending;
 	bool failing; /* the spool; said once */
-	struct alerts_counts counts;
 };
 
 struct moment {
@@ -69,88 +69,106 @@ set_timer(struct event *timer, int64_t ms)
 /* --- what waits for the spool -------------------------------------------------------------------
  */
 
-/* Takes `text` over; NULL removes a note. */
 static void
-keep(struct alerts *alerts, enum pending_kind kind, const char *key, char *text)
+drop(struct alert_item *item)
+{
+	struct pending *pending = KEYED_OWNER(item, struct pending, item);
+
+	free(pending->row);
+	free(pending->note);
+	free(pending);
+}
+
+/* Takes `row` over. NULL: out of memory, or there is no spool. */
+static struct pending *
+pending_new(struct alerts *alerts, const char *id, char *row)
 {
 	struct pending *pending = NULL;
 
-	if (alerts->setup.spool != NULL && alerts->counts.waiting_rows < ALERT_ROWS)
-		pending = calloc(1, sizeof(*pending));
+	if (alerts->setup.spool != NULL && (pending = calloc(1, sizeof(*pending))) == NULL)
+		alerts->pending.lost++;
 	if (pending == NULL) {
-		alerts->counts.lost_rows += alerts->setup.spool != NULL;
-		free(text);
-		return;
+		free(row);
+		return NULL;
 	}
-	pending->kind = kind;
-	pending->text = text;
-	(void)snprintf(pending->key, sizeof(pending->key), "%s", key);
-	*alerts->last = pending;
-	alerts->last = &pending->next;
-	if (alerts->counts.waiting_rows++ == 0)
-		set_timer(alerts->on_write, WRITE_MS);
+	(void)snprintf(pending->id, sizeof(pending->id), "%s", id);
+	pending->row = row;
+	return pending;
 }
 
 static void
-drop_first(struct alerts *alerts)
+write_soon(struct alerts *alerts)
 {
-	struct pending *first = alerts->first;
-
-	alerts->first = first->next;
-	if (alerts->first == NULL)
-		alerts->last = &alerts->first;
-	alerts->counts.waiting_rows--;
-	free(first->text);
-	free(first);
+	if (alerts->pending.count == 1)
+		set_timer(alerts->on_write, WRITE_MS);
 }
 
 static enum spool_result
-put(struct spool_writer *spool, const struct pending *pending, int64_t now_us)
+put_row(struct spool_writer *spool, const struct pending *pending, int64_t now_us)
 {
-	const size_t length = pending->text != NULL ? strlen(pending->text) : 0;
-	const struct spool_entry entry = {.key = pending->key,
-	    .key_length = strlen(pending->key),
-	    .text = pending->text,
-	    .length = length,
-	    .final = true};
+	char key[SPOOL_KEY_MAX];
 
-	if (pending->kind == PENDING_NOTE)
-		return spool_note(spool, pending->key, pending->text, length);
+	(void)snprintf(key, sizeof(key), EVENT_PREFIX "%s", pending->id);
+	const struct spool_entry entry = {.key = key,
+	    .key_length = strlen(key),
+	    .text = pending->row,
+	    .length = strlen(pending->row),
+	    .final = true};
 	return spool_put(spool, &entry, now_us);
 }
 
-/* Writes some of what waits, in one transaction. Returns how many; -1: the spool refuses. */
-static int
+static enum spool_result
+put_note(struct spool_writer *spool, const struct pending *pending)
+{
+	char key[SPOOL_KEY_MAX];
+
+	(void)snprintf(key, sizeof(key), NOTE_PREFIX "%s/%s",
+	    alert_kind_name(pending->item.key.kind), pending->item.key.domain);
+	return spool_note(
+	    spool, key, pending->note, pending->note != NULL ? strlen(pending->note) : 0);
+}
+
+static bool
+put(struct spool_writer *spool, const struct pending *pending, int64_t now_us)
+{
+	return (pending->row == NULL || put_row(spool, pending, now_us) == SPOOL_OK) &&
+	       (!pending->noted || put_note(spool, pending) == SPOOL_OK);
+}
+
+/* Writes some of what waits, in one transaction. False: the spool refuses, and all of it waits. */
+static bool
 write_some(struct alerts *alerts)
 {
 	struct spool_writer *spool = alerts->setup.spool;
 	const int64_t now_us = clock_now().us;
-	int count = 0;
+	const struct alert_item *item = alerts->pending.first;
+	unsigned count = 0;
 
 	if (spool_begin(spool) != SPOOL_OK)
-		return -1;
-	for (const struct pending *p = alerts->first; p != NULL && count < WRITE_MOST;
-	     p = p->next, count++)
-		if (put(spool, p, now_us) != SPOOL_OK) {
+		return false;
+	for (; item != NULL && count < WRITE_MOST; item = item->next, count++)
+		if (!put(spool, KEYED_OWNER(item, const struct pending, item), now_us)) {
 			spool_abort(spool);
-			return -1;
+			return false;
 		}
-	return spool_commit(spool) == SPOOL_OK ? count : -1;
+	if (spool_commit(spool) != SPOOL_OK)
+		return false;
+	while (count-- > 0)
+		drop(alert_queue_take(&alerts->pending));
+	return true;
 }
 
 static void
 write_rows(struct alerts *alerts)
 {
-	int written = write_some(alerts);
+	const bool written = write_some(alerts);
 
-	if (written < 0 && !alerts->failing)
+	if (!written && !alerts->failing)
 		log_event(LOG_ERR, "alerts-not-written",
 		    kv("error", spool_writer_problem(alerts->setup.spool)),
 		    kv("effect", "they wait, and are tried again"));
-	alerts->failing = written < 0;
-	for (; written > 0; written--)
-		drop_first(alerts);
-	if (alerts->first != NULL)
+	alerts->failing = !written;
+	if (alerts->pending.first != NULL)
 		set_timer(alerts->on_write, alerts->failing ? WRITE_AGAIN_MS : 0);
 }
 
@@ -161,7 +179,7 @@ on_write(evutil_socket_t fd, short what, void *context)
 
 	(void)fd;
 	(void)what;
-	if (alerts->first != NULL)
+	if (alerts->pending.first != NULL)
 		write_rows(alerts);
 }
 
@@ -169,14 +187,14 @@ on_write(evutil_socket_t fd, short what, void *context)
 
 /* Unique, and in the order of time. */
 static void
-make_id(char out[40], int64_t us)
+make_id(char out[ID_SIZE], int64_t us)
 {
 	uint64_t chance = 0;
 
 	if (getrandom(&chance, sizeof(chance), GRND_NONBLOCK) != (ssize_t)sizeof(chance))
 		chance = (uint64_t)random() << 32 ^ (uint64_t)random();
 	(void)snprintf(
-	    out, 40, "%016llx-%016llx", (unsigned long long)us, (unsigned long long)chance);
+	    out, ID_SIZE, "%016llx-%016llx", (unsigned long long)us, (unsigned long long)chance);
 }
 
 static json_t *
@@ -257,26 +275,33 @@ tell_log(enum alert_word word, const struct alert_standing *standing, int64_t no
 }
 
 static void
+keep_alert(
+    struct alerts *alerts, enum alert_word word, const struct alert_standing *standing, int64_t us)
+{
+	struct pending *pending;
+	char id[ID_SIZE];
+
+	make_id(id, us);
+	pending = pending_new(alerts, id, row_text(word, standing, us, id));
+	if (pending == NULL)
+		return;
+	pending->note = word == ALERT_ENDED ? NULL : note_text(standing);
+	pending->noted = word == ALERT_ENDED || pending->note != NULL;
+	if (alert_queue_add(&alerts->pending, &pending->item, word, standing))
+		write_soon(alerts);
+}
+
+static void
 tell(void *context, enum alert_word word, const struct alert_standing *standing)
 {
 	struct alerts *alerts = context;
 	const struct moment now = clock_now();
-	char id[40], key[SPOOL_KEY_MAX], *text;
 
 	tell_log(word, standing, now.time.wall);
-	make_id(id, now.us);
-	if ((text = row_text(word, standing, now.us, id)) != NULL) {
-		(void)snprintf(key, sizeof(key), EVENT_PREFIX "%s", id);
-		keep(alerts, PENDING_ROW, key, text);
-	}
-	(void)snprintf(key, sizeof(key), NOTE_PREFIX "%s/%s", alert_kind_name(standing->kind),
-	    standing->domain);
-	text = word == ALERT_ENDED ? NULL : note_text(standing);
-	if (word == ALERT_ENDED || text != NULL)
-		keep(alerts, PENDING_NOTE, key, text);
+	keep_alert(alerts, word, standing, now.us);
 	if (alerts->command != NULL)
-		alert_command_run(
-		    alerts->command, command_text(alerts, word, standing, now.time.wall));
+		alert_command_run(alerts->command, word, standing,
+		    command_text(alerts, word, standing, now.time.wall));
 }
 
 static void
@@ -333,7 +358,8 @@ void
 alerts_act(struct alerts *alerts, const struct alerts_act *act)
 {
 	const int64_t us = clock_now().us;
-	char id[40], key[SPOOL_KEY_MAX], *text;
+	struct pending *pending;
+	char id[ID_SIZE], *text;
 	json_t *object;
 
 	log_event(LOG_NOTICE, "operator", kv("do", act->act), kv("domain", act->domain),
@@ -345,10 +371,9 @@ alerts_act(struct alerts *alerts, const struct alerts_act *act)
 	    act->until != 0 && act->until != HOLD_FOREVER ? json_integer(act->until) : json_null());
 	text = object != NULL ? json_dumps(object, JSON_COMPACT) : NULL;
 	json_decref(object);
-	if (text == NULL)
-		return;
-	(void)snprintf(key, sizeof(key), EVENT_PREFIX "%s", id);
-	keep(alerts, PENDING_ROW, key, text);
+	pending = text != NULL ? pending_new(alerts, id, text) : NULL;
+	if (pending != NULL && alert_queue_add_other(&alerts->pending, &pending->item))
+		write_soon(alerts);
 }
 
 /* --- life ------------------------------------------------------------------------------------- */
@@ -385,7 +410,7 @@ alerts_new(const struct alerts_setup *setup)
 	if (alerts == NULL)
 		return NULL;
 	alerts->setup = *setup;
-	alerts->last = &alerts->first;
+	alerts->pending = (struct alert_queue){.most = ALERT_ROWS, .drop = drop};
 	alerts->book = (struct alert_book){.tell = tell, .context = alerts};
 	alerts->on_tick = evtimer_new(setup->base, on_tick, alerts);
 	alerts->on_write = evtimer_new(setup->base, on_write, alerts);
@@ -410,11 +435,9 @@ alerts_free(struct alerts *alerts)
 {
 	if (alerts == NULL)
 		return;
-	while (alerts->first != NULL && write_some(alerts) > 0)
-		for (int i = 0; i < WRITE_MOST && alerts->first != NULL; i++)
-			drop_first(alerts);
-	while (alerts->first != NULL)
-		drop_first(alerts);
+	while (alerts->pending.first != NULL && write_some(alerts))
+		continue;
+	alert_queue_free(&alerts->pending);
 	if (alerts->on_tick != NULL)
 		event_free(alerts->on_tick);
 	if (alerts->on_write != NULL)
@@ -433,9 +456,10 @@ alerts_each(struct alerts *alerts, alert_visit *visit, void *context)
 struct alerts_counts
 alerts_count(const struct alerts *alerts)
 {
-	struct alerts_counts counts = alerts->counts;
+	struct alerts_counts counts = {.standing = alerts->book.standing,
+	    .waiting_rows = alerts->pending.count,
+	    .lost_rows = alerts->pending.lost};
 
-	counts.standing = alerts->book.standing;
 	if (alerts->command != NULL) {
 		const struct alert_command_counts commands = alert_command_count(alerts->command);
 		counts.waiting_commands = commands.waiting;

@@ -14,7 +14,7 @@
 
 #include <event2/event.h>
 
-#define ALERT_ROWS 10000 /* rows that wait for the spool; what is beyond is counted */
+#define ALERT_ROWS 10000 /* rows that wait for the spool; what is beyond: see alert_queue */
 
 struct alerts;
 

@@ -6,6 +6,7 @@
 
 #include "core/log.h"
 #include "core/spawn.h"
+#include "queued/alert_queue.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -17,7 +18,7 @@
 #include <unistd.h>
 
 struct text {
-	struct text *next;
+	struct alert_item item;
 	char *text;
 };
 
@@ -32,10 +33,20 @@ struct alert_command {
 	struct event_base *base;
 	const char *path;
 	struct timeval deadline;
-	struct text *first, **last;
+	struct alert_queue waiting;
+	uint64_t said_lost;
 	struct run run[ALERT_COMMANDS];
 	struct alert_command_counts counts;
 };
+
+static void
+text_drop(struct alert_item *item)
+{
+	struct text *text = KEYED_OWNER(item, struct text, item);
+
+	free(text->text);
+	free(text);
+}
 
 struct alert_command *
 alert_command_new(struct event_base *base, const char *path)
@@ -47,7 +58,7 @@ alert_command_new(struct event_base *base, const char *path)
 	command->base = base;
 	command->path = path;
 	command->deadline.tv_sec = ALERT_COMMAND_S;
-	command->last = &command->first;
+	command->waiting = (struct alert_queue){.most = ALERT_WAITING, .drop = text_drop};
 	return command;
 }
 
@@ -60,7 +71,11 @@ alert_command_set_deadline(struct alert_command *command, int milliseconds)
 struct alert_command_counts
 alert_command_count(const struct alert_command *command)
 {
-	return command->counts;
+	struct alert_command_counts counts = command->counts;
+
+	counts.waiting = command->waiting.count;
+	counts.lost = command->waiting.lost;
+	return counts;
 }
 
 /* --- a run --------------------------------------------------------------------------------------
@@ -186,71 +201,62 @@ run_start(struct run *run, const char *text)
 /* --- those that wait ---------------------------------------------------------------------------
  */
 
-static char *
-take_text(struct alert_command *command)
-{
-	struct text *first = command->first;
-	char *text;
-
-	if (first == NULL)
-		return NULL;
-	command->first = first->next;
-	if (command->first == NULL)
-		command->last = &command->first;
-	command->counts.waiting--;
-	text = first->text;
-	free(first);
-	return text;
-}
-
 static void
 start_more(struct alert_command *command)
 {
-	char *text;
+	struct alert_item *item;
 
 	for (size_t i = 0; i < ALERT_COMMANDS; i++) {
 		struct run *run = &command->run[i];
 		if (run->pid != 0)
 			continue;
-		if ((text = take_text(command)) == NULL)
+		if ((item = alert_queue_take(&command->waiting)) == NULL)
 			return;
 		run->command = command;
-		(void)run_start(run, text);
-		free(text);
+		(void)run_start(run, KEYED_OWNER(item, struct text, item)->text);
+		text_drop(item);
 	}
 }
 
+static void
+tell_lost(struct alert_command *command)
+{
+	const uint64_t lost = command->waiting.lost;
+
+	if (lost / ALERT_WAITING == command->said_lost / ALERT_WAITING && command->said_lost != 0)
+		return;
+	command->said_lost = lost;
+	log_event(LOG_ERR, "alert-command-lost", kv("command", command->path),
+	    kv_number("lost", (long long)lost));
+}
+
 void
-alert_command_run(struct alert_command *command, char *text)
+alert_command_run(struct alert_command *command, enum alert_word word,
+    const struct alert_standing *standing, char *text)
 {
 	struct text *waiting = NULL;
 
-	if (text != NULL && strlen(text) <= ALERT_OBJECT_MAX &&
-	    command->counts.waiting < ALERT_WAITING)
-		waiting = malloc(sizeof(*waiting));
+	if (text != NULL && strlen(text) <= ALERT_OBJECT_MAX)
+		waiting = calloc(1, sizeof(*waiting));
 	if (waiting == NULL) {
-		if (command->counts.lost++ % ALERT_WAITING == 0)
-			log_event(LOG_ERR, "alert-command-lost", kv("command", command->path),
-			    kv_number("lost", (long long)command->counts.lost));
+		command->waiting.lost++;
 		free(text);
+		tell_lost(command);
 		return;
 	}
-	*waiting = (struct text){.text = text};
-	*command->last = waiting;
-	command->last = &waiting->next;
-	command->counts.waiting++;
-	start_more(command);
+	waiting->text = text;
+	if (alert_queue_add(&command->waiting, &waiting->item, word, standing))
+		start_more(command);
+	else
+		tell_lost(command);
 }
 
 void
 alert_command_free(struct alert_command *command)
 {
-	char *text;
-
 	if (command == NULL)
 		return;
-	while ((text = take_text(command)) != NULL)
-		free(text);
+	alert_queue_free(&command->waiting);
 	for (size_t i = 0; i < ALERT_COMMANDS; i++) {
 		if (command->run[i].pid == 0)
 			continue;

@@ -4,6 +4,7 @@
  */
 #include "queued/alert.h"
 #include "queued/alert_command.h"
+#include "queued/alert_queue.h"
 
 #include <check.h>
 #include <fcntl.h>
@@ -272,6 +273,89 @@ START_TEST(test_sweep)
 }
 END_TEST
 
+/* --- the queue -------------------------------------------------------------------------------- */
+
+struct waiting {
+	struct alert_item item;
+	enum alert_word word;
+};
+
+static void
+drop_waiting(struct alert_item *item)
+{
+	free(KEYED_OWNER(item, struct waiting, item));
+}
+
+/* Each letter is an alert: `+a` begins, `^a` rises, `-a` ends, `!` is no alert's, `.` is taken. */
+static void
+play(struct alert_queue *queue, const char *steps)
+{
+	for (const char *step = steps; *step != '\0'; step++) {
+		struct alert_standing standing = {.kind = ALERT_OUTAGE};
+		struct waiting *waiting;
+
+		if (*step == '.') {
+			drop_waiting(alert_queue_take(queue));
+			continue;
+		}
+		waiting = calloc(1, sizeof(*waiting));
+		ck_assert_ptr_nonnull(waiting);
+		if (*step == '!') {
+			waiting->item.key.domain[0] = '!';
+			(void)alert_queue_add_other(queue, &waiting->item);
+			continue;
+		}
+		waiting->word = *step == '+'   ? ALERT_RAISED
+				: *step == '^' ? ALERT_ROSE
+					       : ALERT_ENDED;
+		standing.domain[0] = *++step;
+		(void)alert_queue_add(queue, &waiting->item, waiting->word, &standing);
+	}
+}
+
+static void
+show(const struct alert_queue *queue, char *out)
+{
+	for (const struct alert_item *item = queue->first; item != NULL; item = item->next) {
+		if (item->key.domain[0] != '!')
+			*out++ = "+^-"[KEYED_OWNER(item, const struct waiting, item)->word];
+		*out++ = item->key.domain[0];
+	}
+	*out = '\0';
+}
+
+/* There is room for four. */
+static const struct {
+	const char *steps, *left;
+	unsigned lost;
+} queues[] = {
+    {"+a-a+b^b", "+a-a+b^b", 0},
+    {"+a-a+b-b!", "+a-a+b-b", 1},
+    {"+a+b+c+d+e+f", "+a+b+c+d+e+f", 0},             /* each may begin */
+    {"+a+b+c+d^a^d+a", "+a+b+c+d", 3},               /* and not more */
+    {"+a+b+c+d....-a-b-c-d-e", "-a-b-c-d-e", 0},     /* those that were taken may end */
+    {"+a+b+c+d-c", "+a+b+d", 2},                     /* what nobody knows of need not */
+    {"+a+b+c+d+e+f-f-e-d-c-b", "+a+c-c", 8},         /* as long as it is full */
+    {"+a+b+c+d....-a-b-c-d+a-a+a", "-a-b-c-d+a", 2}, /* again: one of each */
+    {"+a+b+c-a+d..-b-c", "-a+d-b", 2},
+    {"+a+b+c+d-a!.!!", "+c+d!!", 3},
+};
+
+START_TEST(test_queue)
+{
+	struct alert_queue queue = {.most = 4, .drop = drop_waiting};
+	char left[64];
+
+	play(&queue, queues[_i].steps);
+	show(&queue, left);
+	ck_assert_msg(strcmp(left, queues[_i].left) == 0, "%s: %s", queues[_i].steps, left);
+	ck_assert_msg(
+	    queue.lost == queues[_i].lost, "%s: %u lost", queues[_i].steps, (unsigned)queue.lost);
+	alert_queue_free(&queue);
+	ck_assert_uint_eq(queue.count, 0);
+}
+END_TEST
+
 /* --- spool and command ------------------------------------------------------------------------ */
 
 static char directory[] = "/tmp/mxalert.XXXXXX";
@@ -442,6 +526,81 @@ START_TEST(test_spool_away)
 }
 END_TEST
 
+#define MANY (ALERT_ROWS + 2000)
+
+static void
+all_of_them(struct alerts *alerts, bool raised)
+{
+	char domain[32];
+
+	for (int i = 0; i < MANY; i++) {
+		(void)snprintf(domain, sizeof(domain), "d%d.example", i);
+		const struct alert outage = {
+		    .kind = ALERT_OUTAGE, .domain = domain, .text = "mail is held"};
+		if (raised)
+			alerts_raise(alerts, &outage);
+		else
+			alerts_end(alerts, ALERT_OUTAGE, domain);
+	}
+}
+
+static void
+turn_until_written(struct event_base *base, const struct alerts *alerts)
+{
+	for (int i = 0; i < 400 && alerts_count(alerts).waiting_rows > 0; i++)
+		turn(base, 200);
+	ck_assert_uint_eq(alerts_count(alerts).waiting_rows, 0);
+	ck_assert_uint_eq(alerts_count(alerts).lost_rows, 0);
+}
+
+static bool
+count_ends(const struct spool_entry *entry, void *context)
+{
+	*(int *)context += memmem(entry->text, entry->length, "\"ended\":true", 12) != NULL ? 1 : 0;
+	return true;
+}
+
+/* The one primary of many domains goes, and is back: all in one turn of the loop. */
+START_TEST(test_many_at_once)
+{
+	const int nothing = open("/dev/null", O_WRONLY), errors = dup(STDERR_FILENO);
+	struct event_base *base = event_base_new();
+	const char *problem;
+	struct spool_writer *spool = spool_writer_open(state, (gid_t)-1, 256u << 20, &problem);
+	struct alerts_setup setup = {.base = base, .spool = spool, .relay = "eu1", .region = "eu"};
+	struct alerts *alerts = alerts_new(&setup);
+	int ends = 0;
+
+	ck_assert_ptr_nonnull(spool);
+	ck_assert_int_eq(dup2(nothing, STDERR_FILENO), STDERR_FILENO); /* so many lines */
+	all_of_them(alerts, true);
+	turn_until_written(base, alerts);
+	ck_assert_int_eq(notes(spool), MANY);
+	all_of_them(alerts, false);
+	ck_assert_int_eq(dup2(errors, STDERR_FILENO), STDERR_FILENO);
+	(void)close(errors);
+	(void)close(nothing);
+	turn_until_written(base, alerts);
+	ck_assert_int_eq(notes(spool), 0);
+	alerts_free(alerts);
+	spool_writer_close(spool);
+	struct spool_reader *reader = spool_reader_new(state);
+	ck_assert_int_eq(spool_read(reader, 0, count_ends, &ends), SPOOL_OK);
+	ck_assert_int_eq(ends, MANY);
+	spool_reader_free(reader);
+	event_base_free(base);
+}
+END_TEST
+
+static void
+run_command(struct alert_command *command, const char *domain)
+{
+	struct alert_standing standing = {.kind = ALERT_OUTAGE};
+
+	(void)snprintf(standing.domain, sizeof(standing.domain), "%s", domain);
+	alert_command_run(command, ALERT_RAISED, &standing, strdup("{}"));
+}
+
 START_TEST(test_command_bounds)
 {
 	struct event_base *base = event_base_new();
@@ -451,7 +610,7 @@ START_TEST(test_command_bounds)
 	write_script("exec sleep 5");
 	alert_command_set_deadline(command, 300);
 	for (int i = 0; i < 5000; i++)
-		alert_command_run(command, strdup("{}"));
+		run_command(command, "a.example");
 	counts = alert_command_count(command);
 	ck_assert_uint_eq(counts.running, ALERT_COMMANDS);
 	ck_assert_uint_eq(counts.waiting, ALERT_WAITING);
@@ -477,13 +636,13 @@ START_TEST(test_command_missing)
 	struct event_base *base = event_base_new();
 	struct alert_command *command = alert_command_new(base, "/nonexistent/command");
 
-	alert_command_run(command, strdup("{}"));
+	run_command(command, "a.example");
 	ck_assert_uint_eq(alert_command_count(command).failed, 1);
 	ck_assert_uint_eq(alert_command_count(command).running, 0);
 	write_script("exit 3");
 	alert_command_free(command);
 	command = alert_command_new(base, script);
-	alert_command_run(command, strdup("{}"));
+	run_command(command, "a.example");
 	for (int i = 0; i < 100 && alert_command_count(command).running > 0; i++)
 		turn(base, 100);
 	ck_assert_uint_eq(alert_command_count(command).failed, 1);
@@ -498,6 +657,7 @@ main(void)
 {
 	Suite *suite = suite_create("queued_alert");
 	TCase *book = tcase_create("book"), *rest = tcase_create("rest");
+	TCase *many = tcase_create("many");
 
 	tcase_add_test(book, test_told_once);
 	tcase_add_test(book, test_levels);
@@ -507,6 +667,7 @@ main(void)
 	tcase_add_test(book, test_restored);
 	tcase_add_test(book, test_restored_and_over);
 	tcase_add_test(book, test_sweep);
+	tcase_add_loop_test(book, test_queue, 0, sizeof(queues) / sizeof(queues[0]));
 	suite_add_tcase(suite, book);
 	tcase_add_checked_fixture(rest, set_up, tear_down);
 	tcase_set_timeout(rest, 30);
@@ -515,6 +676,10 @@ main(void)
 	tcase_add_test(rest, test_command_bounds);
 	tcase_add_test(rest, test_command_missing);
 	suite_add_tcase(suite, rest);
+	tcase_add_checked_fixture(many, set_up, tear_down);
+	tcase_set_timeout(many, 240);
+	tcase_add_test(many, test_many_at_once);
+	suite_add_tcase(suite, many);
 	SRunner *runner = srunner_create(suite);
 	srunner_run_all(runner, CK_ENV);
 	const int failed = srunner_ntests_failed(runner);
