@@ -346,7 +346,7 @@ begin_release(struct watch *watch, struct watch_domain *domain)
 	waited = watch->now.ms - primary->canary_ms;
 	first = primary->canary_ms < primary->machine.since_ms || waited > WATCH_PROOF_MS;
 	if (!first && waited < WATCH_TURN_MS) {
-		domain->turn_ms = primary->canary_ms + WATCH_TURN_MS;
+		domain_await_turn(domain, primary, primary->canary_ms + WATCH_TURN_MS);
 		return;
 	}
 	release_do(watch, domain, release_start(&domain->release, watch->now));
@@ -357,7 +357,7 @@ begin_release(struct watch *watch, struct watch_domain *domain)
 static void
 judge_release(struct watch *watch, struct watch_domain *domain)
 {
-	domain->turn_ms = NEVER_MS;
+	domain_end_turn(domain);
 	if (!may_leave(watch, domain)) {
 		if (domain->release.stage != RELEASE_IDLE)
 			release_stop(&domain->release);
@@ -579,13 +579,14 @@ note_primary(struct watch *watch, struct watch_domain *domain, const struct even
 	if (primary == NULL)
 		return;
 	if (attempt->result == ATTEMPT_SENT && !is_pinned(domain)) {
-		bool changed = primary_delivered(&primary->machine, watch->now);
-		changed = !is_proved(watch, domain, primary) || changed;
+		const bool changed = primary_delivered(&primary->machine, watch->now);
 		primary->proved_ms = watch->now.ms;
 		primary->seen_ms = watch->now.ms;
 		primary_schedule(watch, primary);
 		if (changed)
 			primary_tell(watch, primary);
+		else
+			primary_proved(watch, primary);
 	} else if (attempt->result == ATTEMPT_UNREACHED) {
 		primary_missed(&primary->machine, watch->now);
 		primary_schedule(watch, primary);

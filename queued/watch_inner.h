@@ -96,6 +96,8 @@ struct watch_domain {
 	int64_t missed_ms;  /* when its primary was not reached last; 0: never */
 	int64_t unknown_ms; /* when it is an outage not to know its primary; NEVER_MS: not */
 	int64_t turn_ms;    /* another domain's canary is under way: no longer waited for then */
+	struct watch_primary *turn_at; /* where that one was sent; NULL: it waits for none */
+	struct watch_domain *next_turn, *previous_turn;
 	/* the row */
 	enum watch_row_result row_result;
 	struct watch_row *row; /* NULL: none, or not read yet */
@@ -135,7 +137,8 @@ struct watch_primary {
 	struct heap_node due;
 	struct heap *in; /* where `due` stands; NULL: nowhere */
 	struct primary machine;
-	struct watch_link *first; /* domains that use it */
+	struct watch_link *first;        /* domains that use it */
+	struct watch_domain *first_turn; /* those that wait for another one's canary */
 	size_t users, wants;
 	unsigned asked; /* probes at most until an operator's question is answered */
 	uint64_t probe; /* the id of the probe under way; 0: none */
@@ -240,6 +243,11 @@ bool primary_is_probed(const struct watch_primary *primary);
 /* The primary that the log names as `host[address]:port`; NULL: none of this domain's. */
 struct watch_primary *domain_primary_named(struct watch_domain *domain, const char *text);
 void primary_tell(struct watch *watch, struct watch_primary *primary);
+/* It took a message: whoever waits for that goes on. */
+void primary_proved(struct watch *watch, struct watch_primary *primary);
+/* The domain waits until then for what becomes of another one's canary. */
+void domain_await_turn(struct watch_domain *domain, struct watch_primary *primary, int64_t until);
+void domain_end_turn(struct watch_domain *domain);
 
 /* watch_domain.c */
 void domain_read_row(struct watch *watch, struct watch_domain *domain);

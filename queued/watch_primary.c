@@ -149,6 +149,34 @@ domain_wants(struct watch *watch, struct watch_domain *domain, bool wants)
 		link_wants(watch, &domain->link[i], wants);
 }
 
+void
+domain_end_turn(struct watch_domain *domain)
+{
+	domain->turn_ms = NEVER_MS;
+	if (domain->turn_at == NULL)
+		return;
+	if (domain->previous_turn != NULL)
+		domain->previous_turn->next_turn = domain->next_turn;
+	else
+		domain->turn_at->first_turn = domain->next_turn;
+	if (domain->next_turn != NULL)
+		domain->next_turn->previous_turn = domain->previous_turn;
+	domain->turn_at = NULL;
+}
+
+void
+domain_await_turn(struct watch_domain *domain, struct watch_primary *primary, int64_t until)
+{
+	domain_end_turn(domain);
+	domain->turn_ms = until;
+	domain->turn_at = primary;
+	domain->next_turn = primary->first_turn;
+	domain->previous_turn = NULL;
+	if (domain->next_turn != NULL)
+		domain->next_turn->previous_turn = domain;
+	primary->first_turn = domain;
+}
+
 static void
 link_remove(struct watch *watch, struct watch_link *link)
 {
@@ -157,6 +185,8 @@ link_remove(struct watch *watch, struct watch_link *link)
 	if (primary == NULL)
 		return;
 	link_wants(watch, link, false);
+	if (link->domain->turn_at == primary)
+		domain_end_turn(link->domain);
 	if (link->previous != NULL)
 		link->previous->next = link->next;
 	else
@@ -276,6 +306,17 @@ primary_tell(struct watch *watch, struct watch_primary *primary)
 	for (link = primary->first; link != NULL; link = next) {
 		next = link->next;
 		domain_judge(watch, link->domain);
+	}
+}
+
+void
+primary_proved(struct watch *watch, struct watch_primary *primary)
+{
+	struct watch_domain *domain, *next;
+
+	for (domain = primary->first_turn; domain != NULL; domain = next) {
+		next = domain->next_turn; /* what waits on is put before it */
+		domain_judge(watch, domain);
 	}
 }
 
