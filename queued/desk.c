@@ -185,9 +185,11 @@ desk_parse(
 	out->what = DESK_DOS;
 	out->limit = DESK_SHOWN;
 	*error = json_is_object(object) ? NULL : "that is no JSON object";
-	if (*error == NULL)
-		json_object_foreach(object, name, value) if (*error == NULL) *error =
-		    take_field(name, value, out);
+	json_object_foreach(object, name, value)
+	{
+		if (*error == NULL)
+			*error = take_field(name, value, out);
+	}
 	if (*error == NULL && out->what == DESK_DOS)
 		*error = "\"do\" is missing";
 	if (*error == NULL)

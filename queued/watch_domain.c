@@ -3,6 +3,7 @@
  * primaries probed, does its mail leave, who is alerted. domain_judge() brings all of it in line
  * with what is known; it may be called at any time, and twice does no harm.
  */
+#include "queued/retention.h"
 #include "queued/watch_inner.h"
 
 #include <stdio.h>
@@ -646,10 +647,9 @@ domain_left(struct watch *watch, struct watch_domain *domain, const char *id)
 static void
 judge_retention(struct watch *watch, struct watch_domain *domain)
 {
-	static const unsigned levels[] = {95, 80, 50};
 	const struct heap_node *oldest = heap_first(&domain->by_age);
 	char text[96];
-	unsigned level = 0;
+	unsigned level;
 
 	if (domain->row_result == WATCH_ROW_NONE) {
 		alert_end(watch, domain, ALERT_RETENTION); /* there is none any more */
@@ -657,9 +657,7 @@ judge_retention(struct watch *watch, struct watch_domain *domain)
 	}
 	if (oldest == NULL || domain->row == NULL || domain->row->retention <= 0)
 		return;
-	int64_t percent = (watch->now.wall - oldest->key / 1000000) * 100 / domain->row->retention;
-	for (size_t i = 0; i < sizeof(levels) / sizeof(levels[0]) && level == 0; i++)
-		level = percent >= levels[i] ? levels[i] : 0;
+	level = retention_level(oldest->key, domain->row->retention, watch->now.wall * 1000000);
 	if (level == 0)
 		alert_end(watch, domain, ALERT_RETENTION);
 	if (level > domain->retention_level && !is_silent(watch, domain)) {

@@ -1993,6 +1993,15 @@ START_TEST(test_retention_levels)
 }
 END_TEST
 
+/* When it came is not known. */
+START_TEST(test_retention_of_no_arrival)
+{
+	held("a.example", "A", world.now.wall);
+	go_on(130000, PROBE_DOWN);
+	ck_assert_ptr_null(strstr(world.did, "retention"));
+}
+END_TEST
+
 START_TEST(test_no_row_nothing_done)
 {
 	world.row_result = WATCH_ROW_NONE;
@@ -2226,6 +2235,7 @@ main(void)
 	    {"delivery ends a pause", test_delivery_ends_a_pause},
 	    {"rows and quota", test_rows_and_quota},
 	    {"retention", test_retention_levels},
+	    {"retention, no arrival", test_retention_of_no_arrival},
 	    {"no row", test_no_row_nothing_done},
 	    {"row deleted", test_row_deleted},
 	    {"row deleted, pinned", test_row_deleted_pinned},
