@@ -7,6 +7,7 @@
 #include "core/helper_request.h"
 #include "core/log.h"
 #include "core/state.h"
+#include "queued/changes.h"
 
 #include <errno.h>
 #include <event2/buffer.h>
@@ -221,6 +222,7 @@ struct client {
 	uint64_t ticket;           /* of the request that is put off */
 	uint64_t arrival;          /* order of the last request */
 	char watched[DOMAIN_SIZE]; /* "": all */
+	struct changes changes;    /* what it has not been shown yet */
 };
 
 struct desk_reply {
@@ -233,11 +235,11 @@ struct desk {
 	struct desk_setup setup;
 	struct event *on_listen, *on_pause;
 	uint64_t tickets, arrivals;
+	struct timeval writing; /* how long nobody need read */
 	struct client client[DESK_CLIENTS];
 };
 
-static const struct timeval idle = {.tv_sec = DESK_IDLE_S}, writing = {.tv_sec = DESK_WRITE_S},
-			    later = {.tv_sec = DESK_LATER_S};
+static const struct timeval idle = {.tv_sec = DESK_IDLE_S}, later = {.tv_sec = DESK_LATER_S};
 
 static void
 client_free(struct client *client)
@@ -248,11 +250,14 @@ client_free(struct client *client)
 		event_free(client->deadline);
 	client->stream = NULL;
 	client->deadline = NULL;
+	changes_free(&client->changes);
 }
 
 static void
 client_set_state(struct client *client, enum client_state state)
 {
+	const struct timeval *writing = &client->desk->writing;
+
 	client->state = state;
 	if (state != CLIENT_LATER && client->deadline != NULL)
 		(void)event_del(client->deadline);
@@ -263,10 +268,10 @@ client_set_state(struct client *client, enum client_state state)
 		break;
 	case CLIENT_READY:
 		client->arrival = ++client->desk->arrivals;
-		(void)bufferevent_set_timeouts(client->stream, &idle, &writing);
+		(void)bufferevent_set_timeouts(client->stream, &idle, writing);
 		break;
 	case CLIENT_LATER: (void)event_add(client->deadline, &later); /* FALLTHROUGH */
-	case CLIENT_WATCHING: (void)bufferevent_set_timeouts(client->stream, NULL, &writing); break;
+	case CLIENT_WATCHING: (void)bufferevent_set_timeouts(client->stream, NULL, writing); break;
 	case CLIENT_CLOSING: (void)bufferevent_disable(client->stream, EV_READ); break;
 	}
 }
@@ -460,6 +465,23 @@ on_read(struct bufferevent *stream, void *context)
 	take_lines(context);
 }
 
+/* As much as he reads: what waits is shown as it is then. */
+static void
+show_changes(struct client *client)
+{
+	const struct desk_ports *ports = &client->desk->setup.ports;
+	char domain[DOMAIN_SIZE];
+
+	while (client->state == CLIENT_WATCHING && unread(client) < UNREAD_MOST &&
+	       changes_take(&client->changes, domain)) {
+		struct desk_reply reply = {
+		    .desk = client->desk, .out = bufferevent_get_output(client->stream)};
+		ports->view(ports->context, domain, &reply);
+		if (reply.failed)
+			client_set_state(client, CLIENT_NONE);
+	}
+}
+
 /* All that was answered is sent. */
 static void
 on_written(struct bufferevent *stream, void *context)
@@ -469,6 +491,8 @@ on_written(struct bufferevent *stream, void *context)
 	(void)stream;
 	if (client->state == CLIENT_CLOSING)
 		client_set_state(client, CLIENT_NONE);
+	else if (client->state == CLIENT_WATCHING)
+		show_changes(client);
 	else
 		take_lines(client);
 }
@@ -540,17 +564,14 @@ desk_finish(struct desk *desk, uint64_t ticket, const char *error)
 void
 desk_changed(struct desk *desk, const char *domain)
 {
-	const struct desk_ports *ports = &desk->setup.ports;
-
 	for (size_t i = 0; i < DESK_CLIENTS; i++) {
 		struct client *client = &desk->client[i];
 		if (client->state != CLIENT_WATCHING ||
 		    (client->watched[0] != '\0' && strcmp(client->watched, domain) != 0))
 			continue;
-		struct desk_reply reply = {
-		    .desk = desk, .out = bufferevent_get_output(client->stream)};
-		ports->view(ports->context, domain, &reply);
-		if (reply.failed || unread(client) > DESK_STREAM_BYTES)
+		if (changes_add(&client->changes, domain))
+			show_changes(client);
+		else
 			client_set_state(client, CLIENT_NONE);
 	}
 }
@@ -642,6 +663,7 @@ desk_new(const struct desk_setup *setup)
 	if (desk == NULL)
 		return NULL;
 	desk->setup = *setup;
+	desk->writing.tv_sec = DESK_WRITE_S;
 	desk->on_listen =
 	    event_new(setup->base, setup->listen_fd, EV_READ | EV_PERSIST, on_listen, desk);
 	desk->on_pause = evtimer_new(setup->base, on_pause, desk);
@@ -650,6 +672,12 @@ desk_new(const struct desk_setup *setup)
 		return desk;
 	desk_free(desk);
 	return NULL;
+}
+
+void
+desk_set_patience(struct desk *desk, int milliseconds)
+{
+	desk->writing = (struct timeval){milliseconds / 1000, milliseconds % 1000 * 1000L};
 }
 
 void

@@ -18,12 +18,11 @@
 #define DESK_CLIENTS 32
 #define DESK_WATCHERS 16 /* of them: whoever watches stays */
 #define DESK_LINE_MAX 8192
-#define DESK_IDLE_S 60               /* without a request under way */
-#define DESK_WRITE_S 30              /* without reading what is answered */
-#define DESK_LATER_S 90              /* for an answer that comes later */
-#define DESK_BYTES (64u << 20)       /* of answers not yet read, all clients together */
-#define DESK_STREAM_BYTES (1u << 20) /* the same, of one that watches */
-#define DESK_SHOWN 10000             /* recipients that one request shows at most */
+#define DESK_IDLE_S 60         /* without a request under way */
+#define DESK_WRITE_S 30        /* without reading what is answered */
+#define DESK_LATER_S 90        /* for an answer that comes later */
+#define DESK_BYTES (64u << 20) /* of answers not yet read, all clients together */
+#define DESK_SHOWN 10000       /* recipients that one request shows at most */
 
 enum desk_do {
 	DESK_PING,
@@ -98,7 +97,10 @@ void desk_free(struct desk *desk);
 void desk_tell(struct desk *desk, uint64_t ticket, json_t *object);
 /* The answer to a request that was put off; one whose client has gone is nothing. NULL: done. */
 void desk_finish(struct desk *desk, uint64_t ticket, const char *error);
-/* Something of a domain has changed. */
+/* Another DESK_WRITE_S for clients to come, in milliseconds (tests). */
+void desk_set_patience(struct desk *desk, int milliseconds);
+/* Something of a domain has changed. Who watches is shown it as he reads: each domain once, as it
+   is then. */
 void desk_changed(struct desk *desk, const char *domain);
 
 #endif

@@ -376,14 +376,70 @@ START_TEST(test_watching)
 	settle();
 	ck_assert_str_eq(hear(all), "{\"changed\":\"a.example\"}\n{\"changed\":\"b.example\"}\n");
 	ck_assert_str_eq(hear(one), "{\"changed\":\"a.example\"}\n");
-	for (int i = 0; i < 60000; i++) /* nobody reads: he is given up */
-		desk_changed(desk, "a.example");
-	settle();
-	while (*hear(one) == '{')
-		;
-	ck_assert_str_eq(hear(one), "EOF");
 	close(all);
 	close(one);
+}
+END_TEST
+
+static size_t
+lines_of(const char *text)
+{
+	size_t count = 0;
+
+	for (; (text = strchr(text, '\n')) != NULL; text++)
+		count++;
+	return count;
+}
+
+/* Whoever reads gets all of it, however much comes at once; what changed twice he sees once. */
+START_TEST(test_watching_a_crowd)
+{
+	const int fd = dial("c"), one = dial("c");
+	char domain[300];
+	size_t heard = 0;
+
+	say(fd, "{\"do\":\"watch\"}\n");
+	say(one, "{\"do\":\"watch\",\"domain\":\"d7.example\"}\n");
+	settle();
+	for (int i = 0; i < 20000; i++) {
+		(void)snprintf(domain, sizeof(domain), "%0200d.d%d.example", 0, i % 10000);
+		desk_changed(desk, domain);
+	}
+	desk_changed(desk, "d7.example");
+	settle();
+	for (const char *text; *(text = hear(fd)) != '\0'; settle()) {
+		ck_assert(strcmp(text, "EOF") != 0);
+		heard += lines_of(text);
+	}
+	ck_assert_uint_ge(heard, 10001);
+	ck_assert_uint_lt(heard, 11000); /* some were shown before they changed again */
+	ck_assert_str_eq(hear(one), "{\"changed\":\"d7.example\"}\n");
+	desk_changed(desk, "d7.example"); /* and what comes later */
+	settle();
+	ck_assert_str_eq(hear(fd), "{\"changed\":\"d7.example\"}\n");
+	close(fd);
+	close(one);
+}
+END_TEST
+
+START_TEST(test_watching_without_reading)
+{
+	char domain[300];
+	int fd;
+
+	desk_set_patience(desk, 300);
+	fd = dial("c");
+	say(fd, "{\"do\":\"watch\"}\n");
+	settle();
+	for (int i = 0; i < 10000; i++) {
+		(void)snprintf(domain, sizeof(domain), "%0200d.d%d.example", 0, i);
+		desk_changed(desk, domain);
+	}
+	turn(1500); /* nobody reads: he is given up */
+	for (int i = 0; i < 1000 && *hear(fd) == '{'; i++)
+		turn(10);
+	ck_assert_str_eq(hear(fd), "EOF");
+	close(fd);
 }
 END_TEST
 
@@ -573,6 +629,8 @@ main(void)
 	tcase_add_test(sockets, test_asked_and_hung_up);
 	tcase_add_test(sockets, test_gone_while_asking);
 	tcase_add_test(sockets, test_watching);
+	tcase_add_test(sockets, test_watching_a_crowd);
+	tcase_add_test(sockets, test_watching_without_reading);
 	tcase_add_test(sockets, test_unread_answers_put_off_the_next);
 	tcase_add_test(sockets, test_crowd);
 	tcase_add_test(sockets, test_crowd_that_watches);
