@@ -320,6 +320,13 @@ on_super_removed(struct account *account, struct message *message, int64_t at)
 }
 
 static void
+hold_told(const struct account *account, struct message *message, bool on_hold)
+{
+	message->on_hold = on_hold;
+	message->hold_at = account->listing;
+}
+
+static void
 on_known(struct account *account, struct message *message, const struct maillog_event *event)
 {
 	switch (event->kind) {
@@ -331,8 +338,8 @@ on_known(struct account *account, struct message *message, const struct maillog_
 		settle_all(account, message, OUTCOME_REMOVED, BY_REQUEUE, event->at);
 		message_gone(account, message);
 		break;
-	case MAILLOG_SUPER_HELD: message->on_hold = true; break;
-	case MAILLOG_SUPER_RELEASED: message->on_hold = false; break;
+	case MAILLOG_SUPER_HELD: hold_told(account, message, true); break;
+	case MAILLOG_SUPER_RELEASED: hold_told(account, message, false); break;
 	default: break;
 	}
 }
@@ -485,7 +492,9 @@ account_census_message(struct account *account, const struct census_message *lis
 	message->seen_at = account->listing;
 	message->absent = 0;
 	message->listed = listed->recipients;
-	message->on_hold = strcmp(listed->queue, "hold") == 0;
+	/* A listing that ran when the log told may have seen it before. */
+	if (message->hold_at < account->listing)
+		message->on_hold = strcmp(listed->queue, "hold") == 0;
 	if (message->sender == NULL) {
 		const struct maillog_text sender = {listed->sender, strlen(listed->sender)};
 		(void)set_part(account, &message->sender, sender);

@@ -55,7 +55,8 @@ void account_refusals_anew(struct account *account, const char *domain);
 enum account_knows { ACCOUNT_UNKNOWN, ACCOUNT_KNOWN, ACCOUNT_LISTED };
 enum account_knows account_knows(const struct account *account, const char *queue_id);
 
-/* Does an operator hold the message (postsuper -h), by the log or the last listing? */
+/* Does an operator hold the message (postsuper -h), by the log or a listing that began after that?
+ */
 bool account_on_hold(const struct account *account, const char *queue_id);
 
 /* A listing begins: what becomes known from now on, it need not have. */

@@ -60,6 +60,7 @@ struct message {
 	unsigned absent;
 	size_t listed;    /* recipients left by the listing seen_at, less those settled since */
 	bool on_hold;     /* by postsuper -h: an operator wants it to stay */
+	unsigned hold_at; /* listing before or during which the log said so, or otherwise */
 	bool gone;        /* has left, goes from memory when its rows are written */
 	bool foreign;     /* all its recipients had a line, and none is ours */
 	uint32_t unnamed; /* recipients without a line since qmgr took it up, or UNNAMED_UNKNOWN */

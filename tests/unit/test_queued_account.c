@@ -350,6 +350,39 @@ START_TEST(test_on_hold)
 }
 END_TEST
 
+/* A listing that runs while the log tells may have looked before: the log's word counts. */
+static const struct {
+	const char *word, *listed;
+	bool on_hold, later; /* by the log; by the next listing, which shows `listed` again */
+} HOLDS[] = {
+    {"placed on hold", "deferred", true, false},
+    {"placed on hold", "hold", true, true},
+    {"released from hold", "hold", false, true},
+    {"released from hold", "deferred", false, false},
+};
+
+START_TEST(test_on_hold_beside_a_listing)
+{
+	const bool before = !HOLDS[_i].on_hold;
+
+	accepted(ID);
+	answered("10:00:01", ID, "a@c.example", AWAY);
+	account_census_begin(account);
+	listed(ID, before ? "hold" : "deferred", "a@c.example");
+	(void)census_over();
+	ck_assert_int_eq(account_on_hold(account, ID), before);
+	account_census_begin(account);
+	line_in("10:00:02", "postsuper", ID, HOLDS[_i].word);
+	listed(ID, HOLDS[_i].listed, "a@c.example");
+	(void)census_over();
+	ck_assert_int_eq(account_on_hold(account, ID), HOLDS[_i].on_hold);
+	account_census_begin(account);
+	listed(ID, HOLDS[_i].listed, "a@c.example");
+	(void)census_over();
+	ck_assert_int_eq(account_on_hold(account, ID), HOLDS[_i].later);
+}
+END_TEST
+
 /* --- outcomes ------------------------------------------------------------------------------------
  */
 
@@ -1280,6 +1313,17 @@ START_TEST(test_kept_by_operator)
 }
 END_TEST
 
+START_TEST(test_kept_by_operator_beside_a_listing)
+{
+	held_and_listed("a@c.example");
+	account_census_begin(account);
+	line_in("10:05:00", "postsuper", ID, "placed on hold");
+	listed(ID, "deferred", "a@c.example");
+	(void)census_over();
+	ck_assert_uint_eq(account_find_due(account, 10, judge, NULL), 0);
+}
+END_TEST
+
 static struct account_history judged;
 
 static enum account_fate
@@ -1427,6 +1471,8 @@ main(void)
 	tcase_add_checked_fixture(part, setup, teardown);
 	tcase_add_test(part, test_knows);
 	tcase_add_test(part, test_on_hold);
+	tcase_add_loop_test(
+	    part, test_on_hold_beside_a_listing, 0, sizeof(HOLDS) / sizeof(HOLDS[0]));
 	tcase_add_test(part, test_delivered_at_once);
 	tcase_add_test(part, test_held_then_delivered);
 	tcase_add_test(part, test_recipients_of_several);
@@ -1470,6 +1516,7 @@ main(void)
 	tcase_add_test(part, test_kept_by_operator);
 	tcase_add_test(part, test_refused_again);
 	tcase_add_test(part, test_refusals_anew);
+	tcase_add_test(part, test_kept_by_operator_beside_a_listing);
 	tcase_add_loop_test(part, test_clock_set, 0, 2);
 	tcase_add_test(part, test_counts);
 	suite_add_tcase(suite, part);
