@@ -7,6 +7,7 @@
  */
 #include "queued/maillog.h"
 
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
@@ -120,6 +121,23 @@ is_same_second(const struct tm *a, const struct tm *b)
 	       a->tm_mday == b->tm_mday && a->tm_mon == b->tm_mon;
 }
 
+/* The hour that comes twice when summer time ends has two readings: the one nearer to `now`. */
+static int64_t
+nearer_reading(const struct tm *given, int64_t at, int64_t now)
+{
+	static const int shifts[] = {-7200, -3600, -1800, 1800, 3600, 7200}; /* that zones have */
+	int64_t best = at;
+
+	for (size_t i = 0; i < sizeof(shifts) / sizeof(shifts[0]); i++) {
+		const time_t other = (time_t)(at + shifts[i]);
+		struct tm parts;
+		if (llabs(other - now) < llabs(best - now) && localtime_r(&other, &parts) != NULL &&
+		    is_same_second(&parts, given))
+			best = other;
+	}
+	return best;
+}
+
 /*
  * Of last year, this and the next, the one nearest to `now`, at most a day ahead. The last answer
  * is kept: lines of the same second follow each other by the thousand, and mktime(3) looks at
@@ -149,7 +167,7 @@ year_guess(const struct tm *given, int64_t now, int64_t *seconds)
 		const int64_t at = mktime(&wanted);
 		if (wanted.tm_mon != given->tm_mon || at > now + 86400)
 			continue; /* the 29th of February of another year; the future */
-		*seconds = last.seconds = at;
+		*seconds = last.seconds = nearer_reading(given, at, now);
 		last.now = now;
 		last.given = *given;
 		last.set = true;

@@ -72,8 +72,8 @@ struct maillog_event {
 /*
  * A line as it stands in a file, with or without its line feed. Traditional times have no year:
  * the one that brings it nearest to `now` (seconds since the epoch), at most a day ahead of it, in
- * local time. Texts point into the line. False: no line with a time and a tag; the event is then
- * NONE.
+ * local time; so are those of the hour that comes twice when summer time ends. Texts point into the
+ * line. False: no line with a time and a tag; the event is then NONE.
  */
 bool maillog_line(const char *line, size_t length, int64_t now, struct maillog_event *out);
 

@@ -149,6 +149,23 @@ START_TEST(test_forgery)
 }
 END_TEST
 
+static void
+expect_time(const char *traditional, const char *now, const char *expected)
+{
+	struct maillog_event event;
+	struct tm parts = {.tm_sec = 0};
+	char line[128], when[32];
+
+	ck_assert_ptr_nonnull(strptime(now, "%Y-%m-%dT%H:%M:%S", &parts));
+	const int length = snprintf(
+	    line, sizeof(line), "%s eu postfix/qmgr[1]: 4QkT3z0V1Wz5s: removed", traditional);
+	ck_assert(maillog_line(line, (size_t)length, timegm(&parts), &event));
+	const time_t at = (time_t)(event.at / 1000000);
+	strftime(when, sizeof(when), "%Y-%m-%dT%H:%M:%S", gmtime_r(&at, &parts));
+	ck_assert_msg(strcmp(when, expected) == 0, "%s, read at %s: %s, not %s", traditional, now,
+	    when, expected);
+}
+
 START_TEST(test_year)
 {
 	static const struct {
@@ -166,17 +183,44 @@ START_TEST(test_year)
 	/* Each twice: the second of two lines of one second need not be worked out again. */
 	for (size_t n = 0; n < 2 * sizeof(cases) / sizeof(cases[0]); n++) {
 		const size_t i = n / 2;
-		struct maillog_event event;
-		struct tm parts = {.tm_sec = 0};
-		char line[128], when[32];
-		ck_assert_ptr_nonnull(strptime(cases[i].now, "%Y-%m-%dT%H:%M:%S", &parts));
-		const int length = snprintf(line, sizeof(line),
-		    "%s eu postfix/qmgr[1]: 4QkT3z0V1Wz5s: removed", cases[i].line);
-		ck_assert(maillog_line(line, (size_t)length, timegm(&parts), &event));
-		const time_t at = (time_t)(event.at / 1000000);
-		strftime(when, sizeof(when), "%Y-%m-%dT%H:%M:%S", gmtime_r(&at, &parts));
-		ck_assert_str_eq(when, cases[i].expected);
+		expect_time(cases[i].line, cases[i].now, cases[i].expected);
 	}
+}
+END_TEST
+
+/* The hour that comes twice when summer time ends, read as it is written, or a while later. */
+START_TEST(test_end_of_summer_time)
+{
+	static const struct {
+		const char *zone, *line, *now, *expected;
+	} cases[] = {
+#define BERLIN "CET-1CEST,M3.5.0,M10.5.0/3"
+	    {BERLIN, "Oct 25 01:59:59", "2026-10-25T00:00:00", "2026-10-24T23:59:59"},
+	    {BERLIN, "Oct 25 02:00:00", "2026-10-25T00:00:00", "2026-10-25T00:00:00"},
+	    {BERLIN, "Oct 25 02:50:00", "2026-10-25T00:50:01", "2026-10-25T00:50:00"},
+	    {BERLIN, "Oct 25 02:59:59", "2026-10-25T01:00:00", "2026-10-25T00:59:59"},
+	    {BERLIN, "Oct 25 02:00:05", "2026-10-25T01:00:05", "2026-10-25T01:00:05"},
+	    {BERLIN, "Oct 25 02:30:00", "2026-10-25T01:30:01", "2026-10-25T01:30:00"},
+	    {BERLIN, "Oct 25 02:55:00", "2026-10-25T02:10:00", "2026-10-25T01:55:00"},
+	    {BERLIN, "Oct 25 03:01:00", "2026-10-25T02:01:00", "2026-10-25T02:01:00"},
+	    {BERLIN, "Mar 29 01:59:59", "2026-03-29T01:00:00", "2026-03-29T00:59:59"},
+	    {BERLIN, "Mar 29 03:00:00", "2026-03-29T01:00:00", "2026-03-29T01:00:00"},
+	    {BERLIN, "Jul  1 12:00:00", "2026-07-01T10:00:01", "2026-07-01T10:00:00"},
+	    {BERLIN, "Dec 31 23:59:59", "2026-12-31T23:00:01", "2026-12-31T22:59:59"},
+	    /* half an hour */
+	    {"LHST-10:30LHDT-11,M10.1.0,M4.1.0", "Apr  5 01:45:00", "2026-04-04T14:45:01",
+		"2026-04-04T14:45:00"},
+	    {"LHST-10:30LHDT-11,M10.1.0,M4.1.0", "Apr  5 01:45:00", "2026-04-04T15:15:01",
+		"2026-04-04T15:15:00"},
+	};
+
+	for (size_t n = 0; n < 2 * sizeof(cases) / sizeof(cases[0]); n++) {
+		setenv("TZ", cases[n / 2].zone, 1);
+		tzset();
+		expect_time(cases[n / 2].line, cases[n / 2].now, cases[n / 2].expected);
+	}
+	setenv("TZ", "UTC", 1);
+	tzset();
 }
 END_TEST
 
@@ -233,6 +277,7 @@ main(void)
 	tcase_add_loop_test(part, test_cut, 0, lines.count / 2);
 	tcase_add_test(part, test_forgery);
 	tcase_add_test(part, test_year);
+	tcase_add_test(part, test_end_of_summer_time);
 	tcase_add_test(part, test_parts);
 	tcase_add_test(part, test_tag);
 	suite_add_tcase(suite, part);
