@@ -29,7 +29,9 @@ struct spool_writer {
 	uint64_t map_size, seq; /* seq: the last one given, in this transaction */
 	int lock;
 	struct spool_files files;
-	bool broken; /* LMDB said so */
+	bool broken;          /* LMDB said so */
+	bool dating;          /* rows may be ahead of the clock, of this number or above */
+	uint64_t dating_from; /* (see spool_prune) */
 	char identity[SPOOL_IDENTITY_SIZE];
 	char state_dir[SPOOL_PATH_SIZE];
 	char aside[SPOOL_PATH_SIZE];
@@ -218,6 +220,7 @@ spool_writer_open(const char *state_dir, gid_t group, size_t map_size, const cha
 	const size_t page = (size_t)sysconf(_SC_PAGESIZE);
 	writer->map_size = (map_size > MAP_SIZE_LEAST ? map_size : MAP_SIZE_LEAST) / page * page;
 	snprintf(writer->state_dir, sizeof(writer->state_dir), "%s", state_dir);
+	writer->dating = true; /* a former process may not have come to its end */
 	if (writer_prepare(writer, group) == SPOOL_OK) {
 		*problem = NULL;
 		return writer;
@@ -599,39 +602,86 @@ date_anew(MDB_cursor *done, MDB_val number, int64_t now_us)
 struct prune {
 	uint64_t shipped;
 	int64_t now_us, before;
+	unsigned left; /* so many rows may still be looked at */
 	struct spool_pruned *out;
 	bool changed;
-	bool dating; /* nothing more goes; those behind it that are ahead too are dated */
+	bool dating; /* of the writer, once this is on the disk */
+	uint64_t dating_from;
 };
 
-/* *more: there may be others behind it. */
-static int
-prune_one(struct spool_writer *writer, MDB_cursor *done, struct prune *prune, bool *more)
-{
-	MDB_val number, when;
+struct done_row {
+	MDB_val number;
 	uint64_t seq, at;
-	const int code = mdb_cursor_get(done, &number, &when, prune->dating ? MDB_NEXT : MDB_FIRST);
+	bool shipped, ahead;
+};
 
-	*more = false;
-	if (code != 0)
-		return code == MDB_NOTFOUND ? 0 : code;
-	if (!spool_number_take(&number, &seq) || !spool_number_take(&when, &at))
-		return MDB_CORRUPTED;
-	const bool shipped = seq <= prune->shipped;
-	const bool ahead = !shipped && at > (uint64_t)prune->now_us;
-	const int64_t put = ahead ? prune->now_us : (int64_t)at;
-	const bool stays = !shipped && (prune->before <= 0 || put >= prune->before);
-	if (stays && !ahead)
-		return 0;
-	*more = true;
-	prune->changed = true;
-	if (stays) {
-		prune->dating = true;
-		return date_anew(done, number, prune->now_us);
+/* False: there is none (*code 0), or it cannot be read. */
+static bool
+done_take(
+    const struct prune *prune, MDB_cursor *done, MDB_cursor_op op, struct done_row *out, int *code)
+{
+	MDB_val when;
+
+	*code = mdb_cursor_get(done, &out->number, &when, op);
+	if (*code == 0 &&
+	    (!spool_number_take(&out->number, &out->seq) || !spool_number_take(&when, &out->at)))
+		*code = MDB_CORRUPTED;
+	if (*code != 0) {
+		*code = *code == MDB_NOTFOUND ? 0 : *code;
+		return false;
 	}
-	prune->out->removed++;
-	prune->out->dropped += shipped ? 0 : 1;
-	return row_remove(writer, done, number);
+	out->shipped = out->seq <= prune->shipped;
+	out->ahead = !out->shipped && out->at > (uint64_t)prune->now_us;
+	return true;
+}
+
+/* From the oldest on, what may go, up to one that stays. */
+static int
+prune_oldest(struct spool_writer *writer, MDB_cursor *done, struct prune *prune)
+{
+	struct done_row row;
+	int code = 0;
+
+	while (code == 0 && prune->left > 0 && done_take(prune, done, MDB_FIRST, &row, &code)) {
+		const int64_t put = row.ahead ? prune->now_us : (int64_t)row.at;
+		if (!row.shipped && (prune->before <= 0 || put >= prune->before)) {
+			if (row.ahead && !prune->dating) {
+				prune->dating = true;
+				prune->dating_from = row.seq;
+			}
+			return 0;
+		}
+		prune->left--;
+		prune->changed = true;
+		prune->out->removed++;
+		prune->out->dropped += row.shipped ? 0 : 1;
+		code = row_remove(writer, done, row.number);
+	}
+	return code;
+}
+
+/* Those that are ahead are dated, however many: where this pass ends, the next one goes on. */
+static int
+prune_dates(MDB_cursor *done, struct prune *prune)
+{
+	uint8_t from[8];
+	struct done_row row = {.number = {.mv_size = sizeof(from), .mv_data = from}};
+	MDB_cursor_op op = MDB_SET_RANGE;
+	int code = 0;
+
+	if (prune->before <= 0) /* nothing goes by its date now */
+		return 0;
+	spool_number_put(from, prune->dating_from);
+	for (; prune->dating && prune->left > 0; prune->left--, op = MDB_NEXT) {
+		prune->dating = done_take(prune, done, op, &row, &code);
+		if (prune->dating && row.ahead)
+			code = date_anew(done, row.number, prune->now_us);
+		if (code != 0)
+			return code;
+		prune->changed = prune->changed || (prune->dating && row.ahead);
+		prune->dating_from = row.seq + 1;
+	}
+	return 0;
 }
 
 enum spool_result
@@ -641,9 +691,11 @@ spool_prune(struct spool_writer *writer, unsigned most, int64_t now_us, int64_t 
 	struct prune prune = {.shipped = spool_shipped(writer->state_dir, writer->identity),
 	    .now_us = now_us > 0 ? now_us : 0,
 	    .before = unshipped_before,
-	    .out = out};
+	    .left = most,
+	    .out = out,
+	    .dating = writer->dating,
+	    .dating_from = writer->dating_from};
 	MDB_cursor *done;
-	bool more = true;
 	enum spool_result result = spool_begin(writer);
 
 	memset(out, 0, sizeof(*out));
@@ -651,8 +703,9 @@ spool_prune(struct spool_writer *writer, unsigned most, int64_t now_us, int64_t 
 		return result;
 	int code = mdb_cursor_open(writer->txn, writer->databases.dbi[SPOOL_DONE], &done);
 	if (code == 0) {
-		while (code == 0 && more && most-- > 0)
-			code = prune_one(writer, done, &prune, &more);
+		code = prune_oldest(writer, done, &prune);
+		if (code == 0)
+			code = prune_dates(done, &prune);
 		mdb_cursor_close(done);
 	}
 	result = code == 0 ? SPOOL_OK : result_of(writer, "pruning", code);
@@ -660,9 +713,14 @@ spool_prune(struct spool_writer *writer, unsigned most, int64_t now_us, int64_t 
 		result = spool_commit(writer);
 	else
 		spool_abort(writer);
-	if (result != SPOOL_OK)
+	if (result != SPOOL_OK) {
 		memset(out, 0, sizeof(*out));
-	return result;
+		return result;
+	}
+	out->more = prune.left == 0;
+	writer->dating = prune.dating;
+	writer->dating_from = prune.dating_from;
+	return SPOOL_OK;
 }
 
 enum spool_result

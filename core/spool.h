@@ -74,11 +74,13 @@ enum spool_result spool_get_note(struct spool_writer *writer, const char *name, 
     size_t size, size_t *length) __attribute__((warn_unused_result));
 /*
  * Removes final rows that the shipper says it has shipped, and those put before `unshipped_before`
- * (microseconds) that nobody shipped for so long ([journal] retention_days); at most `most` of
- * them. A transaction of its own. *dropped counts the unshipped ones.
+ * (microseconds; 0: no time counts) that nobody shipped for so long ([journal] retention_days).
+ * Rows put when the clock was ahead count as put now. Looks at `most` rows at most, *more: there
+ * may be others to do. A transaction of its own. *dropped counts the unshipped ones.
  */
 struct spool_pruned {
 	uint64_t removed, dropped;
+	bool more;
 };
 enum spool_result spool_prune(struct spool_writer *writer, unsigned most, int64_t now_us,
     int64_t unshipped_before, struct spool_pruned *out) __attribute__((warn_unused_result));

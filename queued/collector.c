@@ -524,9 +524,8 @@ prune(struct collector *collector, int64_t now_ms)
 								    : 0;
 	const enum spool_result result =
 	    spool_prune(collector->spool, PRUNE_MOST, now, before, &pruned);
-	collector->prune_ms = result == SPOOL_OK && pruned.removed == PRUNE_MOST
-				  ? now_ms - PRUNE_MS + COMMIT_MS
-				  : now_ms;
+	collector->prune_ms =
+	    result == SPOOL_OK && pruned.more ? now_ms - PRUNE_MS + COMMIT_MS : now_ms;
 	if (pruned.dropped > 0)
 		log_event(LOG_WARNING, "journal-dropped",
 		    kv_number("rows", (long long)pruned.dropped),

@@ -297,6 +297,63 @@ START_TEST(test_prune_many_ahead)
 }
 END_TEST
 
+/* More than one pass looks at; `renewed`: another process goes on after the second one. */
+static void
+expect_dated(bool renewed)
+{
+	struct spool_writer *writer = open_writer();
+	struct spool_pruned pruned;
+	char key[32];
+	int64_t now = 60 * SECOND;
+
+	begin(writer);
+	ck_assert_int_eq(put_text(writer, "young", "", true, now - SECOND), SPOOL_OK);
+	for (int i = 0; i < 50; i++) {
+		snprintf(key, sizeof(key), "ahead%d", i);
+		ck_assert_int_eq(put_text(writer, key, "", true, 900 * SECOND), SPOOL_OK);
+	}
+	commit(writer);
+	for (int pass = 0; pass == 0 || pruned.more; pass++, now += SECOND) {
+		ck_assert_int_lt(pass, 20);
+		if (pass == 2 && renewed) {
+			spool_writer_close(writer);
+			writer = open_writer();
+		}
+		ck_assert_int_eq(
+		    spool_prune(writer, 10, now, now - 50 * SECOND, &pruned), SPOOL_OK);
+		ck_assert_uint_eq(pruned.removed, 0);
+	}
+	/* All go as if they had been put then. */
+	ck_assert_int_eq(spool_prune(writer, 100, now + SECOND, now, &pruned), SPOOL_OK);
+	ck_assert_uint_eq(pruned.removed, 51);
+	ck_assert(!pruned.more);
+	spool_writer_close(writer);
+}
+
+START_TEST(test_prune_ahead_in_passes)
+{
+	expect_dated(false);
+	expect_dated(true);
+}
+END_TEST
+
+/* While the clock is not believed nothing goes by it, nor is dated by it. */
+START_TEST(test_prune_clock_behind)
+{
+	struct spool_writer *writer = open_writer();
+	struct spool_pruned pruned;
+
+	begin(writer);
+	ck_assert_int_eq(put_text(writer, "a", "", true, 900 * SECOND), SPOOL_OK);
+	ck_assert_int_eq(put_text(writer, "b", "", true, 901 * SECOND), SPOOL_OK);
+	commit(writer);
+	ck_assert_int_eq(spool_prune(writer, 100, 1 * SECOND, 0, &pruned), SPOOL_OK);
+	ck_assert_int_eq(spool_prune(writer, 100, 902 * SECOND, 800 * SECOND, &pruned), SPOOL_OK);
+	ck_assert_uint_eq(pruned.removed, 0);
+	spool_writer_close(writer);
+}
+END_TEST
+
 START_TEST(test_shipped_file)
 {
 	static const char *const broken[] = {"", "12", "12 me", "x me\n", "-1 me\n", "12 other\n",
@@ -838,6 +895,8 @@ main(void)
 	    {"notes", test_open_rows_and_notes},
 	    {"prune", test_prune},
 	    {"prune many ahead", test_prune_many_ahead},
+	    {"prune ahead in passes", test_prune_ahead_in_passes},
+	    {"prune clock behind", test_prune_clock_behind},
 	    {"shipped", test_shipped_file},
 	    {"full", test_full},
 	    {"kill", test_kill},
