@@ -186,10 +186,41 @@ watch_free(struct watch *watch)
 /* --- time ----------------------------------------------------------------------------------------
  */
 
+static void
+refresh_soon(struct keyed_node *node, void *context)
+{
+	struct watch_domain *domain = KEYED_OWNER(node, struct watch_domain, node);
+	struct watch *watch = context;
+	const struct watch_ports *ports = &watch->setup.ports;
+
+	domain->refresh_ms = watch->now.ms + (int64_t)(ports->random(ports->context) * 1000);
+	domain_schedule(watch, domain);
+}
+
+/* Our own holds end by the clock as it was: those who read them must not see them ended. */
+static void
+hold_anew(struct keyed_node *node, void *context)
+{
+	struct watch_domain *domain = KEYED_OWNER(node, struct watch_domain, node);
+	struct watch *watch = context;
+
+	if (domain->hold != HOLD_NONE)
+		domain_dirty(watch, domain);
+	refresh_soon(node, watch);
+}
+
 void
 watch_set_time(struct watch *watch, struct queued_time now)
 {
+	const int64_t ahead = now.wall - now.ms / 1000;
+	const int64_t leap = ahead - watch->wall_ahead;
+
 	watch->now = now;
+	watch->wall_ahead = ahead;
+	if (leap <= WATCH_LEAP_S && leap >= -WATCH_LEAP_S)
+		return;
+	keyed_each(&watch->domains, hold_anew, watch);
+	watch->put_ms = now.ms;
 }
 
 static void
@@ -268,24 +299,13 @@ next_tick(const struct watch *watch)
 int64_t
 watch_tick(struct watch *watch, struct queued_time now)
 {
-	watch->now = now;
+	watch_set_time(watch, now);
 	tick_answers(watch);
 	tick_domains(watch);
 	tick_primaries(watch);
 	if ((watch->dirty != NULL || watch->dirty_owners != NULL) && now.ms >= watch->put_ms)
 		state_put_all(watch);
 	return next_tick(watch);
-}
-
-static void
-refresh_soon(struct keyed_node *node, void *context)
-{
-	struct watch_domain *domain = KEYED_OWNER(node, struct watch_domain, node);
-	struct watch *watch = context;
-	const struct watch_ports *ports = &watch->setup.ports;
-
-	domain->refresh_ms = watch->now.ms + (int64_t)(ports->random(ports->context) * 1000);
-	domain_schedule(watch, domain);
 }
 
 void

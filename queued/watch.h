@@ -84,7 +84,10 @@ void watch_free(struct watch *watch);
 /* --- what happens --------------------------------------------------------------------------------
  */
 
-/* `now` of the events that come through watch_sink(). */
+/*
+ * `now` of the events that come through watch_sink(). Where the clock was set, the next tick renews
+ * all holds, and all else within a second or two. (watch_tick() sees it too.)
+ */
 void watch_set_time(struct watch *watch, struct queued_time now);
 struct event_sink watch_sink(struct watch *watch);
 void watch_resolved(struct watch *watch, const char *name, enum resolver_type type,

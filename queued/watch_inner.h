@@ -14,6 +14,7 @@
 #define WATCH_ACTIVE_MS 10000  /* held for so long, a message makes its domain active */
 #define WATCH_REFRESH_MS 60000 /* rows, records of the state and holds are renewed so often */
 #define WATCH_HOLD_S 300       /* how long a hold of ours lasts without renewal */
+#define WATCH_LEAP_S 60        /* the clock was set: less than a hold has left when it is renewed */
 #define WATCH_LINGER_MS 30000  /* without held mail, before a domain is forgotten */
 #define WATCH_WANTED_MS 900000 /* the same where its primary's state is wanted (rule 10) */
 #define WATCH_RECENT_S 60      /* older attempts (log of a time when we were away) prove nothing */
@@ -166,6 +167,7 @@ struct watch_answer {
 struct watch {
 	struct watch_setup setup;
 	struct queued_time now;
+	int64_t wall_ahead; /* wall clock less monotonic clock, seconds, when last looked at */
 	struct keyed domains, messages, owners, primaries, probes, answers;
 	struct heap domains_due, primaries_due, answers_due;
 	struct heap answering_due; /* primaries that answered last: they are probed first */

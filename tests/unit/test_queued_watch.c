@@ -1254,6 +1254,37 @@ START_TEST(test_pinned)
 }
 END_TEST
 
+/* Holds of ours end 5 minutes from now by a clock that was set too, from the next tick on. */
+START_TEST(test_hold_when_clock_is_set)
+{
+	static const int64_t leaps[] = {3600, -7200, 86400 * 365, 61, -86400 * 365};
+	struct watch_view view;
+
+	(void)strcpy(world.row.pin_banner, "mail.customer.example");
+	held("a.example", "A", 3600);
+	held("b.example", "B", 3600);
+	tick_for(1000);
+	ck_assert_int_eq(world.state.hold, HOLD_WRONG_HOST);
+	ck_assert(
+	    watch_hold(world.watch, "b.example", world.now.wall + 600, "why", false, world.now));
+	for (size_t i = 0; i < sizeof(leaps) / sizeof(leaps[0]); i++) {
+		tick_for(10000);
+		world.now.wall += leaps[i];
+		watch_set_time(world.watch, world.now);
+		(void)watch_tick(world.watch, world.now);
+		ck_assert_int_eq(world.state.hold, HOLD_WRONG_HOST);
+		ck_assert_int_eq(world.state.hold_until, world.now.wall + 300);
+		tick_for(1500); /* an operator's ends at its time by the clock */
+		ck_assert(watch_look(world.watch, "b.example", &view));
+		ck_assert_int_eq(view.state.hold, HOLD_WRONG_HOST);
+	}
+	const unsigned puts = world.puts;
+	world.now.wall += 3; /* set by a little: nothing is hurried */
+	tick_for(1500);
+	ck_assert_uint_eq(world.puts, puts);
+}
+END_TEST
+
 /* R0, the oldest, to R4, all of them refused. */
 static void
 open_breaker(void)
@@ -2209,6 +2240,7 @@ main(void)
 	    {"not silent", test_hold_that_is_not_silent},
 	    {"is silent?", test_is_silent},
 	    {"pinned", test_pinned},
+	    {"hold when clock is set", test_hold_when_clock_is_set},
 	    {"breaker", test_breaker_holds},
 	    {"surge is over", test_surge_is_over},
 	    {"breaker, full mailbox", test_breaker_and_full_mailbox},
