@@ -87,8 +87,8 @@ struct watch_domain {
 	uint64_t messages, bytes;
 	bool active; /* its primary matters: something did not go straight through */
 	bool asked;  /* by an operator how its primary is: to be probed when the route is known */
-	bool wanted; /* asked about by policyd: one of `wanted` of the watch */
 	bool away;   /* its primary was, and the breaker was not yet told that it is back */
+	bool wanted; /* asked about by policyd: without mail, one of `wanted` of the watch */
 	bool dead;   /* to be freed once `waits` is 0 */
 	unsigned waits; /* DNS answers that it waits for */
 	int64_t activate_ms, refresh_ms, route_ms, forget_ms;

@@ -47,7 +47,8 @@ queue_add(struct watch *watch, struct watch_domain *domain, const struct event_h
 		free(message);
 		return NULL;
 	}
-	domain->messages++;
+	if (domain->messages++ == 0 && domain->wanted)
+		watch->wanted--; /* it is watched for its mail now */
 	domain->bytes += message->size;
 	owner_count(watch, domain->owner, 1, (int64_t)message->size);
 	return message;
@@ -61,7 +62,8 @@ queue_drop(struct watch *watch, struct watch_message *message)
 	queue_tried(message);
 	heap_remove(&domain->by_age, &message->age);
 	keyed_remove(&watch->messages, &message->node);
-	domain->messages--;
+	if (--domain->messages == 0 && domain->wanted)
+		watch->wanted++;
 	domain->bytes -= message->size;
 	owner_count(watch, domain->owner, -1, -(int64_t)message->size);
 	free(message);

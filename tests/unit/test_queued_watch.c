@@ -1138,6 +1138,45 @@ START_TEST(test_asked_by_policyd)
 }
 END_TEST
 
+/* Of those that were asked about, only the ones without mail take a place. */
+START_TEST(test_asked_and_got_mail)
+{
+	const size_t more = WATCH_ASKED_MOST + 100;
+	char name[32];
+
+	world.row.wants_state = true;
+	world.quiet = true;
+	for (size_t i = 0; i < WATCH_ASKED_MOST; i++) {
+		(void)snprintf(name, sizeof(name), "d%zu.example", i);
+		watch_asked(world.watch, name, world.now);
+	}
+	for (size_t i = 0; i < 100; i++) {
+		(void)snprintf(name, sizeof(name), "d%zu.example", i);
+		held(name, "A", 0);
+		held(name, "B", 0);
+	}
+	for (size_t i = WATCH_ASKED_MOST; i < more + 10; i++) {
+		(void)snprintf(name, sizeof(name), "d%zu.example", i);
+		watch_asked(world.watch, name, world.now);
+	}
+	ck_assert_uint_eq(watch_count(world.watch).domains, more);
+	for (size_t i = 0; i < 100; i++) { /* they are without mail again */
+		(void)snprintf(name, sizeof(name), "d%zu.example", i);
+		left(name, "A");
+		left(name, "B");
+	}
+	watch_asked(world.watch, "new.example", world.now);
+	ck_assert_uint_eq(watch_count(world.watch).domains, more);
+	go_on(905000, PROBE_DOWN);
+	ck_assert_uint_eq(watch_count(world.watch).domains, 0);
+	for (size_t i = 0; i < more; i++) {
+		(void)snprintf(name, sizeof(name), "d%zu.example", i);
+		watch_asked(world.watch, name, world.now);
+	}
+	ck_assert_uint_eq(watch_count(world.watch).domains, WATCH_ASKED_MOST);
+}
+END_TEST
+
 /* Where the row wants it, the first delivery that goes straight through tells it. */
 START_TEST(test_delivery_tells_state)
 {
@@ -2235,6 +2274,7 @@ main(void)
 	    {"probe, held", test_probe_while_held},
 	    {"probe, held, by MX", test_probe_while_held_by_mx},
 	    {"asked by policyd", test_asked_by_policyd},
+	    {"asked and got mail", test_asked_and_got_mail},
 	    {"a delivery tells", test_delivery_tells_state},
 	    {"subdomains", test_below},
 	    {"not silent", test_hold_that_is_not_silent},
