@@ -8,6 +8,7 @@
 #include "core/log.h"
 #include "queued/alert_command.h"
 #include "queued/alert_queue.h"
+#include "queued/clock.h"
 
 #include <jansson.h>
 #include <stdio.h>
@@ -40,23 +41,6 @@ struct alerts {
 	struct alert_queue pending;
 	bool failing; /* the spool; said once */
 };
-
-struct moment {
-	struct queued_time time;
-	int64_t us; /* since the epoch */
-};
-
-static struct moment
-clock_now(void)
-{
-	struct timespec boot, wall;
-
-	clock_gettime(CLOCK_BOOTTIME, &boot);
-	clock_gettime(CLOCK_REALTIME, &wall);
-	return (struct moment){.time = {.ms = (int64_t)boot.tv_sec * 1000 + boot.tv_nsec / 1000000,
-				   .wall = wall.tv_sec},
-	    .us = (int64_t)wall.tv_sec * 1000000 + wall.tv_nsec / 1000};
-}
 
 static void
 set_timer(struct event *timer, int64_t ms)
@@ -140,7 +124,7 @@ static bool
 write_some(struct alerts *alerts)
 {
 	struct spool_writer *spool = alerts->setup.spool;
-	const int64_t now_us = clock_now().us;
+	const int64_t now_us = clock_wall_us();
 	const struct alert_item *item = alerts->pending.first;
 	unsigned count = 0;
 
@@ -295,13 +279,13 @@ static void
 tell(void *context, enum alert_word word, const struct alert_standing *standing)
 {
 	struct alerts *alerts = context;
-	const struct moment now = clock_now();
+	const int64_t us = clock_wall_us(), now = us / 1000000;
 
-	tell_log(word, standing, now.time.wall);
-	keep_alert(alerts, word, standing, now.us);
+	tell_log(word, standing, now);
+	keep_alert(alerts, word, standing, us);
 	if (alerts->command != NULL)
 		alert_command_run(alerts->command, word, standing,
-		    command_text(alerts, word, standing, now.time.wall));
+		    command_text(alerts, word, standing, now));
 }
 
 static void
@@ -318,13 +302,13 @@ on_tick(evutil_socket_t fd, short what, void *context)
 {
 	(void)fd;
 	(void)what;
-	tick(context, clock_now().time);
+	tick(context, clock_now());
 }
 
 void
 alerts_raise(struct alerts *alerts, const struct alert *alert)
 {
-	const struct queued_time now = clock_now().time;
+	const struct queued_time now = clock_now();
 
 	alert_book_raise(&alerts->book, alert, now);
 	tick(alerts, now);
@@ -333,7 +317,7 @@ alerts_raise(struct alerts *alerts, const struct alert *alert)
 void
 alerts_end(struct alerts *alerts, enum alert_kind kind, const char *domain)
 {
-	const struct queued_time now = clock_now().time;
+	const struct queued_time now = clock_now();
 
 	alert_book_end(&alerts->book, kind, domain, now);
 	tick(alerts, now);
@@ -342,7 +326,7 @@ alerts_end(struct alerts *alerts, enum alert_kind kind, const char *domain)
 void
 alerts_sweep(struct alerts *alerts, enum alert_kind kind, alert_keep *wanted, void *context)
 {
-	const struct queued_time now = clock_now().time;
+	const struct queued_time now = clock_now();
 
 	alert_book_sweep(&alerts->book, kind, wanted, context, now);
 	tick(alerts, now);
@@ -357,7 +341,7 @@ alerts_restored(const struct alerts *alerts, enum alert_kind kind, const char *d
 void
 alerts_act(struct alerts *alerts, const struct alerts_act *act)
 {
-	const int64_t us = clock_now().us;
+	const int64_t us = clock_wall_us();
 	struct pending *pending;
 	char id[ID_SIZE], *text;
 	json_t *object;
@@ -396,7 +380,7 @@ restore(const struct spool_entry *note, void *context)
 		standing.since = since;
 		(void)snprintf(standing.domain, sizeof(standing.domain), "%s", domain);
 		(void)snprintf(standing.text, sizeof(standing.text), "%s", text);
-		alert_book_restore(&alerts->book, &standing, clock_now().time);
+		alert_book_restore(&alerts->book, &standing, clock_now());
 	}
 	json_decref(object);
 	return true;
@@ -426,7 +410,7 @@ alerts_new(const struct alerts_setup *setup)
 		log_event(LOG_WARNING, "alerts-not-read",
 		    kv("error", spool_writer_problem(setup->spool)),
 		    kv("effect", "what stands is told once more"));
-	tick(alerts, clock_now().time);
+	tick(alerts, clock_now());
 	return alerts;
 }
 

@@ -11,6 +11,7 @@
 #include "core/log.h"
 #include "queued/account.h"
 #include "queued/census.h"
+#include "queued/clock.h"
 #include "queued/retention.h"
 #include "queued/tail.h"
 
@@ -18,7 +19,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #define TICK_MS 200
 #define TICK_HELD_MS 20    /* while there is mail: a canary's delivery lets a domain go */
@@ -70,12 +70,12 @@ struct collector {
 	bool full;                         /* the spool takes nothing */
 	char position[TAIL_POSITION_SIZE]; /* as it was committed */
 	char problem[256], log_problem[256], census_problem[256];
-	/* by the monotonic clock, milliseconds */
+	/* by the boot clock, milliseconds */
 	int64_t commit_ms, full_ms, census_ms, census_began_ms, census_ended_ms, due_ms, prune_ms;
 	int64_t steady_ms, unaccounted_ms;
 	int64_t ask_ms;        /* the helper failed: it is not asked before */
 	int64_t ask_pause_ms;  /* the last such pause; 0: it did what it was asked for */
-	int64_t wall_ahead_ms; /* wall clock less monotonic clock, when last looked at */
+	int64_t wall_ahead_ms; /* wall clock less boot clock, when last looked at */
 	bool census_ended;     /* and waits for the log to catch up */
 	bool census_names;     /* this one is only to name recipients */
 	bool census_good;
@@ -85,35 +85,14 @@ struct collector {
 	struct cached_facts cache[FACTS_CACHED]; /* of one search */
 };
 
-/* --- clocks
- * --------------------------------------------------------------------------------------- */
-
-static int64_t
-clock_in(clockid_t id, int64_t unit)
-{
-	struct timespec now;
-
-	clock_gettime(id, &now);
-	return (int64_t)now.tv_sec * unit + now.tv_nsec / (1000000000 / unit);
-}
-
-static int64_t
-boot_ms(void)
-{
-	return clock_in(CLOCK_BOOTTIME, 1000);
-}
-
-static int64_t
-wall_us(void)
-{
-	return clock_in(CLOCK_REALTIME, 1000000);
-}
+/* --- the clock is set
+ * ------------------------------------------------------------------------------ */
 
 /* Nothing expires by a clock that has just been set, and no refusal of before counts. */
 static bool
 clock_is_steady(struct collector *collector, int64_t now_ms)
 {
-	const int64_t ahead = wall_us() / 1000 - now_ms;
+	const int64_t ahead = clock_wall_us() / 1000 - now_ms;
 	const int64_t leap = ahead - collector->wall_ahead_ms;
 
 	collector->wall_ahead_ms = ahead;
@@ -121,7 +100,7 @@ clock_is_steady(struct collector *collector, int64_t now_ms)
 		if (collector->steady_ms != 0) {
 			log_event(LOG_WARNING, "clock-set", kv_number("seconds", leap / 1000),
 			    kv("effect", "nothing expires for 10 minutes; refusals count anew"));
-			account_clock_set(collector->account, wall_us());
+			account_clock_set(collector->account, clock_wall_us());
 		}
 		collector->steady_ms = now_ms;
 	}
@@ -243,7 +222,7 @@ write_note(void *context, const char *name, const struct journal_row *row)
 static enum spool_result
 commit_write(struct collector *collector, bool all, const char *position)
 {
-	struct writing writing = {.collector = collector, .now = wall_us()};
+	struct writing writing = {.collector = collector, .now = clock_wall_us()};
 	const struct account_writer writer = {
 	    .row = write_row, .note = write_note, .context = &writing};
 
@@ -280,7 +259,7 @@ static bool
 commit(struct collector *collector, bool all)
 {
 	char position[TAIL_POSITION_SIZE];
-	const int64_t now_ms = boot_ms();
+	const int64_t now_ms = clock_boot_ms();
 
 	if (!tail_position(collector->tail, position))
 		position[0] = '\0';
@@ -307,7 +286,8 @@ ask_helper(void *context, const char *queue_id, enum journal_outcome outcome, co
 	if (collector->asked >= COLLECTOR_AT_ONCE)
 		return false; /* an answer lets the next one go */
 	/* While it fails, one at a time finds out whether it still does. */
-	if (collector->ask_pause_ms > 0 && (collector->asked > 0 || boot_ms() < collector->ask_ms))
+	if (collector->ask_pause_ms > 0 &&
+	    (collector->asked > 0 || clock_boot_ms() < collector->ask_ms))
 		return false;
 	collector->asked++; /* the answer may come before take_out returns */
 	if (collector->ports.take_out(collector->ports.context, &act))
@@ -335,7 +315,7 @@ on_ask(evutil_socket_t fd, short what, void *context)
 static void
 ask_later(struct collector *collector, bool failed)
 {
-	const int64_t now_ms = boot_ms(), twice = collector->ask_pause_ms * 2;
+	const int64_t now_ms = clock_boot_ms(), twice = collector->ask_pause_ms * 2;
 	struct timeval wait = {0, 0};
 
 	if (!failed) {
@@ -406,7 +386,7 @@ judge(void *context, const struct account_history *history)
 static void
 due_find(struct collector *collector, int64_t now_ms)
 {
-	struct search search = {.collector = collector, .now = wall_us()};
+	struct search search = {.collector = collector, .now = clock_wall_us()};
 
 	collector->due_ms = now_ms;
 	search.steady = clock_is_steady(collector, now_ms);
@@ -514,7 +494,7 @@ spool_keeps_newest(struct collector *collector)
 static void
 prune(struct collector *collector, int64_t now_ms)
 {
-	const int64_t now = wall_us();
+	const int64_t now = clock_wall_us();
 	const int64_t kept = collector->conf->journal.retention_days * 86400 * 1000000;
 	const bool crowded = spool_keeps_newest(collector);
 	struct spool_pruned pruned;
@@ -544,7 +524,7 @@ log_read(struct collector *collector, int64_t now_ms)
 		prune(collector, now_ms);
 	if (!collector->full && collector->lines < COMMIT_LINES) {
 		const unsigned room = COMMIT_LINES - collector->lines;
-		collector->log = tail_read(collector->tail, wall_us() / 1000000,
+		collector->log = tail_read(collector->tail, clock_wall_us() / 1000000,
 		    room < LINES_MOST ? room : LINES_MOST, take_event, collector);
 	}
 	problem_note(collector->log_problem, sizeof(collector->log_problem), "log-problem",
@@ -565,7 +545,7 @@ census_message(const struct census_message *message, void *context)
 {
 	struct collector *collector = context;
 
-	account_census_message(collector->account, message, wall_us());
+	account_census_message(collector->account, message, clock_wall_us());
 }
 
 static void
@@ -573,7 +553,7 @@ census_end(const char *problem, void *context)
 {
 	struct collector *collector = context;
 
-	collector->census_ended_ms = boot_ms();
+	collector->census_ended_ms = clock_boot_ms();
 	collector->census_ended = true;
 	collector->census_good = problem == NULL;
 	problem_note(collector->census_problem, sizeof(collector->census_problem), "census-problem",
@@ -622,15 +602,15 @@ census_compare(struct collector *collector, int64_t now_ms)
 	collector->census_ended = false;
 	if (collector->census_names) {
 		collector->census_names = false;
-		(void)account_census_end(collector->account, false, wall_us());
+		(void)account_census_end(collector->account, false, clock_wall_us());
 		return;
 	}
 	if (collector->census_good && collector->log == TAIL_END) {
-		suspects = account_census_end(collector->account, true, wall_us());
+		suspects = account_census_end(collector->account, true, clock_wall_us());
 		intents_ask(collector);
-		collector->census_at = wall_us() / 1000000;
+		collector->census_at = clock_wall_us() / 1000000;
 	} else
-		(void)account_census_end(collector->account, false, wall_us());
+		(void)account_census_end(collector->account, false, clock_wall_us());
 	census_schedule(collector, suspects);
 }
 
@@ -656,7 +636,7 @@ names_are_due(const struct collector *collector, int64_t now_ms)
 	const int64_t pause = share > CENSUS_NAMES_MS ? share : CENSUS_NAMES_MS;
 
 	return collector->log == TAIL_END && now_ms >= collector->census_ended_ms + pause &&
-	       account_wants_names(collector->account, wall_us());
+	       account_wants_names(collector->account, clock_wall_us());
 }
 
 static void
@@ -677,7 +657,7 @@ census_turn(struct collector *collector, int64_t now_ms)
 static void
 tick(struct collector *collector)
 {
-	const int64_t now_ms = boot_ms();
+	const int64_t now_ms = clock_boot_ms();
 
 	(void)clock_is_steady(collector, now_ms); /* a leap is seen before lines that follow it */
 	log_read(collector, now_ms);
@@ -841,7 +821,7 @@ bool
 collector_start(struct collector *collector)
 {
 	const struct timeval at_once = {0, 0};
-	const int64_t now_ms = boot_ms();
+	const int64_t now_ms = clock_boot_ms();
 
 	(void)clock_is_steady(collector, now_ms);
 	collector->steady_ms = now_ms;

@@ -7,6 +7,7 @@
 
 #include "core/log.h"
 #include "core/spawn.h"
+#include "queued/clock.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -17,7 +18,6 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #define ASK_MS 3000       /* twice, and INSTANCES_MS, in less than the parent waits for an answer */
@@ -25,15 +25,6 @@
 #define OTHERS_MOST 16
 #define OUTPUT_SIZE 8192
 #define POSTQUEUE "/usr/sbin/postqueue"
-
-static int64_t
-clock_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
 
 /* --- asking postconf
  * -------------------------------------------------------------------------------- */
@@ -46,7 +37,7 @@ read_output(int fd, int64_t deadline, char *out, size_t size)
 
 	while (used + 1 < size) {
 		struct pollfd ready = {.fd = fd, .events = POLLIN};
-		int64_t left = deadline - clock_ms();
+		int64_t left = deadline - clock_run_ms();
 		if (left <= 0 || poll(&ready, 1, (int)left) <= 0)
 			break;
 		ssize_t length = read(fd, out + used, size - 1 - used);
@@ -65,7 +56,7 @@ ends_well(pid_t pid, int64_t deadline)
 	pid_t ended;
 	int status = -1;
 
-	while ((ended = waitpid(pid, &status, WNOHANG)) == 0 && clock_ms() < deadline)
+	while ((ended = waitpid(pid, &status, WNOHANG)) == 0 && clock_run_ms() < deadline)
 		(void)poll(NULL, 0, 1);
 	if (ended == 0) {
 		(void)kill(pid, SIGKILL);
@@ -100,7 +91,7 @@ ask(const char *const *arguments, int64_t deadline, char *out, size_t size)
 static bool
 ask_postconf(const char *const *arguments, char *out, size_t size)
 {
-	(void)ask(arguments, clock_ms() + ASK_MS, out, size);
+	(void)ask(arguments, clock_run_ms() + ASK_MS, out, size);
 	return out[0] != '\0';
 }
 
@@ -346,7 +337,7 @@ learn_other(const struct inquiry *inquiry, const char *directory)
 {
 	struct instance other;
 
-	if (clock_ms() >= inquiry->deadline)
+	if (clock_run_ms() >= inquiry->deadline)
 		ignore_instance(directory, "no time left to ask postconf");
 	else if (!read_instance(directory, inquiry->deadline, &other))
 		ignore_instance(directory, "postconf does not tell its syslog_name");
@@ -395,14 +386,14 @@ postfix_instances(const char *config_dir, struct instances *out)
 	const char *const question[] = {
 	    "postconf", "-x", "config_directory", "multi_instance_directories", NULL};
 	struct inquiry inquiry = {
-	    .directory = config_dir, .deadline = clock_ms() + INSTANCES_MS, .names = out};
+	    .directory = config_dir, .deadline = clock_run_ms() + INSTANCES_MS, .names = out};
 	char output[OUTPUT_SIZE], first[PATH_MAX], list[OUTPUT_SIZE], all[PATH_MAX + OUTPUT_SIZE];
 	const char *others[OTHERS_MOST];
 
 	out->count = 0;
 	if (!ask(question, inquiry.deadline, output, sizeof(output))) {
 		/* No default instance, so postmulti(1) has none at all; or a very busy machine. */
-		if (clock_ms() >= inquiry.deadline)
+		if (clock_run_ms() >= inquiry.deadline)
 			ignore_all(config_dir, "no time left to ask postconf");
 		return;
 	}

@@ -7,24 +7,13 @@
 
 #include "core/decide.h"
 #include "core/log.h"
+#include "queued/clock.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #define RESOLVE_MS 10000 /* deadline of a question to the DNS */
-
-static struct queued_time
-clock_now(void)
-{
-	struct timespec boot, wall;
-
-	clock_gettime(CLOCK_BOOTTIME, &boot);
-	clock_gettime(CLOCK_REALTIME, &wall);
-	return (struct queued_time){
-	    .ms = (int64_t)boot.tv_sec * 1000 + boot.tv_nsec / 1000000, .wall = wall.tv_sec};
-}
 
 void
 serve_set_timer(struct event *timer, int64_t ms)

@@ -11,6 +11,7 @@
 #include "queued/tail_inner.h"
 
 #include "queued/child.h"
+#include "queued/clock.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -54,15 +55,6 @@ struct tail_journal {
 	char buffer[BUFFER_SIZE];
 };
 
-static int64_t
-clock_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
 /* --- the child -----------------------------------------------------------------------------------
  */
 
@@ -73,7 +65,7 @@ pause_grow(struct tail_journal *journal)
 	journal->pause_ms = journal->fresh                          ? 100
 			    : journal->pause_ms < PAUSE_MOST_MS / 2 ? journal->pause_ms * 2 + 100
 								    : PAUSE_MOST_MS;
-	journal->start_ms = clock_ms() + journal->pause_ms;
+	journal->start_ms = clock_run_ms() + journal->pause_ms;
 }
 
 static bool
@@ -95,7 +87,7 @@ child_begin(struct tail_journal *journal)
 	journal->used = journal->taken = 0;
 	journal->skipping = false;
 	journal->words[0] = '\0';
-	journal->heard_ms = clock_ms();
+	journal->heard_ms = clock_run_ms();
 	if (child_start(&journal->child, argv)) {
 		/* Room for what comes between two looks; where it is not given, 64 KiB must do. */
 		(void)fcntl(journal->child.out, F_SETPIPE_SZ, PIPE_SIZE);
@@ -190,7 +182,7 @@ loss_tell(struct tail_journal *journal, const char *words, const char *more)
 {
 	snprintf(
 	    journal->problem, TAIL_PROBLEM_SIZE, "lines of Postfix are lost: %s%s", words, more);
-	journal->told_ms = clock_ms();
+	journal->told_ms = clock_run_ms();
 }
 
 /* The first line of a child: true if it is the last one taken, and so not to be taken again. */
@@ -294,7 +286,7 @@ buffer_make_room(struct tail_journal *journal)
 static enum tail_state
 pause_state(const struct tail_journal *journal, int64_t now)
 {
-	const int64_t quiet_ms = clock_ms() - journal->heard_ms;
+	const int64_t quiet_ms = clock_run_ms() - journal->heard_ms;
 
 	if (journal->fresh && journal->at >= now * 1000000 - FRESH_US)
 		return TAIL_END;
@@ -311,7 +303,7 @@ child_read(struct tail_journal *journal, int64_t now)
 
 	if (got > 0) {
 		journal->used += (size_t)got;
-		journal->heard_ms = clock_ms();
+		journal->heard_ms = clock_run_ms();
 		return TAIL_MORE;
 	}
 	if (got < 0 && (errno == EAGAIN || errno == EINTR))
@@ -326,14 +318,15 @@ tail_journal_read(struct tail_journal *journal, const struct tail_visit *visit)
 	unsigned left = visit->most;
 	enum tail_state state = TAIL_MORE;
 
-	if (journal->child.pid == 0 && (clock_ms() < journal->start_ms || !child_begin(journal)))
+	if (journal->child.pid == 0 &&
+	    (clock_run_ms() < journal->start_ms || !child_begin(journal)))
 		return TAIL_MISSING;
 	while (state == TAIL_MORE && left > 0) {
 		state = lines_give(journal, visit, &left);
 		if (state == TAIL_END)
 			state = child_read(journal, visit->now);
 	}
-	if (journal->lines && state != TAIL_MISSING && clock_ms() - journal->told_ms > TOLD_MS)
+	if (journal->lines && state != TAIL_MISSING && clock_run_ms() - journal->told_ms > TOLD_MS)
 		journal->problem[0] = '\0';
 	return state;
 }

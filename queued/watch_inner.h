@@ -167,7 +167,7 @@ struct watch_answer {
 struct watch {
 	struct watch_setup setup;
 	struct queued_time now;
-	int64_t wall_ahead; /* wall clock less monotonic clock, seconds, when last looked at */
+	int64_t wall_ahead; /* wall clock less boot clock, seconds, when last looked at */
 	struct keyed domains, messages, owners, primaries, probes, answers;
 	struct heap domains_due, primaries_due, answers_due;
 	struct heap answering_due; /* primaries that answered last: they are probed first */
