@@ -124,7 +124,7 @@ on_from(struct account *account, const struct maillog_event *event)
 
 	if (message == NULL || !set_part(account, &message->sender, event->address))
 		return false;
-	message_resize(message, event->size);
+	message->size = event->size;
 	message->unnamed = event->recipients;
 	if (message->sender != before)
 		message_told(account, message, event->at);
@@ -500,7 +500,7 @@ account_census_message(struct account *account, const struct census_message *lis
 		(void)set_part(account, &message->sender, sender);
 	}
 	if (message->size == 0)
-		message_resize(message, listed->size);
+		message->size = listed->size;
 	if (!listed_recipients(account, message, listed, now))
 		return; /* the next listing is asked again */
 	message_named_one(account, message);

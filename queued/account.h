@@ -151,19 +151,9 @@ void account_intents_undo(struct account *account);
 /* --- looking -------------------------------------------------------------------------------------
  */
 
-struct account_domain {
-	const char *name;
-	uint64_t recipients, messages, bytes; /* a message counts once a domain */
-	int64_t oldest;                       /* 0: none */
-	int64_t last_sent; /* 0: not since it has mail here, and the clock was set */
-};
-void account_each_domain(struct account *account,
-    bool (*visit)(const struct account_domain *domain, void *context), void *context);
-/* Each held recipient, of `domain` and `queue_id` where not NULL. */
+/* Each held recipient, of `domain` and `queue_id` where not NULL, until visit returns false. */
 void account_each_held(struct account *account, const char *domain, const char *queue_id,
     bool (*visit)(const struct journal_row *row, void *context), void *context);
-/* The message of a domain that arrived first. False: none. */
-bool account_oldest(const struct account *account, const char *domain, char out[JOURNAL_ID_SIZE]);
 
 struct account_counts {
 	uint64_t messages;    /* known, other people's too */

@@ -276,54 +276,12 @@ account_refusals_anew(struct account *account, const char *domain)
 /* --- looking -------------------------------------------------------------------------------------
  */
 
-static const struct recipient *
-oldest_of(const struct holding *holding)
-{
-	const struct recipient *oldest = NULL, *one = NULL;
-
-	TAILQ_FOREACH(one, &holding->held, in_holding)
-	{
-		if (oldest == NULL || one->message->accepted_at < oldest->message->accepted_at)
-			oldest = one;
-	}
-	return oldest;
-}
-
 struct look {
-	bool (*domain)(const struct account_domain *domain, void *context);
 	bool (*row)(const struct journal_row *row, void *context);
 	const char *queue_id;
 	void *context;
 	bool stopped;
 };
-
-static void
-look_domain(struct keyed_node *node, void *context)
-{
-	struct look *look = context;
-	const struct holding *holding = KEYED_OWNER(node, struct holding, node);
-	const struct recipient *oldest = oldest_of(holding);
-	const struct account_domain domain = {
-	    .name = holding->name,
-	    .recipients = holding->recipients,
-	    .messages = holding->messages,
-	    .bytes = holding->bytes,
-	    .oldest = oldest != NULL ? oldest->message->accepted_at : 0,
-	    .last_sent = holding->last_sent,
-	};
-
-	if (!look->stopped && oldest != NULL)
-		look->stopped = !look->domain(&domain, look->context);
-}
-
-void
-account_each_domain(struct account *account,
-    bool (*visit)(const struct account_domain *domain, void *context), void *context)
-{
-	struct look look = {.domain = visit, .context = context};
-
-	keyed_each(&account->holdings, look_domain, &look);
-}
 
 static void
 look_holding(struct keyed_node *node, void *context)
@@ -357,18 +315,4 @@ account_each_held(struct account *account, const char *domain, const char *queue
 	struct keyed_node *found = keyed_find(&account->holdings, domain, strlen(domain));
 	if (found != NULL)
 		look_holding(found, &look);
-}
-
-bool
-account_oldest(const struct account *account, const char *domain, char out[JOURNAL_ID_SIZE])
-{
-	const struct keyed_node *found = keyed_find(&account->holdings, domain, strlen(domain));
-	const struct recipient *oldest =
-	    found != NULL ? oldest_of(KEYED_OWNER(found, struct holding, node)) : NULL;
-
-	out[0] = '\0';
-	if (oldest == NULL)
-		return false;
-	snprintf(out, JOURNAL_ID_SIZE, "%s", oldest->message->queue_id);
-	return true;
 }

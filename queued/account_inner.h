@@ -81,7 +81,6 @@ struct holding { /* a domain that messages here have recipients in */
 	struct keyed_node node;
 	struct recipients held;
 	size_t references; /* recipients, settled ones too */
-	uint64_t recipients, messages, bytes;
 	int64_t last_sent;
 	char name[];
 };
@@ -119,7 +118,6 @@ void message_named_one(struct account *account, struct message *message);
 /* It has left: what it still has to write is written, then it goes. */
 void message_gone(struct account *account, struct message *message);
 bool message_set_text(struct account *account, const char **place, const char *text);
-void message_resize(struct message *message, uint64_t size);
 void message_intent_clear(struct account *account, struct message *message);
 /* A listing shows a message that was to be taken out: it is asked for again, or judged anew. */
 void message_intent_again(struct account *account, struct message *message);

@@ -39,44 +39,18 @@ holding_drop(struct account *account, struct holding *holding)
 	free(holding);
 }
 
-/* Has the message another recipient that is held there? */
-static bool
-holding_has_other(const struct recipient *recipient)
-{
-	for (const struct recipient *other = recipient->message->recipients; other != NULL;
-	     other = other->next)
-		if (other != recipient && other->holding == recipient->holding &&
-		    other->outcome == OUTCOME_HELD)
-			return true;
-	return false;
-}
-
 static void
 holding_join(struct account *account, struct recipient *recipient)
 {
-	struct holding *holding = recipient->holding;
-
-	if (!holding_has_other(recipient)) {
-		holding->messages++;
-		holding->bytes += recipient->message->size;
-	}
-	holding->recipients++;
 	account->held++;
-	TAILQ_INSERT_TAIL(&holding->held, recipient, in_holding);
+	TAILQ_INSERT_TAIL(&recipient->holding->held, recipient, in_holding);
 }
 
 static void
 holding_leave(struct account *account, struct recipient *recipient)
 {
-	struct holding *holding = recipient->holding;
-
-	if (!holding_has_other(recipient)) {
-		holding->messages--;
-		holding->bytes -= recipient->message->size;
-	}
-	holding->recipients--;
 	account->held--;
-	TAILQ_REMOVE(&holding->held, recipient, in_holding);
+	TAILQ_REMOVE(&recipient->holding->held, recipient, in_holding);
 }
 
 /* --- messages ------------------------------------------------------------------------------------
@@ -204,27 +178,6 @@ message_set_text(struct account *account, const char **place, const char *text)
 	words_drop(&account->words, *place);
 	*place = kept;
 	return true;
-}
-
-/* Is another recipient of the message, in front of it, held there? */
-static bool
-holding_has_earlier(const struct recipient *recipient)
-{
-	const struct recipient *one = recipient->message->recipients;
-
-	while (one != recipient &&
-	       (one->outcome != OUTCOME_HELD || one->holding != recipient->holding))
-		one = one->next;
-	return one != recipient;
-}
-
-void
-message_resize(struct message *message, uint64_t size)
-{
-	for (struct recipient *one = message->recipients; one != NULL; one = one->next)
-		if (one->outcome == OUTCOME_HELD && !holding_has_earlier(one))
-			one->holding->bytes += size - message->size;
-	message->size = size;
 }
 
 void

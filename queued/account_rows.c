@@ -160,7 +160,7 @@ static bool
 message_restore(struct account *account, struct message *message, const struct journal_row *row)
 {
 	message->accepted_at = row->accepted_at;
-	message_resize(message, row->size);
+	message->size = row->size;
 	return message_set_text(account, &message->sender, row->sender) &&
 	       message_set_text(account, &message->client, row->client);
 }

@@ -833,42 +833,6 @@ collector_start(struct collector *collector)
 /* --- looking -------------------------------------------------------------------------------------
  */
 
-struct look {
-	bool (*visit)(const struct collector_domain *domain, void *context);
-	void *context;
-};
-
-static bool
-look_domain(const struct account_domain *domain, void *context)
-{
-	const struct look *look = context;
-	const struct collector_domain out = {
-	    .name = domain->name,
-	    .recipients = domain->recipients,
-	    .messages = domain->messages,
-	    .bytes = domain->bytes,
-	    .oldest = domain->oldest,
-	    .last_sent = domain->last_sent,
-	};
-
-	return look->visit(&out, look->context);
-}
-
-void
-collector_each_domain(struct collector *collector,
-    bool (*visit)(const struct collector_domain *domain, void *context), void *context)
-{
-	struct look look = {.visit = visit, .context = context};
-
-	account_each_domain(collector->account, look_domain, &look);
-}
-
-bool
-collector_oldest(struct collector *collector, const char *domain, char queue_id[JOURNAL_ID_SIZE])
-{
-	return account_oldest(collector->account, domain, queue_id);
-}
-
 void
 collector_refusals_anew(struct collector *collector, const char *domain)
 {

@@ -85,22 +85,9 @@ bool collector_drop(struct collector *collector, const char (*ids)[JOURNAL_ID_SI
 /* A queue listing as soon as possible, e.g. after a flush (at most one at a time). */
 void collector_census_soon(struct collector *collector);
 
-/* What is held of one domain. */
-struct collector_domain {
-	const char *name;
-	uint64_t recipients, messages, bytes; /* a message counts once a domain */
-	int64_t oldest;                       /* arrival, microseconds; 0: none */
-	int64_t last_sent;                    /* a delivery by the log, microseconds; 0: never */
-};
-/* Stops when visit returns false. The visitor must not call back. */
-void collector_each_domain(struct collector *collector,
-    bool (*visit)(const struct collector_domain *domain, void *context), void *context);
-/* The message of `domain` that arrived first, for a canary. False: none is held. */
-bool collector_oldest(
-    struct collector *collector, const char *domain, char queue_id[JOURNAL_ID_SIZE]);
 /* The primary of the domain was not well, and is again: what it refused so far counts no more. */
 void collector_refusals_anew(struct collector *collector, const char *domain);
-/* Does an operator hold the message (postsuper -h), by the log or the last listing? */
+/* Does an operator hold the message (postsuper -h)? See account_on_hold. */
 bool collector_on_hold(const struct collector *collector, const char *queue_id);
 /* Each recipient that is held: of `domain` and of `queue_id`, where these are not NULL. */
 void collector_each_held(struct collector *collector, const char *domain, const char *queue_id,
