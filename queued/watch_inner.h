@@ -87,7 +87,6 @@ struct watch_domain {
 	uint64_t messages, bytes;
 	bool active; /* its primary matters: something did not go straight through */
 	bool asked;  /* by an operator how its primary is: to be probed when the route is known */
-	bool away;   /* its primary was, and the breaker was not yet told that it is back */
 	bool wanted; /* asked about by policyd: without mail, one of `wanted` of the watch */
 	bool dead;   /* to be freed once `waits` is 0 */
 	unsigned waits; /* DNS answers that it waits for */
@@ -122,6 +121,7 @@ struct watch_domain {
 	int64_t operator_until; /* 0: no hold */
 	char operator_reason[STATE_TEXT_SIZE];
 	bool operator_silent;
+	bool away;           /* its primary was, and the breaker was not yet told that it is back */
 	bool silent;         /* no alerts, as it was judged last */
 	enum hold_kind hold; /* in force now */
 	unsigned alerts;     /* raised, 1 << kind */
