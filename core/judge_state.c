@@ -25,6 +25,12 @@ look_up(const struct judge_state *state, const struct judgement *judgement, stru
 					: NULL;
 }
 
+bool
+judge_mx_counts(const struct judgement *judgement)
+{
+	return strcmp(judgement->owner, judgement->domain) == 0;
+}
+
 /*
  * Was nothing read yet, or is what refuses too old to do so, or soon will be? Mail is taken until
  * it was read.
@@ -34,7 +40,7 @@ mx_to_be_read(const struct records *records, const struct judgement *judgement, 
 {
 	const struct state_domain *row = records->row_found;
 
-	if (judgement->limits.mx_check == MX_CHECK_OFF)
+	if (judgement->limits.mx_check == MX_CHECK_OFF || !judge_mx_counts(judgement))
 		return false;
 	if (row == NULL || row->mx_at == 0)
 		return true;
@@ -68,6 +74,8 @@ judge_with_state(struct snapshot *snapshot, enum snapshot_result begun,
 	look_up(state, &first, &records);
 	struct state_facts facts =
 	    state_facts_at(records.row_found, records.domain_found, now.wall);
+	if (!judge_mx_counts(&first))
+		facts.mx = MX_STATE_UNKNOWN;
 	if (state->read_mx_again != NULL && mx_to_be_read(&records, &first, now.wall))
 		state->read_mx_again(state->context, first.owner);
 	if (facts.primary_is_up && first.limits.when_primary_up == PRIMARY_UP_DEFER &&

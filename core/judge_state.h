@@ -15,8 +15,8 @@ struct judge_state {
 	/* Rule 10: does this sender come back after having been sent away? */
 	bool (*keeps_trying)(
 	    void *context, const struct judge_request *request, const char *domain);
-	/* The MX records of `row` were never read; or that they do not name this relay is too old
-	 * to be used, or soon will be. */
+	/* A recipient at `row` itself: its MX records were never read; or that they do not name
+	 * this relay is too old to be used, or soon will be. */
 	void (*read_mx_again)(void *context, const char *row);
 	/* Rule 10: it is not known how the primary of `domain` is, or it is and shall stay so. */
 	void (*watch_primary)(void *context, const char *domain);
@@ -27,5 +27,12 @@ struct judge_state {
 struct judgement judge_with_state(struct snapshot *snapshot, enum snapshot_result begun,
     const struct judge_relay *relay, struct judge_time now, const struct judge_request *request,
     const struct judge_state *state);
+
+/*
+ * Pure: does what was read of the row's MX records speak of the recipient's domain? Not where that
+ * is a name below the row (include_subdomains): it has MX records of its own, which nobody reads,
+ * and rule 8 leaves it alone.
+ */
+bool judge_mx_counts(const struct judgement *judgement);
 
 #endif

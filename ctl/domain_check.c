@@ -236,11 +236,13 @@ queue_json(struct check *check)
 	const struct state_facts facts =
 	    state_facts_at(row_found ? &row : NULL, domain_found ? &domain : NULL, check->now.wall);
 	const bool held = domain_found && state_held(&domain, check->now.wall);
+	const bool own = judge_mx_counts(&check->judgement);
 
 	if (!row_found && !domain_found)
 		return json_null();
-	return json_pack("{s:s, s:I, s:I, s:I, s:s, s:b, s:s, s:o, s:s}", "mx", mx_names[facts.mx],
-	    "mx_read_at", (json_int_t)(row_found ? row.mx_at : 0), "held_messages",
+	return json_pack("{s:s, s:I, s:I, s:I, s:s, s:b, s:s, s:o, s:s}", "mx",
+	    mx_names[own ? facts.mx : MX_STATE_UNKNOWN], "mx_read_at",
+	    (json_int_t)(own && row_found ? row.mx_at : 0), "held_messages",
 	    (json_int_t)facts.held_messages, "held_bytes", (json_int_t)facts.held_bytes, "primary",
 	    primary_state_name(domain_found ? domain.primary : PRIMARY_UNKNOWN), "primary_is_up",
 	    (int)facts.primary_is_up, "hold", held ? hold_kind_name(domain.hold) : "none",
@@ -352,7 +354,19 @@ print_limits(const struct limits *limits)
 }
 
 static void
-print_queue(const json_t *queue)
+print_mx(const json_t *queue, bool own)
+{
+	const char *mx = json_string_value(json_object_get(queue, "mx"));
+
+	if (own)
+		printf("  %-16s this relay is %s\n", "MX records",
+		    strcmp(mx, "unknown") == 0 ? "not known to be named or not" : mx);
+	else
+		printf("  %-16s not looked at: a name below the row\n", "MX records");
+}
+
+static void
+print_queue(const json_t *queue, bool own)
 {
 	const char *hold = json_string_value(json_object_get(queue, "hold"));
 
@@ -362,10 +376,7 @@ print_queue(const json_t *queue)
 	    "held", json_integer_value(json_object_get(queue, "held_messages")),
 	    json_integer_value(json_object_get(queue, "held_bytes")));
 	printf("  %-16s %s\n", "primary", json_string_value(json_object_get(queue, "primary")));
-	printf("  %-16s this relay is %s\n", "MX records",
-	    strcmp(json_string_value(json_object_get(queue, "mx")), "unknown") == 0
-		? "not known to be named or not"
-		: json_string_value(json_object_get(queue, "mx")));
+	print_mx(queue, own);
 	if (strcmp(hold, "none") != 0)
 		printf("  %-16s %s: %s\n", "hold", hold,
 		    json_string_value(json_object_get(queue, "hold_reason")));
@@ -397,7 +408,7 @@ print_row(const struct check *check, const json_t *answer)
 		    domain->hold_reason[0] != '\0' ? ": " : "", domain->hold_reason);
 	else if (domain->hold_until != 0)
 		print_moment("maintenance to", domain->hold_until);
-	print_queue(json_object_get(answer, "queue"));
+	print_queue(json_object_get(answer, "queue"), judge_mx_counts(&check->judgement));
 }
 
 static void

@@ -15,6 +15,7 @@
 #include "core/fence.h"
 #include "core/mx_fleet.h"
 #include "core/mx_gather.h"
+#include "core/state.h"
 #include "core/sts_fetch.h"
 
 #include <jansson.h>
@@ -35,6 +36,7 @@ struct check {
 	bool reread;              /* mxhold-queued reads them anew */
 	char reread_problem[256]; /* why not; "": nobody wanted it */
 	char domain[DOMAIN_SIZE], owner[DOMAIN_SIZE];
+	enum mx_state row_is; /* of `owner`, as it was read last, where `domain` is below it */
 
 	struct snapshot *snapshot;
 	struct domain_record row;
@@ -135,6 +137,31 @@ read_snapshot(struct check *check)
 	const int code = read_row(check);
 	snapshot_end(check->snapshot);
 	return code;
+}
+
+/* The relays read the MX records of rows only. */
+static bool
+below_row(const struct check *check)
+{
+	return strcmp(check->domain, check->owner) != 0;
+}
+
+/* Of a name below a row: what mxhold-queued has read of the row's own records, if that counts. */
+static void
+read_row_state(struct check *check)
+{
+	const char *state_dir = check->ctl->conf->paths.state_dir;
+	struct state *state = below_row(check) ? state_new(state_dir) : NULL;
+	struct state_domain row;
+
+	if (state == NULL)
+		return;
+	if (owner_state_begin(state, state_dir, snapshot_clock_boot_ms()) == STATE_OK) {
+		if (state_domain(state, check->owner, &row) == STATE_OK && row.mx_at != 0)
+			check->row_is = row.mx;
+		state_end(state);
+	}
+	state_free(state);
 }
 
 /* --- what the DNS says
@@ -406,11 +433,12 @@ answer_json(struct check *check)
 
 	each_relay_address(check, add_address, addresses);
 	each_relay_address(check, add_spf_term, spf);
-	return json_pack("{s:s, s:s, s:s, s:s, s:s, s:o, s:o, s:o, s:b, s:o, s:i, s:i, s:s, s:s, "
-			 "s:o, s:o, s:b, s:s}",
-	    "domain", check->domain, "row", check->owner, "relay", check->ctl->conf->relay.name,
-	    "outcome", outcomes[verdict->outcome], "relay_is", states[verdict->state], "findings",
-	    findings_json(verdict), "found",
+	return json_pack("{s:s, s:s, s:o, s:s, s:s, s:s, s:o, s:o, s:o, s:b, s:o, s:i, s:i, s:s, "
+			 "s:s, s:o, s:o, s:b, s:s}",
+	    "domain", check->domain, "row", check->owner, "row_is",
+	    below_row(check) ? json_string(states[check->row_is]) : json_null(), "relay",
+	    check->ctl->conf->relay.name, "outcome", outcomes[verdict->outcome], "relay_is",
+	    states[verdict->state], "findings", findings_json(verdict), "found",
 	    rows_json(verdict->found, verdict->found_count, "expected", !verdict->cut), "expected",
 	    rows_json(verdict->expected, verdict->expected_count, "found", true), "complete",
 	    (int)!verdict->cut, "zone", zone_json(check), "answer_bytes", (int)verdict->found_size,
@@ -492,6 +520,20 @@ headline(const struct mx_verdict *verdict)
 }
 
 static void
+print_below_row(const struct check *check)
+{
+	static const char *const words[] = {
+	    [MX_STATE_UNKNOWN] = "it is not known here whether they name this relay",
+	    [MX_STATE_NAMED] = "they name this relay",
+	    [MX_STATE_NOT_NAMED] = "they do not name this relay",
+	};
+
+	printf("\n%s is a name below the row %s.\nThe relays read the MX records of the row's own "
+	       "name only (%s);\nrule 8 defers no mail for a name below it.\n",
+	    check->domain, check->owner, words[check->row_is]);
+}
+
+static void
 print_answer(const struct check *check, const json_t *answer)
 {
 	const struct mx_verdict *verdict = &check->verdict;
@@ -520,7 +562,11 @@ print_answer(const struct check *check, const json_t *answer)
 	printf("\nas terms of an SPF record:\n ");
 	print_array(json_object_get(answer, "spf_terms"), " ");
 	printf("\n");
-	if (check->reread)
+	if (below_row(check))
+		print_below_row(check);
+	if (check->reread && below_row(check))
+		printf("\nmxhold-queued reads those of %s anew now.\n", check->owner);
+	else if (check->reread)
 		printf("\nmxhold-queued reads them anew now.\n");
 	else if (check->reread_problem[0] != '\0')
 		printf("\nThis relay does not read them anew: %s\n", check->reread_problem);
@@ -546,6 +592,7 @@ answer(struct check *check)
 		code = read_dns(check);
 	if (code != CTL_OK)
 		return code;
+	read_row_state(check);
 	judge(check);
 	ask_queued(check);
 	json_t *object = answer_json(check);

@@ -32,6 +32,7 @@ mkdir "$work/state"
 		relay us1 us names=us.mx.backup.example addresses=192.0.2.13
 		customer acme regions=eu,hk
 		domain wide.example acme subdomains
+		domain apex.example acme subdomains
 		domain hop.example acme hops=eu.mx.backup.example
 		domain xn--bcher-kva.example acme
 	ROWS
@@ -97,6 +98,8 @@ set_of() { # NAME: the set that is right
 	for name in good wide hop xn--bcher-kva region sts stsout ststest stshtml sts404 stsmoved stswrong stsslow stslong stsgone; do
 		set_of "$name"
 	done
+	set_of sub.apex
+	echo 'apex A 198.51.100.25'
 	echo 'region MX 20 us.mx.backup'
 	set_of large
 	for n in 1 2 3 4 5 6 7 8; do
@@ -253,6 +256,10 @@ case $out in *'Lines for the zone'*) ok 1 'nothing to paste' ;; *) ok 0 'nothing
 expect 0 'as they should be' 'in capitals, with a dot' GOOD.Example.
 expect 0 'xn--bcher-kva.example' 'an IDN as it is typed' bücher.example
 expect 1 'no-such-domain' 'a subdomain of a row counts by itself' sub.wide.example
+like "$out" '^sub.wide.example is a name below the row wide.example' 'it is said that it is one'
+like "$out" 'row.s own name only .it is not known here whether they name this relay' 'that only the row is watched, of which nothing was read'
+expect 0 'as they should be' 'one whose own set is right, below a row whose is not' sub.apex.example
+like "$out" 'row.s own name only ' 'the row decides nothing about it'
 
 # --- faults
 expect 1 'relay-not-named: no MX record names this relay \(eu.mx.backup.example\)' 'not named' missing.example
@@ -378,6 +385,9 @@ began=$(date +%s)
 expect 0 'does not read them anew: .*no answer in time' 'it is silent' good.example
 within 20
 check --json --no-reread good.example
-is "$(printf '%s' "$out" | python3 -c 'import json, sys; a = json.load(sys.stdin); print(a["reread"], a["reread_problem"] == "")')" \
-	'False True' 'as JSON'
+is "$(printf '%s' "$out" | python3 -c 'import json, sys; a = json.load(sys.stdin); print(a["reread"], a["reread_problem"] == "", a["row_is"])')" \
+	'False True None' 'as JSON'
+check --json --no-reread sub.apex.example
+is "$(printf '%s' "$out" | python3 -c 'import json, sys; a = json.load(sys.stdin); print(a["row"], a["row_is"])')" \
+	'apex.example unknown' 'that of a name below a row'
 tap_done

@@ -180,6 +180,21 @@ START_TEST(test_rule_mx)
 }
 END_TEST
 
+/* What was read are the MX records of the row's own name: of a name below it they say nothing. */
+START_TEST(test_rule_mx_below_the_row)
+{
+	const struct state_domain not_named = {.mx = MX_STATE_NOT_NAMED, .mx_at = wall};
+
+	know("quota.example", not_named); /* with subdomains */
+	look(0);
+	answers("a@quota.example", "action=450 4.7.1 This host is not a mail exchanger");
+	answers("a@x.quota.example", PERMIT);
+	know("x.quota.example", not_named); /* no row: nobody reads, or writes, this */
+	look(0);
+	answers("a@x.quota.example", PERMIT);
+}
+END_TEST
+
 START_TEST(test_rule_quota)
 {
 	know("quota.example", (struct state_domain){.row_messages = 9, .counted_at = wall});
@@ -353,6 +368,8 @@ START_TEST(test_asks_again)
 	answers("a@soc.example", PERMIT); /* of which nothing was ever read */
 	ck_assert_int_eq(recv(listener, line, sizeof(line), 0), 12);
 	ck_assert_int_eq(memcmp(line, "soc.example\n", 12), 0);
+	answers("a@x.quota.example", PERMIT); /* of which nobody reads any */
+	ck_assert_int_eq(recv(listener, line, sizeof(line), 0), -1);
 	close(listener);
 }
 END_TEST
@@ -427,6 +444,7 @@ main(void)
 	tcase_set_timeout(tests, 30);
 	tcase_add_test(tests, test_no_state);
 	tcase_add_test(tests, test_rule_mx);
+	tcase_add_test(tests, test_rule_mx_below_the_row);
 	tcase_add_test(tests, test_rule_quota);
 	tcase_add_test(tests, test_quota_of_the_relay);
 	tcase_add_test(tests, test_rule_primary_up);
