@@ -11,7 +11,7 @@
 #include <strings.h>
 
 #define TTL_MAX 3600
-#define FENCED_NONE 65536 /* worse than each preference */
+#define NO_PREFERENCE 65536 /* worse than each */
 
 struct exchanger {
 	uint16_t preference;
@@ -22,7 +22,8 @@ struct exchanger {
 struct exchangers {
 	struct exchanger list[ROUTE_HOSTS];
 	size_t count;
-	size_t fenced; /* left out by the fence */
+	size_t fenced;      /* left out by the fence */
+	unsigned odd_least; /* preference of those whose name is none */
 };
 
 /* One address of an exchanger, or of a host. */
@@ -35,9 +36,17 @@ struct candidate {
 struct candidates {
 	struct candidate list[4 * ROUTE_HOSTS];
 	size_t count, fenced;
-	unsigned fenced_least; /* preference of those whose address the fence leaves out */
-	bool untold;           /* an answer was "cannot tell" */
+	/* The best preference of those of which nothing is here: */
+	unsigned fenced_least; /* the fence leaves an address out, */
+	unsigned untold_least; /* an answer was "cannot tell", */
+	unsigned bare_least;   /* there is no address */
 };
+
+#define NO_CANDIDATES                                                                              \
+	{                                                                                          \
+		.fenced_least = NO_PREFERENCE, .untold_least = NO_PREFERENCE,                      \
+		.bare_least = NO_PREFERENCE                                                        \
+	}
 
 struct search {
 	const struct route_request *request;
@@ -99,6 +108,13 @@ explain(struct search *search, const char *name, const char *problem)
  */
 
 static void
+note_least(unsigned *least, unsigned preference)
+{
+	if (*least > preference)
+		*least = preference;
+}
+
+static void
 add_candidate(struct search *search, struct candidates *candidates, uint16_t preference,
     const char *name, const struct ip *address, uint16_t port)
 {
@@ -108,8 +124,7 @@ add_candidate(struct search *search, struct candidates *candidates, uint16_t pre
 	struct candidate *candidate = &candidates->list[candidates->count];
 
 	if (fence_record(&record, request->fleet, request->allow).drop) {
-		if (candidates->fenced_least > preference)
-			candidates->fenced_least = preference;
+		note_least(&candidates->fenced_least, preference);
 		candidates->fenced++;
 		return;
 	}
@@ -128,17 +143,22 @@ add_host(struct search *search, struct candidates *candidates, uint16_t preferen
 {
 	const enum resolver_type types[] = {RESOLVER_AAAA, RESOLVER_A};
 	const bool use[] = {search->request->use6, search->request->use4};
+	bool bare = true;
 
 	for (size_t i = 0; i < 2; i++) {
 		const struct route_answer *answer = use[i] ? ask(search, host, types[i]) : NULL;
 		if (answer == NULL)
 			continue;
 		if (answer->outcome == RESOLVER_CANNOT_TELL)
-			candidates->untold = true;
+			note_least(&candidates->untold_least, preference);
+		if (answer->outcome == RESOLVER_CANNOT_TELL || answer->count > 0)
+			bare = false;
 		for (size_t j = 0; j < answer->count; j++)
 			add_candidate(search, candidates, preference, host,
 			    &answer->records[j].address, port);
 	}
+	if (bare)
+		note_least(&candidates->bare_least, preference);
 }
 
 static int
@@ -158,11 +178,11 @@ compare_candidates(const void *left, const void *right)
 }
 
 /*
- * This relay, and what is not better than it, is cut off. True: it was among them, and *better says
- * whether the fence has left one out that would be better.
+ * This relay, and what is not better than it, is cut off. The preference of what is: NO_PREFERENCE
+ * where this relay was not among them.
  */
-static bool
-cut_at_self(struct candidates *candidates, bool *better)
+static unsigned
+cut_at_self(struct candidates *candidates)
 {
 	for (size_t i = 0; i < candidates->count; i++) {
 		if (!candidates->list[i].self)
@@ -171,10 +191,9 @@ cut_at_self(struct candidates *candidates, bool *better)
 		while (i > 0 && candidates->list[i - 1].preference == own)
 			i--;
 		candidates->count = i;
-		*better = candidates->fenced_least < own;
-		return true;
+		return own;
 	}
-	return false;
+	return NO_PREFERENCE;
 }
 
 static bool
@@ -188,35 +207,44 @@ endpoint_known(const struct route *route, const struct route_endpoint *endpoint)
 	return false;
 }
 
+/* Why nobody is left of those better than `own`; of all, where this relay is not among them. */
+static const char *
+nobody_left(const struct candidates *candidates, unsigned own)
+{
+	const bool self = own != NO_PREFERENCE;
+
+	if (candidates->untold_least < own)
+		return self ? "the DNS does not tell the addresses of those that are better than "
+			      "this relay"
+			    : "the DNS does not tell the addresses";
+	if (self && candidates->fenced_least < own)
+		return "no address of those that are better than this relay is one that a relay "
+		       "may use";
+	if (self && candidates->bare_least < own)
+		return "no exchanger that is better than this relay has an address";
+	if (self)
+		return "no exchanger is better than this relay";
+	return candidates->fenced > 0 ? "no address is one that a relay may use"
+				      : "no exchanger has an address";
+}
+
 /* Sorts, cuts, and appends to the route. `name` is the next hop, for words. */
 static void
 take_candidates(struct search *search, struct candidates *candidates, const char *name)
 {
 	struct route *route = search->route;
-	bool self, better = false;
 
 	qsort(candidates->list, candidates->count, sizeof(candidates->list[0]), compare_candidates);
-	self = cut_at_self(candidates, &better);
+	const unsigned own = cut_at_self(candidates);
 	for (size_t i = 0; i < candidates->count && route->count < ROUTE_ENDPOINTS; i++) {
 		if (!endpoint_known(route, &candidates->list[i].endpoint))
 			route->endpoint[route->count++] = candidates->list[i].endpoint;
 	}
 	if (candidates->count > 0)
 		return;
-	if (candidates->untold)
+	if (candidates->untold_least < own)
 		route->verdict = ROUTE_CANNOT_TELL;
-	if (self && better)
-		explain(search, name,
-		    "no address of those that are better than this relay is one that a relay may "
-		    "use");
-	else if (self)
-		explain(search, name, "no exchanger is better than this relay");
-	else if (candidates->untold)
-		explain(search, name, "the DNS does not tell the addresses");
-	else if (candidates->fenced > 0)
-		explain(search, name, "no address is one that a relay may use");
-	else
-		explain(search, name, "no exchanger has an address");
+	explain(search, name, nobody_left(candidates, own));
 }
 
 /* --- exchangers ----------------------------------------------------------------------------------
@@ -264,8 +292,12 @@ read_exchangers(
 			exchangers->fenced++;
 			continue;
 		}
-		if (record->null_mx || (record->host_odd && record->address.family == 0))
+		if (record->null_mx)
 			continue;
+		if (record->host_odd && record->address.family == 0) {
+			note_least(&exchangers->odd_least, record->preference);
+			continue;
+		}
 		if (record->address.family == 0)
 			(void)snprintf(exchanger.host, DOMAIN_SIZE, "%s", record->host);
 		add_exchanger(exchangers, &exchanger);
@@ -276,9 +308,11 @@ read_exchangers(
 static void
 go_to_exchangers(struct search *search, const struct hop *hop, const struct exchangers *exchangers)
 {
-	struct candidates candidates = {.fenced = exchangers->fenced, .fenced_least = FENCED_NONE};
+	struct candidates candidates = NO_CANDIDATES;
 	char text[IP_TEXT_SIZE];
 
+	candidates.fenced = exchangers->fenced;
+	candidates.bare_least = exchangers->odd_least;
 	for (size_t i = 0; i < exchangers->count; i++) {
 		const struct exchanger *exchanger = &exchangers->list[i];
 		if (exchanger->address.family != 0)
@@ -294,7 +328,7 @@ go_to_exchangers(struct search *search, const struct hop *hop, const struct exch
 static void
 go_to_host(struct search *search, const struct hop *hop)
 {
-	struct candidates candidates = {.fenced_least = FENCED_NONE};
+	struct candidates candidates = NO_CANDIDATES;
 
 	add_host(search, &candidates, 0, hop->host, hop->port);
 	take_candidates(search, &candidates, hop->host);
@@ -304,7 +338,7 @@ static void
 go_by_mx(struct search *search, const struct hop *hop)
 {
 	const struct route_answer *answer = ask(search, hop->host, RESOLVER_MX);
-	struct exchangers exchangers = {.count = 0};
+	struct exchangers exchangers = {.odd_least = NO_PREFERENCE};
 
 	if (answer == NULL)
 		return;
