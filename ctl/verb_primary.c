@@ -111,7 +111,8 @@ look_primary(const json_t *object, void *context)
 
 	json_decref(view->last);
 	view->last = json_deep_copy(object);
-	view->heard = show_number(object, "at") >= view->since;
+	view->heard = show_number(object, "at") >= view->since &&
+		      !json_is_true(json_object_get(object, "reading"));
 	return true;
 }
 

@@ -126,11 +126,12 @@ tell_primary(const struct watch_view *view, struct queued_time now)
 		if (view->endpoint[i].primary != NULL)
 			(void)json_array_append_new(endpoints, tell_endpoint(view, i, now));
 	json_t *next = next_probe(view, now);
-	return json_pack("{s:s, s:s, s:I, s:I, s:i, s:o, s:o, s:b, s:o}", "domain", view->domain,
-	    "primary", primary_state_name(state->primary), "since",
+	return json_pack("{s:s, s:s, s:I, s:I, s:i, s:o, s:o, s:b, s:b, s:o}", "domain",
+	    view->domain, "primary", primary_state_name(state->primary), "since",
 	    (json_int_t)state->primary_since, "at", (json_int_t)state->primary_at, "code",
 	    (int)state->primary_code, "reason", text_of(state->primary_reason), "next_probe", next,
-	    "held", view->held && json_is_null(next), "endpoints", endpoints);
+	    "held", view->held && json_is_null(next), "reading", (int)view->reading, "endpoints",
+	    endpoints);
 }
 
 json_t *

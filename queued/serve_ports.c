@@ -242,11 +242,11 @@ resolver_answered(const struct resolver_answer *answer, void *context)
 }
 
 static bool
-port_resolve(void *context, const char *name, enum resolver_type type)
+port_resolve(void *context, const char *name, enum resolver_type type, bool fresh)
 {
 	struct serve *serve = context;
 
-	return resolver_ask(serve->resolver, name, type, false, serve->now.ms + RESOLVE_MS,
+	return resolver_ask(serve->resolver, name, type, fresh, serve->now.ms + RESOLVE_MS,
 		   resolver_answered, serve) != NULL;
 }
 

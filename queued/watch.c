@@ -408,10 +408,11 @@ watch_probe(struct watch *watch, const char *name, struct queued_time now)
 	watch->now = now;
 	if (domain == NULL)
 		return false;
+	domain->route_from_ms = now.ms;
 	domain_activate(watch, domain);
 	domain_read_row(watch, domain);
 	if (domain->row != NULL)
-		domain_route(watch, domain);
+		domain_reread(watch, domain);
 	domain_ask(watch, domain);
 	domain_judge(watch, domain);
 	return true;
@@ -445,6 +446,7 @@ watch_look(struct watch *watch, const char *name, struct watch_view *out)
 	out->breaker = domain->breaker.stage;
 	out->soc_hold = domain_soc_hold(watch, domain);
 	out->held = out->soc_hold || domain->hold == HOLD_OPERATOR;
+	out->reading = domain->asked && domain->waits > 0;
 	out->endpoints = domain->links;
 	for (size_t i = 0; i < domain->links; i++) {
 		out->endpoint[i].endpoint = &domain->link[i].endpoint;

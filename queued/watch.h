@@ -36,8 +36,9 @@ struct watch_ports {
 	enum watch_row_result (*row)(void *context, const char *domain, struct watch_row *out);
 	/* NULL: cannot tell now. Valid until the watch returns. */
 	const struct fleet *(*fleet)(void *context);
-	/* Answered by watch_resolved(), not from within. False: it could not be asked. */
-	bool (*resolve)(void *context, const char *name, enum resolver_type type);
+	/* Answered by watch_resolved(), not from within. `fresh`: not from our cache. False: it
+	   could not be asked. */
+	bool (*resolve)(void *context, const char *name, enum resolver_type type, bool fresh);
 	/* Answered by watch_probed() with the same `id`, not from within. False: cannot. */
 	bool (*probe)(void *context, uint64_t id, const struct probe_target *target);
 	void (*flush_domain)(void *context, const char *domain, uint64_t messages);
@@ -120,8 +121,8 @@ bool watch_hold(struct watch *watch, const char *domain, int64_t until, const ch
 bool watch_release(struct watch *watch, const char *domain, struct queued_time now);
 /* Are alerts about it not told now: by its row's hold, or an operator's silent one? */
 bool watch_silent(struct watch *watch, const char *domain);
-/* Reads row and route again, and probes at once, until it is known how the primary is, also while a
-   hold is on. False: not watched. */
+/* Reads row and route again (past our cache of the DNS), and probes at once, until it is known how
+   the primary is, also while a hold is on. False: not watched. */
 bool watch_probe(struct watch *watch, const char *domain, struct queued_time now);
 /* Flushes, whatever is known of the primary. False: not watched, or held. */
 bool watch_flush(struct watch *watch, const char *domain, struct queued_time now);
@@ -133,7 +134,8 @@ struct watch_view {
 	enum release_stage release;
 	enum breaker_stage breaker;
 	bool soc_hold;
-	bool held; /* by the SOC or an operator: its primary is not probed for it */
+	bool held;    /* by the SOC or an operator: its primary is not probed for it */
+	bool reading; /* watch_probe() still waits for the DNS: what is told is of before */
 	size_t endpoints;
 	struct {
 		const struct route_endpoint *endpoint;

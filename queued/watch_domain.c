@@ -81,8 +81,8 @@ is_silent(const struct watch *watch, const struct watch_domain *domain)
 	return domain_soc_hold(watch, domain) || domain_hushed(watch, domain);
 }
 
-static bool
-is_pinned(const struct watch_domain *domain)
+bool
+domain_is_pinned(const struct watch_domain *domain)
 {
 	return domain->row != NULL &&
 	       (domain->row->pin_certificate[0] != '\0' || domain->row->pin_banner[0] != '\0');
@@ -93,6 +93,8 @@ primary_state_of(const struct watch_domain *domain)
 {
 	const struct primary *primary = domain_primary(domain);
 
+	if (domain->strayed)
+		return PRIMARY_UNKNOWN;
 	if (primary != NULL)
 		return primary->state;
 	return domain->route_verdict == ROUTE_NOWHERE && domain->route_since != 0 ? PRIMARY_DOWN
@@ -111,7 +113,7 @@ decide_hold(const struct watch *watch, const struct watch_domain *domain)
 	if (operator_holds(watch, domain))
 		return HOLD_OPERATOR;
 	if (domain->active && domain->messages > 0 &&
-	    (state == PRIMARY_WRONG_HOST || (is_pinned(domain) && state != PRIMARY_UP)))
+	    (state == PRIMARY_WRONG_HOST || (domain_is_pinned(domain) && state != PRIMARY_UP)))
 		return HOLD_WRONG_HOST;
 	if (breaker_holds(&domain->breaker))
 		return HOLD_BREAKER;
@@ -292,6 +294,19 @@ breaker_do(struct watch *watch, struct watch_domain *domain, enum breaker_act ac
 /* --- judging -------------------------------------------------------------------------------------
  */
 
+/* Is its way read anew since mail went astray, and was everybody probed who may answer there? */
+static void
+judge_stray(struct watch *watch, struct watch_domain *domain)
+{
+	if (!domain->strayed || domain->route_from_ms != 0)
+		return;
+	for (size_t i = 0; i < domain->links; i++)
+		if (domain->link[i].primary->machine.state == PRIMARY_UNKNOWN)
+			return;
+	domain->strayed = false;
+	domain_dirty(watch, domain);
+}
+
 static void
 judge_hold(struct watch *watch, struct watch_domain *domain)
 {
@@ -470,6 +485,7 @@ domain_judge(struct watch *watch, struct watch_domain *domain)
 {
 	enum primary_state state;
 
+	judge_stray(watch, domain);
 	judge_hold(watch, domain);
 	judge_probing(watch, domain);
 	judge_silence(watch, domain);
@@ -518,8 +534,11 @@ domain_read_row(struct watch *watch, struct watch_domain *domain)
 	memset(row, 0, sizeof(*row));
 	domain->row_result = ports->row(ports->context, domain->name, row);
 	if (domain->row_result == WATCH_ROW_FOUND) {
-		if (domain->row == NULL || !same_way(domain->row, row))
+		if (domain->row == NULL || !same_way(domain->row, row)) {
 			domain->route_ms = watch->now.ms;
+			domain->stray_ms = 0;
+			domain->strayed = false;
+		}
 		free(domain->row);
 		domain->row = row;
 		domain_owner(watch, domain, row);
@@ -577,9 +596,11 @@ note_primary(struct watch *watch, struct watch_domain *domain, const struct even
 {
 	struct watch_primary *primary = domain_primary_named(domain, attempt->primary);
 
-	if (primary == NULL)
+	if (primary == NULL) {
+		domain_went_astray(watch, domain, attempt);
 		return;
-	if (attempt->result == ATTEMPT_SENT && !is_pinned(domain)) {
+	}
+	if (attempt->result == ATTEMPT_SENT && !domain_is_pinned(domain)) {
 		const bool changed = primary_delivered(&primary->machine, watch->now);
 		primary->proved_ms = watch->now.ms;
 		primary->seen_ms = watch->now.ms;

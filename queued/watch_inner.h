@@ -30,6 +30,8 @@
 #define WATCH_AGAIN_MS 20000   /* an answer so long after a refusal is one to another attempt */
 #define WATCH_UNKNOWN_MS 60000 /* a primary that is unknown for so long is an outage */
 #define WATCH_LEAVES_MS 1000   /* what was taken is out of the queue by then */
+#define WATCH_REREAD_MS 30000  /* after mail that went astray the way is read at most so often */
+#define WATCH_STRAY_MS 120000  /* so long it is looked who answers where mail went astray */
 #define WATCH_PUT_MS 200       /* records are written at most so often */
 
 struct watch_domain;
@@ -108,6 +110,12 @@ struct watch_domain {
 	enum route_verdict route_verdict;
 	char route_why[STATE_TEXT_SIZE];
 	int64_t route_since;
+	int64_t route_from_ms; /* what the DNS was asked before is too old for it; 0: nothing is */
+	int64_t reread_ms;     /* when it was read anew last, since mail went elsewhere; 0: never */
+	struct ip stray;       /* where mail went that is none of its endpoints, */
+	uint16_t stray_port;
+	int64_t stray_ms; /* and when; 0: never */
+	bool strayed;     /* it is pinned, and was not probed since */
 	/* what is done */
 	struct release release;
 	struct breaker breaker;
@@ -156,6 +164,7 @@ struct watch_answer {
 	struct keyed_node node;
 	struct heap_node due; /* when it is forgotten */
 	bool come;
+	int64_t fresh_ms; /* when it was asked for past the cache; 0: it was not */
 	struct route_answer answer;
 	struct dns_record *records;
 	struct watch_domain **waiting;
@@ -223,6 +232,14 @@ void domain_schedule(struct watch *watch, struct watch_domain *domain);
 
 /* watch_route.c */
 void domain_route(struct watch *watch, struct watch_domain *domain);
+/* Has its way read anew, past the cache. */
+void domain_reread(struct watch *watch, struct watch_domain *domain);
+/*
+ * Somebody who is none of its endpoints answered to its mail. The way is read anew; mail of a
+ * pinned domain is held at once, until all that may answer it were probed.
+ */
+void domain_went_astray(
+    struct watch *watch, struct watch_domain *domain, const struct event_attempt *attempt);
 void answer_expire(struct watch *watch, struct watch_answer *answer);
 void answers_free(struct watch *watch);
 
@@ -242,6 +259,8 @@ void primary_probe(struct watch *watch, struct watch_primary *primary);
 void domain_ask(struct watch *watch, struct watch_domain *domain);
 /* Is it probed by and by? */
 bool primary_is_probed(const struct watch_primary *primary);
+/* Reads `host[address]:port`, as smtp(8) names who answered. False: it is something else. */
+bool primary_read_named(const char *text, struct ip *address, unsigned *port);
 /* The primary that the log names as `host[address]:port`; NULL: none of this domain's. */
 struct watch_primary *domain_primary_named(struct watch_domain *domain, const char *text);
 void primary_tell(struct watch *watch, struct watch_primary *primary);
@@ -263,6 +282,7 @@ void domain_tick(struct watch *watch, struct watch_domain *domain);
 /* The listing that was wanted: `good`, and whether missed messages are tried now. */
 void domain_listed(struct watch *watch, struct watch_domain *domain, bool good, bool singly);
 void domain_end_alerts(struct watch *watch, struct watch_domain *domain);
+bool domain_is_pinned(const struct watch_domain *domain);
 bool domain_soc_hold(const struct watch *watch, const struct watch_domain *domain);
 /* Does an operator hold it so that there are no alerts about it? */
 bool domain_hushed(const struct watch *watch, const struct watch_domain *domain);

@@ -266,9 +266,8 @@ domain_primary_up(const struct watch_domain *domain)
 	return NULL;
 }
 
-/* `host[address]:port`, as smtp(8) writes it. */
-static bool
-read_named(const char *text, struct ip *address, unsigned *port)
+bool
+primary_read_named(const char *text, struct ip *address, unsigned *port)
 {
 	const char *open = strrchr(text, '['), *end = strrchr(text, ']');
 
@@ -285,7 +284,7 @@ domain_primary_named(struct watch_domain *domain, const char *text)
 	struct ip address;
 	unsigned port;
 
-	if (!read_named(text, &address, &port))
+	if (!primary_read_named(text, &address, &port))
 		return NULL;
 	for (size_t i = 0; i < domain->links; i++) {
 		struct watch_primary *primary = domain->link[i].primary;
@@ -358,6 +357,8 @@ domain_ask(struct watch *watch, struct watch_domain *domain)
 {
 	/* What the DNS is still asked about comes later: see take_route(). */
 	domain->asked = domain->links == 0 || domain->waits > 0;
+	if (domain->waits > 0)
+		return;
 	for (size_t i = 0; i < domain->links; i++) {
 		struct watch_primary *primary = domain->link[i].primary;
 		struct primary *machine = &primary->machine;

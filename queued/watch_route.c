@@ -44,7 +44,7 @@ answer_free(struct watch *watch, struct watch_answer *answer)
 }
 
 static struct watch_answer *
-answer_new(struct watch *watch, const char *name, enum resolver_type type)
+answer_new(struct watch *watch, const char *name, enum resolver_type type, bool fresh)
 {
 	const struct watch_ports *ports = &watch->setup.ports;
 	struct watch_answer *answer = calloc(1, sizeof(*answer));
@@ -61,7 +61,25 @@ answer_new(struct watch *watch, const char *name, enum resolver_type type)
 		free(answer);
 		return NULL;
 	}
-	if (ports->resolve(ports->context, name, type))
+	answer->fresh_ms = fresh ? watch->now.ms : 0;
+	if (ports->resolve(ports->context, name, type, fresh))
+		return answer;
+	answer_free(watch, answer);
+	return NULL;
+}
+
+/* One that has come is asked for again, past the cache. */
+static struct watch_answer *
+answer_renew(struct watch *watch, struct watch_answer *answer, const struct route_need *need)
+{
+	const struct watch_ports *ports = &watch->setup.ports;
+
+	free(answer->records);
+	answer->records = NULL;
+	answer->come = false;
+	answer->fresh_ms = watch->now.ms;
+	heap_move(&watch->answers_due, &answer->due, watch->now.ms + ANSWER_MS);
+	if (ports->resolve(ports->context, need->name, need->type, true))
 		return answer;
 	answer_free(watch, answer);
 	return NULL;
@@ -175,12 +193,20 @@ answers_free(struct watch *watch)
 /* --- routes --------------------------------------------------------------------------------------
  */
 
+struct asker {
+	const struct watch *watch;
+	const struct watch_domain *domain;
+};
+
 static const struct route_answer *
 find_answer(void *context, const char *name, enum resolver_type type)
 {
-	const struct watch_answer *answer = answer_find(context, name, type);
+	const struct asker *asker = context;
+	const struct watch_answer *answer = answer_find(asker->watch, name, type);
 
-	return answer != NULL && answer->come ? &answer->answer : NULL;
+	return answer != NULL && answer->come && answer->fresh_ms >= asker->domain->route_from_ms
+		   ? &answer->answer
+		   : NULL;
 }
 
 /* Asks for what the route lacks. False: something could not be asked. */
@@ -193,7 +219,10 @@ ask_needs(struct watch *watch, struct watch_domain *domain, const struct route *
 		const struct route_need *need = &route->need[i];
 		struct watch_answer *answer = answer_find(watch, need->name, need->type);
 		if (answer == NULL)
-			answer = answer_new(watch, need->name, need->type);
+			answer =
+			    answer_new(watch, need->name, need->type, domain->route_from_ms != 0);
+		else if (answer->come)
+			answer = answer_renew(watch, answer, need);
 		asked = answer != NULL && answer_await(answer, domain) && asked;
 	}
 	return asked;
@@ -209,9 +238,36 @@ set_verdict(
 	(void)snprintf(domain->route_why, sizeof(domain->route_why), "%s", why);
 }
 
+/*
+ * Mail of a pinned domain went to an address that the DNS does not tell us (Postfix may ask another
+ * server, and answers may change from one to the next): it is probed for a while, too.
+ */
+static void
+add_stray(struct watch *watch, const struct watch_domain *domain, struct route *route)
+{
+	const struct watch_setup *setup = &watch->setup;
+	const struct dns_record record = {
+	    .type = domain->stray.family == 4 ? DNS_A : DNS_AAAA, .address = domain->stray};
+	const struct fleet *fleet = setup->ports.fleet(setup->ports.context);
+	struct route_endpoint *endpoint = &route->endpoint[route->count];
+
+	if (!domain_is_pinned(domain) || domain->stray_ms == 0 ||
+	    watch->now.ms - domain->stray_ms > WATCH_STRAY_MS || route->count == 0 ||
+	    route->count == ROUTE_ENDPOINTS || fleet == NULL ||
+	    fence_record(&record, fleet, &setup->allow).drop)
+		return;
+	for (size_t i = 0; i < route->count; i++)
+		if (route->endpoint[i].port == domain->stray_port &&
+		    ip_equal(&route->endpoint[i].address, &domain->stray))
+			return;
+	*endpoint = (struct route_endpoint){.address = domain->stray, .port = domain->stray_port};
+	(void)ip_format(&domain->stray, endpoint->name);
+	route->count++;
+}
+
 /* What is not known for the moment leaves the endpoints as they are. */
 static void
-take_route(struct watch *watch, struct watch_domain *domain, const struct route *route)
+take_route(struct watch *watch, struct watch_domain *domain, struct route *route)
 {
 	int64_t lasts = (int64_t)route->ttl * 1000;
 
@@ -221,9 +277,12 @@ take_route(struct watch *watch, struct watch_domain *domain, const struct route 
 		lasts = TTL_LEAST_MS;
 	domain->route_ms = watch->now.ms + (lasts < TTL_MOST_MS ? lasts : TTL_MOST_MS);
 	set_verdict(watch, domain, route->verdict, route->why);
-	if (route->verdict != ROUTE_CANNOT_TELL)
+	if (route->verdict != ROUTE_CANNOT_TELL) {
+		domain->route_from_ms = 0;
+		add_stray(watch, domain, route);
 		domain_link(watch, domain, route);
-	if (domain->asked && route->verdict != ROUTE_CANNOT_TELL) {
+	}
+	if (domain->asked && (route->verdict != ROUTE_CANNOT_TELL || domain->links > 0)) {
 		domain_ask(watch, domain);
 		domain->asked = false;
 	}
@@ -234,6 +293,7 @@ void
 domain_route(struct watch *watch, struct watch_domain *domain)
 {
 	const struct watch_setup *setup = &watch->setup;
+	struct asker asker = {watch, domain};
 	struct route_request request = {.domain = domain->name,
 	    .next_hops = domain->row != NULL ? domain->row->next_hops : "",
 	    .fleet = setup->ports.fleet(setup->ports.context),
@@ -242,7 +302,7 @@ domain_route(struct watch *watch, struct watch_domain *domain)
 	    .use6 = setup->use6,
 	    .port = setup->port,
 	    .find = find_answer,
-	    .context = watch};
+	    .context = &asker};
 
 	domain->route_ms = watch->now.ms + UNTOLD_MS;
 	if (domain->waits > 0)
@@ -260,4 +320,41 @@ domain_route(struct watch *watch, struct watch_domain *domain)
 		take_route(watch, domain, route);
 	}
 	free(route);
+}
+
+void
+domain_reread(struct watch *watch, struct watch_domain *domain)
+{
+	domain->route_from_ms = watch->now.ms;
+	domain_route(watch, domain);
+}
+
+void
+domain_went_astray(
+    struct watch *watch, struct watch_domain *domain, const struct event_attempt *attempt)
+{
+	const bool pinned = domain_is_pinned(domain);
+	struct ip address;
+	unsigned port;
+
+	if (!domain->active || domain->row == NULL || domain->route_since == 0 ||
+	    (attempt->result != ATTEMPT_SENT && attempt->result != ATTEMPT_DEFERRED &&
+		attempt->result != ATTEMPT_REFUSED) ||
+	    !primary_read_named(attempt->primary, &address, &port))
+		return;
+	if (pinned) {
+		domain->stray = address;
+		domain->stray_port = (uint16_t)port;
+		domain->stray_ms = watch->now.ms;
+		domain->strayed = true;
+		domain_dirty(watch, domain);
+		watch->put_ms = watch->now.ms; /* before the next message goes there */
+	}
+	if (domain->route_from_ms != 0 || (!pinned && domain->reread_ms != 0 &&
+					      watch->now.ms - domain->reread_ms < WATCH_REREAD_MS))
+		return;
+	domain->reread_ms = watch->now.ms;
+	if (domain->hold != HOLD_OPERATOR && !domain_soc_hold(watch, domain))
+		domain->asked = true;
+	domain_reread(watch, domain);
 }

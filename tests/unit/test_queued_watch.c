@@ -77,14 +77,18 @@ port_fleet(void *context)
 }
 
 static bool
-port_resolve(void *context, const char *name, enum resolver_type type)
+port_resolve(void *context, const char *name, enum resolver_type type, bool fresh)
 {
 	struct world *world = context;
 
 	ck_assert_uint_lt(world->asking, 64);
 	(void)snprintf(world->ask[world->asking].name, DOMAIN_SIZE, "%s", name);
 	world->ask[world->asking++].type = type;
-	note(world, type == RESOLVER_MX ? "mx" : type == RESOLVER_A ? "a" : "aaaa", name);
+	note(world,
+	    type == RESOLVER_MX  ? fresh ? "fresh mx" : "mx"
+	    : type == RESOLVER_A ? fresh ? "fresh a" : "a"
+				 : "aaaa",
+	    name);
 	return true;
 }
 
@@ -296,8 +300,8 @@ left(const char *domain, const char *id)
 }
 
 static void
-answered(const char *domain, const char *id, enum attempt_result result, unsigned code,
-    const char *enhanced)
+answered_at(const char *domain, const char *id, enum attempt_result result, unsigned code,
+    const char *enhanced, const char *primary)
 {
 	const struct event_attempt event = {.domain = domain,
 	    .queue_id = id,
@@ -306,10 +310,17 @@ answered(const char *domain, const char *id, enum attempt_result result, unsigne
 	    .enhanced = enhanced,
 	    .reply = "words",
 	    .unknown_user = strcmp(enhanced, "5.1.1") == 0,
-	    .primary = "mx[192.0.2.1]:25",
+	    .primary = primary,
 	    .at = world.now.wall * 1000000};
 
 	world.sink.attempt(world.sink.context, &event);
+}
+
+static void
+answered(const char *domain, const char *id, enum attempt_result result, unsigned code,
+    const char *enhanced)
+{
+	answered_at(domain, id, result, code, enhanced, "mx[192.0.2.1]:25");
 }
 
 static void
@@ -1091,13 +1102,77 @@ START_TEST(test_probe_while_held_by_mx)
 	world.row.hold_until = world.now.wall + 3600;
 	held("a.example", "A", 0);
 	ck_assert(watch_probe(world.watch, "a.example", world.now));
-	expect("mx a.example");
+	expect("fresh mx a.example");
 	resolved("a.example", RESOLVER_MX, "MX 10 mx.customer.example.");
-	expect("a mx.customer.example");
+	expect("fresh a mx.customer.example");
 	resolved("mx.customer.example", RESOLVER_A, "A 9.9.9.9");
 	go_on(5000, PROBE_GOOD);
 	expect("probe 9.9.9.9; probe 9.9.9.9; probe 9.9.9.9");
 	tick_for(200);
+	ck_assert_int_eq(world.state.primary, PRIMARY_UP);
+}
+END_TEST
+
+/* The primary has moved, and what is known of its address would hold for long yet. */
+START_TEST(test_probe_of_one_that_moved)
+{
+	struct watch_view view;
+
+	world.row.next_hops[0] = '\0';
+	held("a.example", "A", 3600);
+	resolved("a.example", RESOLVER_MX, "MX 10 mx.customer.example.");
+	resolved("mx.customer.example", RESOLVER_A, "A 9.9.9.9");
+	go_on(2000, PROBE_DOWN);
+	world.did[0] = '\0';
+	ck_assert(watch_probe(world.watch, "a.example", world.now));
+	expect("fresh mx a.example"); /* where it was is not asked first */
+	ck_assert(watch_look(world.watch, "a.example", &view) && view.reading);
+	resolved("a.example", RESOLVER_MX, "MX 10 mx.customer.example.");
+	expect("fresh a mx.customer.example");
+	resolved("mx.customer.example", RESOLVER_A, "A 8.8.8.8");
+	ck_assert(watch_look(world.watch, "a.example", &view) && !view.reading);
+	go_on(3000, PROBE_GOOD);
+	ck_assert_ptr_nonnull(strstr(world.did, "probe 8.8.8.8"));
+	ck_assert_ptr_null(strstr(world.did, "9.9.9.9"));
+	ck_assert(watch_look(world.watch, "a.example", &view));
+	ck_assert_int_eq(view.state.primary, PRIMARY_UP);
+	/* The DNS says nothing: what is known is asked. */
+	world.did[0] = '\0';
+	ck_assert(watch_probe(world.watch, "a.example", world.now));
+	expect("fresh mx a.example");
+	tick_for(60000);
+	ck_assert_ptr_nonnull(strstr(world.did, "probe 8.8.8.8"));
+}
+END_TEST
+
+/* So it is where mail finds the new one first. */
+START_TEST(test_delivery_elsewhere)
+{
+	world.row.next_hops[0] = '\0';
+	held("a.example", "A", 3600);
+	held("a.example", "B", 3600);
+	resolved("a.example", RESOLVER_MX, "MX 10 mx.customer.example.");
+	resolved("mx.customer.example", RESOLVER_A, "A 9.9.9.9");
+	go_on(2000, PROBE_DOWN);
+	world.did[0] = '\0';
+	answered_at("a.example", "A", ATTEMPT_UNREACHED, 0, "", "mx[8.8.8.8]:25");
+	expect("");
+	answered_at("a.example", "A", ATTEMPT_SENT, 250, "2.0.0", "mx[8.8.8.8]:25");
+	expect("fresh mx a.example");
+	left("a.example", "A");
+	left("a.example", "B");
+	resolved("a.example", RESOLVER_MX, "MX 10 mx.customer.example.");
+	resolved("mx.customer.example", RESOLVER_A, "A 8.8.8.8");
+	go_on(3000, PROBE_GOOD);
+	ck_assert_int_eq(world.state.primary, PRIMARY_UP);
+	/* Answers that change from one to the next: now and then is enough. */
+	world.did[0] = '\0';
+	held("a.example", "C", 0);
+	answered_at("a.example", "C", ATTEMPT_SENT, 250, "2.0.0", "mx[8.8.4.4]:25");
+	ck_assert_ptr_null(strstr(world.did, "fresh"));
+	go_on(30000, PROBE_GOOD);
+	answered_at("a.example", "C", ATTEMPT_SENT, 250, "2.0.0", "mx[8.8.4.4]:25");
+	ck_assert_ptr_nonnull(strstr(world.did, "fresh mx a.example"));
 	ck_assert_int_eq(world.state.primary, PRIMARY_UP);
 }
 END_TEST
@@ -1321,6 +1396,105 @@ START_TEST(test_hold_when_clock_is_set)
 	world.now.wall += 3; /* set by a little: nothing is hurried */
 	tick_for(1500);
 	ck_assert_uint_eq(world.puts, puts);
+}
+END_TEST
+
+static void
+pinned_and_up(void)
+{
+	(void)strcpy(world.row.pin_banner, "mail.customer.example");
+	world.row.wants_state = true;
+	world.row.next_hops[0] = '\0';
+	held("a.example", "A", 3600);
+	resolved("a.example", RESOLVER_MX, "MX 10 mx.customer.example.");
+	resolved("mx.customer.example", RESOLVER_A, "A 9.9.9.9");
+	go_on(4000, PROBE_GOOD);
+	left("a.example", "A");
+	tick_for(300);
+	ck_assert_int_eq(world.state.primary, PRIMARY_UP);
+	world.probing = 0;
+	world.did[0] = '\0';
+}
+
+/* Its mail goes straight through, and then to an address that is not known to be the pinned one's.
+ */
+START_TEST(test_pinned_and_astray)
+{
+	pinned_and_up();
+	held("a.example", "B", 0);
+	answered_at("a.example", "B", ATTEMPT_SENT, 250, "2.0.0", "mx[8.8.8.8]:25");
+	left("a.example", "B");
+	expect("fresh mx a.example");
+	(void)watch_tick(world.watch, world.now);
+	ck_assert_int_eq(world.state.primary, PRIMARY_UNKNOWN); /* at once */
+	ck_assert_str_eq(world.state.primary_reason,
+	    "mail went to 8.8.8.8, which was not known to be the pinned primary");
+	held("a.example", "C", 0);
+	attempt("a.example", "C", ATTEMPT_HELD);
+	(void)watch_tick(world.watch, world.now);
+	ck_assert_int_eq(world.state.hold, HOLD_WRONG_HOST);
+	go_on(10000, PROBE_GOOD); /* the old one is well: that says nothing now */
+	ck_assert_int_eq(world.state.primary, PRIMARY_UNKNOWN);
+	resolved("a.example", RESOLVER_MX, "MX 10 mx.customer.example.");
+	resolved("mx.customer.example", RESOLVER_A, "A 8.8.8.8");
+	world.did[0] = '\0';
+	go_on(1000, PROBE_WRONG_HOST);
+	ck_assert_ptr_nonnull(strstr(world.did, "raise wrong-host 0"));
+	ck_assert_int_eq(world.state.primary, PRIMARY_WRONG_HOST);
+	ck_assert_int_eq(world.state.hold, HOLD_WRONG_HOST);
+}
+END_TEST
+
+/* He moved, and is the pinned one there: his mail waits for the proof. */
+START_TEST(test_pinned_and_moved)
+{
+	pinned_and_up();
+	held("a.example", "B", 0);
+	answered_at("a.example", "B", ATTEMPT_DEFERRED, 450, "4.2.1", "mx[8.8.8.8]:25");
+	resolved("a.example", RESOLVER_MX, "MX 10 mx.customer.example.");
+	resolved("mx.customer.example", RESOLVER_A, "A 8.8.8.8");
+	tick_for(300);
+	ck_assert_int_eq(world.state.hold, HOLD_WRONG_HOST);
+	go_on(4000, PROBE_GOOD);
+	ck_assert_int_eq(world.state.primary, PRIMARY_UP);
+	ck_assert_int_eq(world.state.hold, HOLD_NONE);
+}
+END_TEST
+
+/* Postfix is told of a stranger by a DNS that tells us of the pinned one: he is probed, too. */
+START_TEST(test_pinned_and_two_answers)
+{
+	pinned_and_up();
+	held("a.example", "B", 0);
+	answered_at("a.example", "B", ATTEMPT_SENT, 250, "2.0.0", "mx[8.8.8.8]:25");
+	resolved("a.example", RESOLVER_MX, "MX 10 mx.customer.example.");
+	resolved("mx.customer.example", RESOLVER_A, "A 9.9.9.9");
+	tick_for(300);
+	ck_assert_int_eq(world.state.primary, PRIMARY_UNKNOWN);
+	ck_assert_ptr_nonnull(strstr(world.did, "probe 8.8.8.8"));
+	go_on(1000, PROBE_WRONG_HOST);
+	ck_assert_int_eq(world.state.primary, PRIMARY_WRONG_HOST);
+	/* Not for ever: the DNS knows him no more. */
+	world.quiet = true;
+	for (unsigned second = 0; second < 600; second++) {
+		while (world.asking > 0) {
+			if (world.ask[--world.asking].type == RESOLVER_MX)
+				resolved("a.example", RESOLVER_MX, "MX 10 mx.customer.example.");
+			else
+				resolved("mx.customer.example", RESOLVER_A, "A 9.9.9.9");
+		}
+		for (size_t i = 0; i < world.probing; i++) {
+			const struct probe_finding finding = {
+			    .outcome = world.probe[i].target.address.bytes[3] == 9
+					   ? PROBE_GOOD
+					   : PROBE_WRONG_HOST};
+			watch_probed(world.watch, world.probe[i].id, &finding, world.now);
+		}
+		world.probing = 0;
+		tick_for(1000);
+	}
+	ck_assert_int_eq(world.state.primary, PRIMARY_UP);
+	ck_assert_int_eq(world.state.hold, HOLD_NONE);
 }
 END_TEST
 
@@ -2281,6 +2455,11 @@ main(void)
 	    {"is silent?", test_is_silent},
 	    {"pinned", test_pinned},
 	    {"hold when clock is set", test_hold_when_clock_is_set},
+	    {"pinned, mail went astray", test_pinned_and_astray},
+	    {"pinned, moved", test_pinned_and_moved},
+	    {"pinned, two answers of the DNS", test_pinned_and_two_answers},
+	    {"probe of one that moved", test_probe_of_one_that_moved},
+	    {"delivery elsewhere", test_delivery_elsewhere},
 	    {"breaker", test_breaker_holds},
 	    {"surge is over", test_surge_is_over},
 	    {"breaker, full mailbox", test_breaker_and_full_mailbox},
