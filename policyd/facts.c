@@ -4,6 +4,7 @@
  */
 #include "policyd/facts.h"
 
+#include "core/log.h"
 #include "policyd/flood.h"
 
 #include <errno.h>
@@ -13,6 +14,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <syslog.h>
 #include <unistd.h>
 
 #define ASK_RATE 50 /* datagrams a second */
@@ -36,6 +38,8 @@ struct questions {
 struct facts {
 	struct state *state;
 	struct memory *memory;
+	int memory_told; /* why there is none, as it was logged last; 0: there is one */
+	char *directory;
 	struct judge_state judge;
 	struct judge_time now;
 	int64_t sender_retry;
@@ -63,15 +67,37 @@ record(void *context, const char *name, struct state_domain *out)
 	return facts_record(context, name, out);
 }
 
+/* Without it rule 10 defers nobody: somebody should know. */
+static void
+tell_memory(struct facts *facts)
+{
+	const int failed = memory_failed(facts->memory);
+
+	if (failed == facts->memory_told || (failed == 0 && !memory_usable(facts->memory)))
+		return;
+	facts->memory_told = failed;
+	if (failed == 0)
+		log_event(LOG_NOTICE, "senders-usable", kv("directory", facts->directory));
+	else
+		log_event(LOG_ERR, "senders-unusable", kv("directory", facts->directory),
+		    kv("error", strerror(failed)),
+		    kv("effect", "when_primary_up = defer defers nobody"),
+		    kv("cure",
+			"room for 8 MiB, the directory, and no other thing named senders in it; "
+			"that is tried again by itself"));
+}
+
 static bool
 keeps_trying(void *context, const struct judge_request *request, const char *domain)
 {
 	struct facts *facts = context;
 
 	(void)domain;
-	return memory_visit(facts->memory, request->client_address,
+	const bool taken = memory_visit(facts->memory, request->client_address,
 	    request->sender != NULL ? request->sender : "", request->recipient,
 	    request->recipient_length, facts->now.wall, facts->sender_retry);
+	tell_memory(facts);
+	return taken;
 }
 
 /* FNV-1a: it chooses a place, and confuses nobody but two domains for ten seconds. */
@@ -183,10 +209,13 @@ facts_new(const struct conf *conf)
 	    .context = facts};
 	facts->state = state_new(conf->paths.state_dir);
 	facts->memory = memory_open(directory);
-	if (facts->state != NULL && facts->memory != NULL)
-		return facts;
-	facts_free(facts);
-	return NULL;
+	facts->directory = strdup(directory);
+	if (facts->state == NULL || facts->memory == NULL || facts->directory == NULL) {
+		facts_free(facts);
+		return NULL;
+	}
+	tell_memory(facts);
+	return facts;
 }
 
 void
@@ -196,6 +225,7 @@ facts_free(struct facts *facts)
 		return;
 	state_free(facts->state);
 	memory_close(facts->memory);
+	free(facts->directory);
 	if (facts->socket >= 0)
 		close(facts->socket);
 	free(facts);

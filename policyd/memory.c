@@ -202,7 +202,8 @@ struct memory {
 	struct memory_table *table; /* NULL: not mapped */
 	size_t size;
 	size_t sets;   /* as they were when it was mapped: not the file's word */
-	int64_t tried; /* when mapping it was last tried, seconds */
+	int64_t tried; /* when mapping it was last tried, seconds, */
+	int failed;    /* and why that failed; 0: it did not */
 };
 
 struct visit {
@@ -213,34 +214,47 @@ struct visit {
 	bool taken;
 };
 
-/* Writes a new, empty table to a file of its own and gives it the name. */
-static bool
+static int
+write_table(int file, const struct memory_table *head)
+{
+	/* With its blocks: a write through the map must not find the disk full. */
+	const int full = posix_fallocate(file, 0, (off_t)memory_table_size(FILE_SETS));
+
+	if (full != 0)
+		return full;
+	errno = EIO; /* of a write that was cut */
+	return pwrite(file, head, sizeof(*head), 0) == (ssize_t)sizeof(*head) ? 0 : errno;
+}
+
+/* Writes a new, empty table to a file of its own and gives it the name. 0, or an errno. */
+static int
 make_file(int directory)
 {
 	char name[64];
 	uint8_t secret[MEMORY_SECRET];
 	struct memory_table *head = calloc(1, sizeof(*head));
-	bool done = false;
+	int failed = 0;
 
 	if (head == NULL)
-		return false;
+		return ENOMEM;
 	snprintf(name, sizeof(name), FILE_NAME ".%ld", (long)getpid());
 	(void)unlinkat(directory, name, 0);
 	const int file =
 	    openat(directory, name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
 	if (file >= 0 && getrandom(secret, sizeof(secret), 0) == (ssize_t)sizeof(secret)) {
 		memory_table_init(head, FILE_SETS, secret);
-		/* With its blocks: a write through the map must not find the disk full. */
-		done = posix_fallocate(file, 0, (off_t)memory_table_size(FILE_SETS)) == 0 &&
-		       pwrite(file, head, sizeof(*head), 0) == (ssize_t)sizeof(*head) &&
-		       renameat(directory, name, directory, FILE_NAME) == 0;
+		failed = write_table(file, head);
+		if (failed == 0 && renameat(directory, name, directory, FILE_NAME) != 0)
+			failed = errno;
+	} else {
+		failed = errno;
 	}
-	if (!done)
+	if (failed != 0)
 		(void)unlinkat(directory, name, 0);
 	if (file >= 0)
 		close(file);
 	free(head);
-	return done;
+	return failed;
 }
 
 /* Maps the file if it is sound. */
@@ -273,17 +287,18 @@ static bool
 map_or_make(struct memory *memory)
 {
 	const int directory = open(memory->directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	bool done = false;
 
+	memory->failed = directory < 0 ? errno : 0;
 	if (directory < 0)
 		return false;
-	if (flock(directory, LOCK_EX | LOCK_NB) == 0) /* never a wait: the next second will do */
-		done = map_file(memory, directory) ||
-		       (make_file(directory) && map_file(memory, directory));
-	const int failed = errno;
+	/* Never a wait: the next second will do. */
+	if (flock(directory, LOCK_EX | LOCK_NB) == 0 && !map_file(memory, directory)) {
+		memory->failed = make_file(directory);
+		if (memory->failed == 0 && !map_file(memory, directory))
+			memory->failed = EIO;
+	}
 	close(directory);
-	errno = failed;
-	return done;
+	return memory->table != NULL;
 }
 
 static void
@@ -314,6 +329,12 @@ bool
 memory_usable(const struct memory *memory)
 {
 	return memory->table != NULL;
+}
+
+int
+memory_failed(const struct memory *memory)
+{
+	return memory->failed;
 }
 
 void

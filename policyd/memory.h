@@ -49,6 +49,8 @@ struct memory;
 struct memory *memory_open(const char *directory);
 /* Is there a file now? */
 bool memory_usable(const struct memory *memory);
+/* Why not, by errno, when it was tried last; 0: there is one, or another process was at it. */
+int memory_failed(const struct memory *memory);
 void memory_close(struct memory *memory);
 /*
  * memory_table_visit for one of policyd's questions. True also where the file was taken away or cut

@@ -7,6 +7,7 @@
 
 #include "tests/unit/snapshot_fixture.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -247,6 +248,64 @@ START_TEST(test_rule_primary_up)
 }
 END_TEST
 
+/* What is logged from here on goes to a file. Returns what stderr was. */
+static int
+catch_log(FILE *file)
+{
+	const int before = dup(STDERR_FILENO);
+
+	ck_assert_int_ge(before, 0);
+	ck_assert_int_ge(dup2(fileno(file), STDERR_FILENO), 0);
+	return before;
+}
+
+static unsigned
+count_lines(FILE *file, const char *with)
+{
+	char line[1024];
+	unsigned count = 0;
+
+	rewind(file);
+	while (fgets(line, sizeof(line), file) != NULL)
+		count += strstr(line, with) != NULL;
+	return count;
+}
+
+/* Rule 10's memory cannot be made: everybody is taken, which is said, once, until it can. */
+START_TEST(test_no_memory)
+{
+	char path[128];
+	FILE *log = tmpfile();
+
+	ck_assert_ptr_nonnull(log);
+	snprintf(path, sizeof(path), "%s/policyd/senders", state_dir);
+	facts_free(view.facts);
+	ck_assert_int_eq(unlink(path), 0);
+	ck_assert_int_eq(mkdir(path, 0700), 0);
+	know("defer.example", (struct state_domain){.primary = PRIMARY_UP, .primary_at = wall});
+	const int before = catch_log(log);
+	view.facts = facts_new(conf);
+	for (int64_t second = 0; second < 5; second++) {
+		look(second);
+		(void)rcpt("a@defer.example");
+		(void)rcpt("b@defer.example");
+	}
+	const bool taken = strncmp(out, PERMIT, strlen(PERMIT)) == 0;
+	const int removed = rmdir(path);
+	look(5);
+	(void)rcpt("c@defer.example");
+	ck_assert_int_ge(dup2(before, STDERR_FILENO), 0);
+	close(before);
+	ck_assert(taken);
+	ck_assert_int_eq(removed, 0);
+	ck_assert_msg(strncmp(out, "action=450 4.3.2 ", 17) == 0, "%s", out);
+	ck_assert_uint_eq(count_lines(log, "event=senders-unusable"), 1);
+	ck_assert_uint_eq(count_lines(log, strerror(EISDIR)), 1);
+	ck_assert_uint_eq(count_lines(log, "event=senders-usable"), 1);
+	(void)fclose(log);
+}
+END_TEST
+
 /* --- holds ------------------------------------------------------------------------------------ */
 
 START_TEST(test_hold_by_row)
@@ -448,6 +507,7 @@ main(void)
 	tcase_add_test(tests, test_rule_quota);
 	tcase_add_test(tests, test_quota_of_the_relay);
 	tcase_add_test(tests, test_rule_primary_up);
+	tcase_add_test(tests, test_no_memory);
 	tcase_add_test(tests, test_hold_by_row);
 	tcase_add_test(tests, test_hold_by_state);
 	tcase_add_test(tests, test_hold_by_pin);

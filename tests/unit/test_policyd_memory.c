@@ -6,7 +6,10 @@
 
 #include "tests/unit/table.h"
 
+#include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -282,11 +285,32 @@ START_TEST(test_no_directory)
 	memory = memory_open(directory);
 	ck_assert_ptr_nonnull(memory);
 	ck_assert(!memory_usable(memory));
+	ck_assert_int_eq(memory_failed(memory), ENOENT);
 	ck_assert(come(memory, "a", NOW)); /* nobody is sent away who could not be remembered */
 	ck_assert(come(memory, "a", NOW));
 	ck_assert_int_eq(mkdir(directory, 0700), 0);
 	ck_assert(!come(memory, "a", NOW + 1));
+	ck_assert_int_eq(memory_failed(memory), 0);
 	ck_assert_int_eq(mkdir(path, 0700), -1);
+	memory_close(memory);
+}
+END_TEST
+
+/* The disk is full: what a limit of the file's size says in its place. */
+START_TEST(test_no_room)
+{
+	const struct rlimit little = {4096, RLIM_INFINITY}, all = {RLIM_INFINITY, RLIM_INFINITY};
+	struct stat status;
+
+	ck_assert(signal(SIGXFSZ, SIG_IGN) != SIG_ERR);
+	ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &little), 0);
+	struct memory *memory = memory_open(directory);
+	ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &all), 0);
+	ck_assert(!memory_usable(memory));
+	ck_assert_int_eq(memory_failed(memory), EFBIG);
+	ck_assert_int_eq(stat(path, &status), -1);
+	ck_assert(!come(memory, "a", NOW)); /* there is room again */
+	ck_assert_int_eq(memory_failed(memory), 0);
 	memory_close(memory);
 }
 END_TEST
@@ -313,6 +337,7 @@ main(void)
 	tcase_add_loop_test(files, test_file_cut, 0, 2);
 	tcase_add_test(files, test_file_damaged);
 	tcase_add_test(files, test_no_directory);
+	tcase_add_test(files, test_no_room);
 	suite_add_tcase(suite, files);
 	return table_run(suite);
 }
