@@ -178,6 +178,44 @@ end
 $$;
 comment on function mxhold.next_hops_check(text) is 'Refuses relays of the fleet and special addresses as next hops';
 
+-- --- pins ----------------------------------------------------------------------------------------------------------
+
+-- As openssl prints it: `SHA2-256(stdin)= 2066cf...`, or with -r `2066cf... *stdin`.
+create function mxhold.pin_certificate_normal(pin text) returns text
+language plpgsql immutable parallel safe
+set search_path = pg_catalog, mxhold, pg_temp
+as $$
+declare
+	bare text := regexp_replace(lower(btrim(pin, E' \t\r\n')), '^(sha(2-)?256)?\([^()]*\)\s*=|\s\*stdin$', '');
+	digits text := nullif(regexp_replace(bare, '[: \t\r\n]', '', 'g'), '');
+begin
+	if digits !~ '^[0-9a-f]{64}$' then
+		raise exception 'pin_certificate % is not the SHA-256 of a public key', quote_literal(left(pin, 80))
+			using errcode = 'check_violation', schema = 'mxhold', table = 'domain', constraint = 'domain_pin_certificate_form',
+			hint = 'Give 64 hexadecimal digits, as they are printed by: openssl x509 -noout -pubkey -in CERTIFICATE | '
+				'openssl pkey -pubin -outform DER | openssl dgst -sha256';
+	end if;
+	return digits;
+end
+$$;
+comment on function mxhold.pin_certificate_normal(text) is 'Normal form of a pinned key: 64 hex digits; null: none';
+
+-- With the code of the reply before it, as it is seen on the wire, it would never be found.
+create function mxhold.pin_banner_normal(pin text) returns text
+language plpgsql immutable parallel safe
+set search_path = pg_catalog, mxhold, pg_temp
+as $$
+begin
+	if btrim(pin) ~ '^220[ -]*$' then
+		raise exception 'pin_banner % is a code, and no banner', quote_literal(pin)
+			using errcode = 'check_violation', schema = 'mxhold', table = 'domain', constraint = 'domain_pin_banner_form',
+			hint = 'Give what stands behind it, such as mx1.example.com ESMTP.';
+	end if;
+	return nullif(regexp_replace(btrim(pin), '^220[ -]+', ''), '');
+end
+$$;
+comment on function mxhold.pin_banner_normal(text) is 'Normal form of a pinned banner: without its code; null: none';
+
 -- --- rows ----------------------------------------------------------------------------------------------------------
 
 -- Triggers on a row run in the order of their names: row_form makes the normal form, row_made then sees what the row will be.
@@ -197,9 +235,11 @@ begin
 		end if;
 	end if;
 	if new.pin_certificate is not null then
-		new.pin_certificate := nullif(lower(regexp_replace(new.pin_certificate, '[: \t\r\n]', '', 'g')), '');
+		new.pin_certificate := mxhold.pin_certificate_normal(new.pin_certificate);
 	end if;
-	new.pin_banner := nullif(btrim(new.pin_banner), '');
+	if new.pin_banner is not null then
+		new.pin_banner := mxhold.pin_banner_normal(new.pin_banner);
+	end if;
 	new.hold_reason := nullif(btrim(new.hold_reason), '');
 	return new;
 end

@@ -31,7 +31,8 @@ grant select on mxhold.audit, mxhold.migration, mxhold.relay_heartbeat, mxhold.d
 	to mxhold_soc;
 grant execute on function mxhold.customer_set_regions(text, text[]), mxhold.is_full_name(text), mxhold.name_normal(text), mxhold.parents(text),
 	mxhold.address_class(inet), mxhold.address_parse(text), mxhold.next_hop_normal(text), mxhold.next_hop_host(text),
-	mxhold.next_hops_normal(text), mxhold.next_hops_check(text), mxhold.epoch(), mxhold.version() to mxhold_soc;
+	mxhold.next_hops_normal(text), mxhold.next_hops_check(text),
+	mxhold.pin_certificate_normal(text), mxhold.pin_banner_normal(text), mxhold.epoch(), mxhold.version() to mxhold_soc;
 
 grant select on mxhold.feed_now to mxhold_relay;
 grant execute on function mxhold.feed_state(bigint, text), mxhold.feed_full(text), mxhold.feed_since(bigint, bigint, integer, text, text, integer, integer),

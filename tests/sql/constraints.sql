@@ -55,11 +55,25 @@ select is(t.got, t.want, format('domain.%s = %s gives %s', t.col, left(t.val, 40
 		('pin_certificate', '''AB:'' || repeat(''Cd:'', 30) || ''EF''', 'ab' || repeat('cd', 30) || 'ef'), ('pin_certificate', 'repeat(''ab '', 32)', repeat('ab', 32)),
 		('pin_certificate', 'repeat(''a'', 63)', '23514'), ('pin_certificate', 'repeat(''a'', 65)', '23514'), ('pin_certificate', 'repeat(''g'', 64)', '23514'),
 		('pin_certificate', ''' : ''', 'none'), ('pin_certificate', 'null', 'none'),
+		-- as openssl prints it
+		('pin_certificate', '''SHA2-256(stdin)= '' || repeat(''Ab'', 32)', repeat('ab', 32)),
+		('pin_certificate', '''(stdin)= '' || repeat(''ab'', 32) || E''\n''', repeat('ab', 32)),
+		('pin_certificate', '''SHA256(key.der)= '' || repeat(''ab:'', 31) || ''ab''', repeat('ab', 32)),
+		('pin_certificate', 'repeat(''ab'', 32) || '' *stdin''', repeat('ab', 32)),
+		-- of the certificate, not of its key; by another algorithm
+		('pin_certificate', '''sha256 Fingerprint='' || repeat(''ab'', 32)', '23514'),
+		('pin_certificate', '''SHA1(stdin)= '' || repeat(''ab'', 20)', '23514'),
+		('pin_certificate', '''SHA3-256(stdin)= '' || repeat(''ab'', 32)', '23514'),
 		('pin_banner', ''' mx.acme.example ESMTP ''', 'mx.acme.example ESMTP'), ('pin_banner', 'repeat(''x'', 256)', repeat('x', 256)),
+		('pin_banner', '''220 mx.acme.example ESMTP''', 'mx.acme.example ESMTP'),
+		('pin_banner', ''' 220-mx.acme.example''', 'mx.acme.example'), ('pin_banner', '''220mx.acme.example''', '220mx.acme.example'),
+		('pin_banner', '''220 ''', '23514'), ('pin_banner', '''220-''', '23514'),
 		('pin_banner', 'repeat(''x'', 257)', '23514'), ('pin_banner', 'E''a\rb''', '23514'), ('pin_banner', '''''', 'none')
 	) v (col, val, want)
 	cross join lateral code('soc', format('update mxhold.domain set %I = %s where name = ''acme.example''', v.col, v.val)) code offset 0
 ) t;
+select alike((told('soc', 'update mxhold.domain set pin_certificate = ''ab'' where name = ''acme.example''')).hint,
+	'%64 hexadecimal digits%', 'what is no pin is told what one is');
 
 select is(code('soc', format('insert into mxhold.customer (name) values (%L)', name)), want,
 	'customer ' || quote_literal(left(name, 20)) || ' gives ' || want)

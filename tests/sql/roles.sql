@@ -31,7 +31,8 @@ insert into run values ('feed_state', 'mxhold_relay'), ('feed_full', 'mxhold_rel
 	('customer_set_regions', 'mxhold_soc'), ('is_full_name', 'mxhold_soc'), ('name_normal', 'mxhold_soc'), ('parents', 'mxhold_soc mxhold_status'),
 	('feed_time', 'mxhold_relay'), ('queue_report', 'mxhold_relay'),
 	('address_class', 'mxhold_soc'), ('address_parse', 'mxhold_soc'), ('next_hop_normal', 'mxhold_soc'), ('next_hop_host', 'mxhold_soc'),
-	('next_hops_normal', 'mxhold_soc'), ('next_hops_check', 'mxhold_soc');
+	('next_hops_normal', 'mxhold_soc'), ('next_hops_check', 'mxhold_soc'),
+	('pin_certificate_normal', 'mxhold_soc'), ('pin_banner_normal', 'mxhold_soc');
 select is(
 	(select coalesce(string_agg(r, ' ' order by n), '') from unnest(array['mxhold_soc', 'mxhold_relay', 'mxhold_status']) with ordinality x (r, n)
 		where has_function_privilege(r, p.oid, 'EXECUTE')),
