@@ -131,22 +131,26 @@ transport_hops(
 	}
 }
 
+#define HOLD_NO_TIME 0 /* it is renewed as long as it is needed: its end says nothing */
+
 /* The words of a hold: for the log and for `postqueue`, one short line of printable ASCII. */
 static void
 transport_hold(struct map_request *request, const char *who, int64_t until, const char *reason)
 {
-	char when[32] = "further notice", words[HOLD_WORDS];
+	char when[32] = " until further notice", words[HOLD_WORDS];
 	const time_t seconds = (time_t)until;
 	struct tm utc;
 	size_t used = 0;
 
-	if (until != INT64_MAX && gmtime_r(&seconds, &utc) != NULL)
-		(void)strftime(when, sizeof(when), "%Y-%m-%d %H:%M UTC", &utc);
+	if (until == HOLD_NO_TIME)
+		when[0] = '\0';
+	else if (until != INT64_MAX && gmtime_r(&seconds, &utc) != NULL)
+		(void)strftime(when, sizeof(when), " until %Y-%m-%d %H:%M UTC", &utc);
 	for (; *reason != '\0' && used + 1 < sizeof(words); reason++)
 		words[used++] = *reason >= ' ' && *reason <= '~' ? *reason : '?';
 	words[used] = '\0';
-	(void)snprintf(request->reply, sizeof(request->reply),
-	    "OK retry:4.3.2 held by %s until %s%s%s", who, when, used > 0 ? ": " : "", words);
+	(void)snprintf(request->reply, sizeof(request->reply), "OK retry:4.3.2 held by %s%s%s%s",
+	    who, when, used > 0 ? ": " : "", words);
 }
 
 /*
@@ -179,12 +183,15 @@ transport_held(struct map_request *request, const struct domain_record *record, 
 	}
 	known = facts_record(request->view->facts, domain, &state);
 	if (known && state_held(&state, now)) {
-		transport_hold(request, who[state.hold], state.hold_until, state.hold_reason);
+		transport_hold(request, who[state.hold],
+		    state.hold == HOLD_WRONG_HOST ? HOLD_NO_TIME : state.hold_until,
+		    state.hold_reason);
 		return true;
 	}
 	if (!pin_waits(record, known ? &state : NULL, now))
 		return false;
-	transport_hold(request, who[HOLD_WRONG_HOST], INT64_MAX, "it has not shown itself lately");
+	transport_hold(
+	    request, who[HOLD_WRONG_HOST], HOLD_NO_TIME, "it has not shown itself lately");
 	return true;
 }
 

@@ -345,10 +345,17 @@ END_TEST
 /* Nobody who sits at the address of a pinned primary gets anything before he has shown himself. */
 START_TEST(test_hold_by_pin)
 {
-	static const char held[] = "OK retry:4.3.2 held by the pin of the primary until";
+	static const char held[] = "OK retry:4.3.2 held by the pin of the primary: ";
 
 	ck_assert_int_eq(
 	    strncmp(transport("a@pinned.example"), held, strlen(held)), 0); /* nothing is known */
+	/* Such a hold is renewed as long as it lasts: no time is told. */
+	know("pinned.example", (struct state_domain){.hold = HOLD_WRONG_HOST,
+				   .hold_until = wall + 300,
+				   .hold_reason = "not the pinned banner"});
+	look(0);
+	ck_assert_str_eq(transport("a@pinned.example"),
+	    "OK retry:4.3.2 held by the pin of the primary: not the pinned banner");
 	answers("a@pinned.example", PERMIT);
 	know("pinned.example",
 	    (struct state_domain){.primary = PRIMARY_UP, .primary_at = wall, .counted_at = wall});
