@@ -153,6 +153,7 @@ const char *
 show_next(const json_t *domain, char *out, size_t size)
 {
 	const json_t *probe = json_object_get(domain, "next_probe");
+	const json_t *dns = json_object_get(domain, "next_dns");
 	const char *hold = show_text(domain, "hold");
 
 	if (strcmp(hold, "operator") == 0 || strcmp(hold, "soc") == 0)
@@ -165,6 +166,8 @@ show_next(const json_t *domain, char *out, size_t size)
 		(void)snprintf(out, size, "%s", next_when_up(domain));
 	else if (json_is_integer(probe))
 		(void)snprintf(out, size, "probe in %llds", (long long)json_integer_value(probe));
+	else if (json_is_integer(dns))
+		(void)snprintf(out, size, "DNS in %llds", (long long)json_integer_value(dns));
 	else
 		(void)snprintf(out, size, "-");
 	return out;
@@ -248,6 +251,7 @@ static void
 show_state(const json_t *object, const char *member, int64_t now)
 {
 	const json_t *probe = json_object_get(object, "next_probe");
+	const json_t *dns = json_object_get(object, "next_dns");
 	const int64_t since = show_number(object, "since");
 	char age[SHOW_SIZE];
 
@@ -260,6 +264,8 @@ show_state(const json_t *object, const char *member, int64_t now)
 	}
 	if (json_is_integer(probe))
 		printf("; next probe in %llds", (long long)json_integer_value(probe));
+	else if (json_is_integer(dns))
+		printf("; the DNS is asked again in %llds", (long long)json_integer_value(dns));
 	else if (json_is_true(json_object_get(object, "held")))
 		fputs("; not probed while held", stdout);
 	putchar('\n');

@@ -28,6 +28,14 @@ breaker_name(const struct watch_view *view)
 	return breaker_stage_name(view->breaker);
 }
 
+static json_t *
+seconds_until(int64_t next_ms, struct queued_time now)
+{
+	if (next_ms == NEVER_MS)
+		return json_null();
+	return json_integer(next_ms > now.ms ? (next_ms - now.ms + 999) / 1000 : 0);
+}
+
 /* Seconds until the next probe; null: none is due. */
 static json_t *
 next_probe(const struct watch_view *view, struct queued_time now)
@@ -38,9 +46,7 @@ next_probe(const struct watch_view *view, struct queued_time now)
 		if (view->endpoint[i].primary != NULL && view->endpoint[i].probed &&
 		    view->endpoint[i].primary->next_ms < next)
 			next = view->endpoint[i].primary->next_ms;
-	if (next == NEVER_MS)
-		return json_null();
-	return json_integer(next > now.ms ? (next - now.ms + 999) / 1000 : 0);
+	return seconds_until(next, now);
 }
 
 static json_t *
@@ -80,16 +86,16 @@ json_t *
 tell_view(const struct watch_view *view, struct queued_time now)
 {
 	const struct state_domain *state = &view->state;
-	json_t *object =
-	    json_pack("{s:s, s:s, s:I, s:I, s:I, s:s, s:I, s:I, s:i, s:o, s:s, s:s, s:o, s:I}",
-		"domain", view->domain, "row", view->row != NULL ? view->row->owner : "",
-		"messages", (json_int_t)state->messages, "bytes", (json_int_t)state->bytes,
-		"oldest", (json_int_t)state->oldest, "primary", primary_state_name(state->primary),
-		"since", (json_int_t)state->primary_since, "at", (json_int_t)state->primary_at,
-		"code", (int)state->primary_code, "reason", text_of(state->primary_reason),
-		"release", release_stage_name(view->release), "breaker", breaker_name(view),
-		"next_probe", next_probe(view, now), "retention",
-		(json_int_t)(view->row != NULL ? view->row->retention : 0));
+	json_t *object = json_pack(
+	    "{s:s, s:s, s:I, s:I, s:I, s:s, s:I, s:I, s:i, s:o, s:s, s:s, s:o, s:o, s:I}", "domain",
+	    view->domain, "row", view->row != NULL ? view->row->owner : "", "messages",
+	    (json_int_t)state->messages, "bytes", (json_int_t)state->bytes, "oldest",
+	    (json_int_t)state->oldest, "primary", primary_state_name(state->primary), "since",
+	    (json_int_t)state->primary_since, "at", (json_int_t)state->primary_at, "code",
+	    (int)state->primary_code, "reason", text_of(state->primary_reason), "release",
+	    release_stage_name(view->release), "breaker", breaker_name(view), "next_probe",
+	    next_probe(view, now), "next_dns", seconds_until(view->next_dns_ms, now), "retention",
+	    (json_int_t)(view->row != NULL ? view->row->retention : 0));
 
 	if (object != NULL)
 		add_hold(object, view);
@@ -126,11 +132,12 @@ tell_primary(const struct watch_view *view, struct queued_time now)
 		if (view->endpoint[i].primary != NULL)
 			(void)json_array_append_new(endpoints, tell_endpoint(view, i, now));
 	json_t *next = next_probe(view, now);
-	return json_pack("{s:s, s:s, s:I, s:I, s:i, s:o, s:o, s:b, s:b, s:o}", "domain",
+	return json_pack("{s:s, s:s, s:I, s:I, s:i, s:o, s:o, s:o, s:b, s:b, s:o}", "domain",
 	    view->domain, "primary", primary_state_name(state->primary), "since",
 	    (json_int_t)state->primary_since, "at", (json_int_t)state->primary_at, "code",
 	    (int)state->primary_code, "reason", text_of(state->primary_reason), "next_probe", next,
-	    "held", view->held && json_is_null(next), "reading", (int)view->reading, "endpoints",
+	    "next_dns", seconds_until(view->next_dns_ms, now), "held",
+	    view->held && json_is_null(next), "reading", (int)view->reading, "endpoints",
 	    endpoints);
 }
 

@@ -446,6 +446,9 @@ watch_look(struct watch *watch, const char *name, struct watch_view *out)
 	out->breaker = domain->breaker.stage;
 	out->soc_hold = domain_soc_hold(watch, domain);
 	out->held = out->soc_hold || domain->hold == HOLD_OPERATOR;
+	out->next_dns_ms = NEVER_MS;
+	if (domain->active && domain->row != NULL && domain->links == 0)
+		out->next_dns_ms = domain->waits > 0 ? watch->now.ms : domain->route_ms;
 	out->reading = domain->asked && domain->waits > 0;
 	out->endpoints = domain->links;
 	for (size_t i = 0; i < domain->links; i++) {

@@ -134,7 +134,9 @@ struct watch_view {
 	enum release_stage release;
 	enum breaker_stage breaker;
 	bool soc_hold;
-	bool held;    /* by the SOC or an operator: its primary is not probed for it */
+	bool held; /* by the SOC or an operator: its primary is not probed for it */
+	/* When the DNS is asked next where its primary is (ms); NEVER_MS: that is known. */
+	int64_t next_dns_ms;
 	bool reading; /* watch_probe() still waits for the DNS: what is told is of before */
 	size_t endpoints;
 	struct {

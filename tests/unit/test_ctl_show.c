@@ -55,6 +55,9 @@ static const struct {
      "\"next_probe\":null,\"held\":true}]}",
 	"a.example: down; not probed while held\n"
 	"    mx[192.0.2.1]:25 up; not probed while held\n"},
+    {"{\"domain\":\"a.example\",\"primary\":\"unknown\",\"reason\":\"the DNS does not tell\","
+     "\"next_probe\":null,\"next_dns\":12,\"held\":false}",
+	"a.example: unknown: the DNS does not tell; the DNS is asked again in 12s\n"},
     {"{\"domain\":\"a.example\",\"primary\":\"up\",\"next_probe\":null,\"held\":false}",
 	"a.example: up\n"},
 };
@@ -73,6 +76,27 @@ START_TEST(test_primary)
 	stdout = before;
 	ck_assert_str_eq(shown, primaries[_i].shown);
 	free(shown);
+	json_decref(object);
+}
+END_TEST
+
+static const struct {
+	const char *object, *next;
+} nexts[] = {
+    {"{\"primary\":\"down\",\"hold\":\"none\",\"next_probe\":3,\"next_dns\":null}", "probe in 3s"},
+    {"{\"primary\":\"unknown\",\"hold\":\"none\",\"next_probe\":null,\"next_dns\":15}",
+	"DNS in 15s"},
+    {"{\"primary\":\"unknown\",\"hold\":\"none\",\"next_probe\":null,\"next_dns\":null}", "-"},
+    {"{\"primary\":\"unknown\",\"hold\":\"soc\",\"next_probe\":null,\"next_dns\":15}",
+	"waits for the end of the hold"},
+};
+
+START_TEST(test_next)
+{
+	json_t *object = json_loads(nexts[_i].object, 0, NULL);
+	char out[64];
+
+	ck_assert_str_eq(show_next(object, out, sizeof(out)), nexts[_i].next);
 	json_decref(object);
 }
 END_TEST
@@ -112,6 +136,7 @@ main(void)
 
 	tcase_add_loop_test(part, test_safe, 0, (int)(sizeof(texts) / sizeof(texts[0])));
 	tcase_add_loop_test(part, test_primary, 0, (int)(sizeof(primaries) / sizeof(primaries[0])));
+	tcase_add_loop_test(part, test_next, 0, (int)(sizeof(nexts) / sizeof(nexts[0])));
 	tcase_add_loop_test(part, test_apart, 0, (int)(sizeof(aparts) / sizeof(aparts[0])));
 	suite_add_tcase(suite, part);
 	SRunner *runner = srunner_create(suite);

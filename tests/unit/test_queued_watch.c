@@ -782,6 +782,8 @@ END_TEST
 
 START_TEST(test_nowhere_is_down)
 {
+	struct watch_view view;
+
 	world.row.next_hops[0] = '\0';
 	held("a.example", "A", 3600);
 	expect("mx a.example");
@@ -790,6 +792,16 @@ START_TEST(test_nowhere_is_down)
 	tick_for(1000);
 	ck_assert_int_eq(world.state.primary, PRIMARY_DOWN);
 	ck_assert_str_eq(world.state.primary_reason, "a.example: null MX: it takes no mail");
+	/* It is told when the DNS is asked again. */
+	ck_assert(watch_look(world.watch, "a.example", &view));
+	ck_assert_int_eq(view.next_dns_ms, world.now.ms + 299000);
+	tick_for(300000);
+	resolved("a.example", RESOLVER_MX, "MX 10 mail.a.example.");
+	ck_assert(watch_look(world.watch, "a.example", &view));
+	ck_assert_int_eq(view.next_dns_ms, world.now.ms); /* now */
+	resolved("mail.a.example", RESOLVER_A, "A 9.9.9.9");
+	ck_assert(watch_look(world.watch, "a.example", &view));
+	ck_assert_int_eq(view.next_dns_ms, NEVER_MS);
 }
 END_TEST
 
