@@ -84,6 +84,24 @@ mx_fleet_fence(
 	}
 }
 
+size_t
+mx_fleet_reachable(const struct mx_host *host, const struct fleet *fleet,
+    const struct fence_networks *allow, struct ip out[MX_ADDRESSES_MOST])
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < host->address_count; i++) {
+		const struct ip *address = &host->addresses[i];
+		const struct dns_record record = {
+		    .type = address->family == 4 ? DNS_A : DNS_AAAA, .address = *address};
+
+		if (fleet_address(fleet, address) == FLEET_NOT &&
+		    !fence_record(&record, fleet, allow).drop)
+			out[count++] = *address;
+	}
+	return count;
+}
+
 void
 mx_fleet_free(struct mx_fleet *fleet)
 {

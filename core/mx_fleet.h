@@ -28,6 +28,13 @@ void mx_fleet_permit(struct mx_fleet *fleet, const struct domain_record *domain,
 /* Writes into the facts what the fence says against each address of their hosts. */
 void mx_fleet_fence(
     struct mx_facts *facts, const struct fleet *fleet, const struct fence_networks *allow);
+/*
+ * The addresses of a host of the customer's choice (a web server) that this relay may connect to:
+ * not what the fence keeps deliveries from, and no relay of the fleet, this one included. Into
+ * `out`; how many.
+ */
+size_t mx_fleet_reachable(const struct mx_host *host, const struct fleet *fleet,
+    const struct fence_networks *allow, struct ip out[MX_ADDRESSES_MOST]);
 void mx_fleet_free(struct mx_fleet *fleet);
 
 #endif

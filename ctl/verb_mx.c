@@ -218,19 +218,25 @@ wait_for_policy(struct check *check, struct sts_fetcher *fetcher)
 	}
 }
 
-/* Over HTTPS; with an end (STS_FETCH_DEADLINE_MS). */
+/* Over HTTPS; with an end (STS_FETCH_DEADLINE_MS). Behind the fence, as mxhold-queued. */
 static void
 read_policy(struct check *check)
 {
+	const struct conf *conf = check->ctl->conf;
+	const struct fence_networks allow = {conf->fence.allow, conf->fence.allow_count};
 	const struct mx_host *host = &check->facts.sts_host;
+	struct ip addresses[MX_ADDRESSES_MOST];
+	const size_t count = mx_fleet_reachable(host, check->fence, &allow, addresses);
 	struct sts_fetcher *fetcher = sts_fetcher_new();
 
 	check->facts.sts = MX_STS_CANNOT_TELL;
 	check->facts.sts_problem = check->sts_problem;
 	snprintf(check->sts_problem, sizeof(check->sts_problem), "%s",
-	    host->address_count == 0 ? "no address of its web server was found" : "out of memory");
-	if (fetcher != NULL && sts_fetch(fetcher, check->domain, host->addresses,
-				   host->address_count, on_fetched, check) != NULL)
+	    host->address_count == 0 ? "no address of its web server was found"
+	    : count == 0 ? "its web server has no address that a relay may connect to (the fence)"
+			 : "out of memory");
+	if (fetcher != NULL && count > 0 &&
+	    sts_fetch(fetcher, check->domain, addresses, count, on_fetched, check) != NULL)
 		wait_for_policy(check, fetcher);
 	sts_fetcher_free(fetcher);
 }

@@ -374,36 +374,18 @@ on_fetched(
 	free(facts);
 }
 
-/* A web server of an internal network is nothing that we may connect to, and of ours nothing that a
-   customer may name: the fence of deliveries, which admits the relay itself, and not that. */
-static size_t
-fenced_addresses(struct mxwatch_io *io, const struct mx_host *host, struct ip *out)
-{
-	const struct conf *conf = io->setup.conf;
-	const struct fence_networks allow = {conf->fence.allow, conf->fence.allow_count};
-	const struct fleet *fleet =
-	    io->setup.need_snapshot(io->setup.context) ? snapshot_fleet(io->setup.snapshot) : NULL;
-	size_t count = 0;
-
-	for (size_t i = 0; fleet != NULL && i < host->address_count; i++) {
-		const struct ip *address = &host->addresses[i];
-		const struct dns_record record = {
-		    .type = address->family == 4 ? DNS_A : DNS_AAAA, .address = *address};
-
-		if (fleet_address(fleet, address) == FLEET_NOT &&
-		    !fence_record(&record, fleet, &allow).drop)
-			out[count++] = *address;
-	}
-	return count;
-}
-
 /* False: it is not fetched now. */
 static bool
 fetch_policy(struct reading *reading, const struct mx_facts *facts)
 {
 	struct mxwatch_io *io = reading->io;
 	struct ip addresses[MX_ADDRESSES_MOST];
-	const size_t count = fenced_addresses(io, &facts->sts_host, addresses);
+	const struct conf *conf = io->setup.conf;
+	const struct fence_networks allow = {conf->fence.allow, conf->fence.allow_count};
+	const struct fleet *fleet =
+	    io->setup.need_snapshot(io->setup.context) ? snapshot_fleet(io->setup.snapshot) : NULL;
+	const size_t count =
+	    fleet != NULL ? mx_fleet_reachable(&facts->sts_host, fleet, &allow, addresses) : 0;
 
 	reading->facts = malloc(sizeof(*facts));
 	if (reading->facts == NULL)
