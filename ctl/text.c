@@ -81,6 +81,44 @@ text_format(struct text *text, const char *format, ...)
 	free(words);
 }
 
+/* Bytes of the last line so far. */
+static size_t
+column_of(const struct text *text)
+{
+	size_t column = 0;
+
+	while (column < text->length && text->bytes[text->length - column - 1] != '\n')
+		column++;
+	return column;
+}
+
+void
+text_wrap(struct text *text, const char *words, size_t width, size_t indent)
+{
+	size_t column = column_of(text);
+	bool first = true;
+
+	if (width == 0) {
+		text_puts(text, words);
+		return;
+	}
+	while (*(words += strspn(words, " ")) != '\0') {
+		const size_t length = strcspn(words, " ");
+
+		if (!first && column + 1 + length > width) {
+			text_format(text, "\n%*s", (int)indent, "");
+			column = indent;
+		} else if (!first) {
+			text_puts(text, " ");
+			column++;
+		}
+		text_add(text, words, length);
+		column += length;
+		words += length;
+		first = false;
+	}
+}
+
 char *
 text_take(struct text *text)
 {

@@ -17,6 +17,9 @@ struct text { /* start with { 0 }; bytes is NUL-terminated as soon as anything w
 void text_add(struct text *text, const char *bytes, size_t length);
 void text_puts(struct text *text, const char *string);
 void text_format(struct text *text, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* Adds words so that no line is longer than `width` columns, where a word is not longer itself;
+   lines that it begins are indented. `width` 0: as they are. */
+void text_wrap(struct text *text, const char *words, size_t width, size_t indent);
 /* The bytes, never NULL; the caller frees them, and `text` is empty again. */
 char *text_take(struct text *text);
 void text_free(struct text *text);

@@ -10,6 +10,7 @@
 #include "ctl/owner.h"
 #include "ctl/queue_talk.h"
 #include "ctl/sub_verb.h"
+#include "ctl/text.h"
 
 #include "core/decide.h"
 #include "core/fence.h"
@@ -24,9 +25,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #define EXIT_FINDINGS 1
 #define DEADLINE_MS 15000
+#define WIDTH 80       /* of lines on a terminal; what is to be pasted stays whole */
 #define QUEUED_MS 5000 /* that mxhold-queued is given to say yes */
 
 struct check {
@@ -473,9 +476,16 @@ compare_lines(const void *a, const void *b)
 	return order != 0 ? order : x->mark - y->mark;
 }
 
+static size_t
+longer(size_t length, const char *text)
+{
+	return strlen(text) > length ? strlen(text) : length;
+}
+
 static void
 print_rows(const struct mx_verdict *verdict)
 {
+	size_t host = 1, role = 1;
 	struct line lines[MX_HOSTS_MOST + MX_ROWS_MOST];
 	size_t count = 0;
 
@@ -487,15 +497,44 @@ print_rows(const struct mx_verdict *verdict)
 			lines[count++] =
 			    (struct line){&verdict->found[i], verdict->cut ? '?' : '-'};
 	qsort(lines, count, sizeof(lines[0]), compare_lines);
+	for (size_t i = 0; i < count; i++) {
+		host = longer(host, lines[i].row->host);
+		role = longer(role, mx_role_name(lines[i].row->role));
+	}
 	for (size_t i = 0; i < count; i++)
-		printf("  %c %5u %-40s %-24s %s\n", lines[i].mark,
-		    (unsigned)lines[i].row->preference,
-		    lines[i].row->host[0] != '\0' ? lines[i].row->host : "?",
+		printf("  %c %5u %-*s %-*s %s\n", lines[i].mark, (unsigned)lines[i].row->preference,
+		    (int)(host < 40 ? host : 40),
+		    lines[i].row->host[0] != '\0' ? lines[i].row->host : "?", (int)role,
 		    mx_role_name(lines[i].row->role),
 		    lines[i].mark == ' '   ? "as expected"
-		    : lines[i].mark == '+' ? "expected, not found"
-		    : lines[i].mark == '?' ? "found, one of more"
-					   : "found, not expected");
+		    : lines[i].mark == '+' ? "not found"
+		    : lines[i].mark == '?' ? "one of more"
+					   : "not expected");
+}
+
+/* On a terminal its lines are kept short. */
+static void
+print_words(const char *before, size_t indent, const char *words)
+{
+	struct text text = {0};
+
+	text_puts(&text, before);
+	text_wrap(&text, words, isatty(STDOUT_FILENO) == 1 ? WIDTH : 0, indent);
+	printf("%s\n", text.bytes);
+	text_free(&text);
+}
+
+static void
+print_findings(const struct mx_verdict *verdict)
+{
+	for (size_t i = 0; i < verdict->finding_count; i++) {
+		const struct mx_finding *finding = &verdict->findings[i];
+		char before[128];
+
+		snprintf(before, sizeof(before), "%s  %-11s %s: ", i == 0 ? "\nFindings:\n" : "",
+		    mx_severity_name(finding->severity), mx_issue_name(finding->issue));
+		print_words(before, 14, finding->text);
+	}
 }
 
 static void
@@ -534,9 +573,14 @@ print_below_row(const struct check *check)
 	    [MX_STATE_NOT_NAMED] = "they do not name this relay",
 	};
 
-	printf("\n%s is a name below the row %s.\nThe relays read the MX records of the row's own "
-	       "name only (%s);\nrule 8 defers no mail for a name below it.\n",
-	    check->domain, check->owner, words[check->row_is]);
+	char text[512];
+
+	printf("\n%s is a name below the row %s.\n", check->domain, check->owner);
+	snprintf(text, sizeof(text),
+	    "The relays read the MX records of the row's own name only (%s); rule 8 defers no mail "
+	    "for a name below it.",
+	    words[check->row_is]);
+	print_words("", 0, text);
 }
 
 static void
@@ -551,10 +595,7 @@ print_answer(const struct check *check, const json_t *answer)
 		    verdict->cut ? "? not all were read" : "+ to add, - to remove");
 		print_rows(verdict);
 	}
-	for (size_t i = 0; i < verdict->finding_count; i++)
-		printf("%s  %-11s %s: %s\n", i == 0 ? "\nFindings:\n" : "",
-		    mx_severity_name(verdict->findings[i].severity),
-		    mx_issue_name(verdict->findings[i].issue), verdict->findings[i].text);
+	print_findings(verdict);
 	printf("\nDNSSEC: %s\nMTA-STS policy: %s\n", resolver_dnssec_name(check->facts.dnssec),
 	    sts_name(check));
 	if (verdict->outcome == MX_FINDINGS && mx_rows_differ(verdict)) {
@@ -562,8 +603,10 @@ print_answer(const struct check *check, const json_t *answer)
 		print_array(json_object_get(answer, "zone"), "\n  ");
 		printf("\n");
 	}
-	printf("\nThe customer's server should exempt these relays from SPF, blocklists and "
-	       "greylisting:\n ");
+	print_words("\n", 0,
+	    "The customer's server should exempt these relays from SPF, blocklists and "
+	    "greylisting:");
+	printf(" ");
 	print_array(json_object_get(answer, "relay_addresses"), " ");
 	printf("\nas terms of an SPF record:\n ");
 	print_array(json_object_get(answer, "spf_terms"), " ");
@@ -575,7 +618,7 @@ print_answer(const struct check *check, const json_t *answer)
 	else if (check->reread)
 		printf("\nmxhold-queued reads them anew now.\n");
 	else if (check->reread_problem[0] != '\0')
-		printf("\nThis relay does not read them anew: %s\n", check->reread_problem);
+		print_words("\nThis relay does not read them anew: ", 2, check->reread_problem);
 }
 
 static int

@@ -38,7 +38,7 @@ mkdir "$work/state"
 	ROWS
 	for name in good missing equal first null nodata gone cname literal alias region noaddress dark large \
 		fenced fencedhop many turns widening \
-		sts stsout stsadd ststest stshtml sts404 stsmoved stswrong stsslow stslong stsgone; do
+		sts stsout stsadd ststest stshtml sts404 stsmoved stswrong stsslow stslong stsgone stsnear; do
 		case $name in *hop) echo "domain $name.example acme hops=[198.51.100.25]:25" ;; *) echo "domain $name.example acme" ;; esac
 	done
 } >"$work/rows"
@@ -49,7 +49,7 @@ name = eu1
 region = eu
 public_addresses = 192.0.2.11
 [fence]
-allow = 198.51.100.0/24
+allow = 127.0.0.3, 198.51.100.0/24
 [paths]
 state_dir = $work/state
 socket_dir = $work/sock
@@ -95,7 +95,7 @@ set_of() { # NAME: the set that is right
 		dark NS ns.dark
 		ns.dark A 127.0.0.9
 	ZONE
-	for name in good wide hop xn--bcher-kva region sts stsout ststest stshtml sts404 stsmoved stswrong stsslow stslong stsgone; do
+	for name in good wide hop xn--bcher-kva region sts stsout ststest stshtml sts404 stsmoved stswrong stsslow stslong stsgone stsnear; do
 		set_of "$name"
 	done
 	set_of sub.apex
@@ -125,6 +125,7 @@ set_of() { # NAME: the set that is right
 	for name in sts stsout stsadd ststest stshtml sts404 stsmoved stswrong stsslow stslong; do
 		printf '_mta-sts.%s TXT "v=STSv1; id=1;"\nmta-sts.%s A 127.0.0.3\n' "$name" "$name"
 	done
+	printf '_mta-sts.stsnear TXT "v=STSv1; id=1;"\nmta-sts.stsnear A 127.0.0.4\nmta-sts.stsnear A 192.0.2.11\n' # a neighbour, and this relay
 	printf '_mta-sts.stsgone TXT "v=STSv1; id=1;"\n' # no such web server
 } >"$work/example.zone"
 cat >"$work/nsd.conf" <<CONF
@@ -263,12 +264,12 @@ like "$out" 'row.s own name only ' 'the row decides nothing about it'
 
 # --- faults
 expect 1 'relay-not-named: no MX record names this relay \(eu.mx.backup.example\)' 'not named' missing.example
-like "$out" '^  \+ +20 eu.mx.backup.example +this relay +expected, not found' 'the row that is missing'
+like "$out" '^  \+ +20 eu.mx.backup.example +this relay +not found' 'the row that is missing'
 like "$out" '^  missing.example. IN MX 10 mail.missing.example.$' 'the lines to paste: his server first'
 like "$out" '^  missing.example. IN MX 20 hk.mx.backup.example.$' 'the relays between'
 like "$out" '^  missing.example. IN MX 30 mail.missing.example.$' 'his server last'
 expect 1 'equal-preference: .*so mail stays until it expires' 'his server and the relay at one preference' equal.example
-like "$out" '^  - +20 mail.equal.example +customer.s server +found, not expected|^    +20 mail.equal.example' 'it is shown'
+like "$out" '^  - +20 mail.equal.example +customer.s server +not expected|^    +20 mail.equal.example' 'it is shown'
 expect 1 'primary-not-first' 'the relay stands first' first.example
 expect 1 'null-mx: ' 'a null MX' null.example
 expect 1 'no-mx: .*own address' 'no MX but an address' nodata.example
@@ -320,6 +321,7 @@ began=$(date +%s)
 expect 75 'mta-sts-unreadable: ' 'a web server that says nothing: it cannot be told' stsslow.example
 within 40 # it would answer after 60
 expect 75 'mta-sts-unreadable: ' 'no web server' stsgone.example
+expect 75 'mta-sts-unreadable: .*no address that a relay may connect to' 'one that the fence keeps relays from is not asked' stsnear.example
 
 # --- what cannot be told, and wrong calls
 began=$(date +%s)
@@ -333,6 +335,28 @@ expect 64 'one domain is wanted' 'two of them' good.example sts.example
 mv "$work/state/snapshot" "$work/state/away"
 expect 69 'there is no snapshot' 'no snapshot' good.example
 mv "$work/state/away" "$work/state/snapshot"
+
+# --- on a terminal of 80 columns
+cat >"$work/terminal.py" <<'PYTHON'
+import os, pty, sys
+said = []
+def take(fd):
+    data = os.read(fd, 65536)
+    said.append(data)
+    return data
+code = os.waitstatus_to_exitcode(pty.spawn(sys.argv[2:], take))
+with open(sys.argv[1], "wb") as out:
+    out.write(b"".join(said).replace(b"\r\n", b"\n"))
+sys.exit(code)
+PYTHON
+terminals() { python3 -c 'import pty; pty.openpty()'; }
+if terminals 2>/dev/null; then names='good missing stsout fenced sub.apex'; else names= && note 'there are no terminals here'; fi
+for name in $names; do
+	timeout 60 python3 "$work/terminal.py" "$work/said" "$ctl" -c "$work/mxhold.conf" mx check "$name.example" </dev/null >>"$work/tty.log" 2>&1 || :
+	is "$(grep -v '^  [^ ]* IN MX ' "$work/said" | awk 'length > 80')" '' "$name: no line is longer"
+	like "$(cat "$work/said")" '^The customer.s server should' "$name: all of it"
+done
+[ -z "$names" ] || like "$(tr -s '\n ' '  ' <"$work/said")" 'row.s own name only \(it is not known here whether they name this relay\); rule 8' 'nothing is lost where a line is broken'
 
 # --- JSON
 check --json missing.example

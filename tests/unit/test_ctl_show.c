@@ -2,6 +2,7 @@
  * test_ctl_show: texts of strangers on an operator's terminal.
  */
 #include "ctl/queue_show.h"
+#include "ctl/text.h"
 
 #include <check.h>
 #include <stdio.h>
@@ -128,6 +129,31 @@ START_TEST(test_apart)
 }
 END_TEST
 
+static const struct {
+	const char *before, *words;
+	size_t width, indent;
+	const char *wrapped;
+} wraps[] = {
+    {"", "", 10, 2, ""},
+    {"a: ", "bc def ghi", 10, 2, "a: bc def\n  ghi"},
+    {"a: ", "bc defg h", 10, 2, "a: bc defg\n  h"},
+    {"\nx\na: ", "bc defgh i", 10, 4, "\nx\na: bc\n    defgh\n    i"},
+    {"a: ", "one-that-is-too-long b", 10, 2, "a: one-that-is-too-long\n  b"},
+    {"a: ", "b one-that-is-too-long", 10, 2, "a: b\n  one-that-is-too-long"},
+    {"a: ", "b  c, as it is", 0, 2, "a: b  c, as it is"},
+};
+
+START_TEST(test_wrap)
+{
+	struct text text = {0};
+
+	text_puts(&text, wraps[_i].before);
+	text_wrap(&text, wraps[_i].words, wraps[_i].width, wraps[_i].indent);
+	ck_assert_str_eq(text.bytes, wraps[_i].wrapped);
+	text_free(&text);
+}
+END_TEST
+
 int
 main(void)
 {
@@ -136,6 +162,7 @@ main(void)
 
 	tcase_add_loop_test(part, test_safe, 0, (int)(sizeof(texts) / sizeof(texts[0])));
 	tcase_add_loop_test(part, test_primary, 0, (int)(sizeof(primaries) / sizeof(primaries[0])));
+	tcase_add_loop_test(part, test_wrap, 0, (int)(sizeof(wraps) / sizeof(wraps[0])));
 	tcase_add_loop_test(part, test_next, 0, (int)(sizeof(nexts) / sizeof(nexts[0])));
 	tcase_add_loop_test(part, test_apart, 0, (int)(sizeof(aparts) / sizeof(aparts[0])));
 	suite_add_tcase(suite, part);
