@@ -28,6 +28,7 @@
 #define WATCH_FRESH_MS 300     /* so long what becomes of a domain's first message is waited for */
 #define WATCH_PROOF_MS 60000   /* so long a delivery proves its primary for other domains */
 #define WATCH_AGAIN_MS 20000   /* an answer so long after a refusal is one to another attempt */
+#define WATCH_REFUSED_RUN 2    /* messages refused and none taken: one that is taken then is news */
 #define WATCH_UNKNOWN_MS 60000 /* a primary that is unknown for so long is an outage */
 #define WATCH_LEAVES_MS 1000   /* what was taken is out of the queue by then */
 #define WATCH_REREAD_MS 30000  /* after mail that went astray the way is read at most so often */
@@ -123,6 +124,7 @@ struct watch_domain {
 	uint32_t round; /* and when this round began */
 	uint32_t wave;
 	int64_t mended_ms;      /* what was refused before this may go again */
+	unsigned refused_run;   /* messages refused for the first time since the last was taken */
 	uint64_t untried;       /* messages that were not tried in this wave */
 	bool wants_list;        /* a listing that has not begun, */
 	bool in_list;           /* or that runs */

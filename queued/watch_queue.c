@@ -190,6 +190,7 @@ note_refused(
 	const bool again = message->counted;
 
 	message->counted = true;
+	message->key.domain->refused_run += !again;
 	if (message->refused_ms == 0 || watch->now.ms - message->refused_ms >= WATCH_AGAIN_MS)
 		message->refusals += message->refusals < UINT8_MAX;
 	message->refused_ms = watch->now.ms;
@@ -210,15 +211,21 @@ note_put_off(struct watch_message *message, enum attempt_result result)
 	}
 }
 
+/* True: it is mended, and what it refused before need not wait as what is refused by itself. */
 static bool
 note_sent(struct watch *watch, struct watch_message *message)
 {
+	struct watch_domain *domain = message->key.domain;
+	const bool mended =
+	    domain->refused_run >= WATCH_REFUSED_RUN ||
+	    (queue_refused(message) && watch->now.ms - message->refused_ms >= WATCH_AGAIN_MS);
+
 	if (message->recipients <= 1)
 		message->taken_ms = watch->now.ms;
-	if (!queue_refused(message) || watch->now.ms - message->refused_ms < WATCH_AGAIN_MS)
-		return false;
-	message->key.domain->mended_ms = watch->now.ms;
-	return true;
+	if (mended)
+		domain->mended_ms = watch->now.ms;
+	domain->refused_run = 0;
+	return mended;
 }
 
 enum release_news

@@ -2103,6 +2103,31 @@ START_TEST(test_spam_for_days)
 }
 END_TEST
 
+/* Too few for a surge: the next that is taken tells that the primary is mended. */
+START_TEST(test_mended_without_surge)
+{
+	hold_refused("A", "5.1.1");
+	held("a.example", "B", 3600);
+	expect_try(60000, "B");
+	answered("a.example", "B", ATTEMPT_REFUSED, 550, "5.1.1");
+	ck_assert_uint_eq(count_tries(60000), 0);
+	held("a.example", "N", 0);
+	attempt("a.example", "N", ATTEMPT_SENT);
+	left("a.example", "N");
+	ck_assert_ptr_nonnull(strstr(world.did, "flush a.example"));
+	go_on(1000, PROBE_GOOD);
+	answered("a.example", "A", ATTEMPT_REFUSED, 550, "5.1.1"); /* by itself, and no news */
+	answered("a.example", "B", ATTEMPT_REFUSED, 550, "5.1.1");
+	go_on(5000, PROBE_GOOD);
+	world.did[0] = '\0';
+	held("a.example", "N", 0);
+	attempt("a.example", "N", ATTEMPT_SENT);
+	left("a.example", "N");
+	expect("");
+	ck_assert_uint_eq(count_tries(600000), 0);
+}
+END_TEST
+
 START_TEST(test_unknown_user_waits)
 {
 	hold_refused("G", "5.1.1");
@@ -2474,6 +2499,7 @@ main(void)
 	    {"delivery elsewhere", test_delivery_elsewhere},
 	    {"breaker", test_breaker_holds},
 	    {"surge is over", test_surge_is_over},
+	    {"mended without a surge", test_mended_without_surge},
 	    {"breaker, full mailbox", test_breaker_and_full_mailbox},
 	    {"breaker goes round", test_breaker_goes_round},
 	    {"breaker and a mended primary", test_breaker_and_mended_primary},
