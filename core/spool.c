@@ -16,10 +16,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #define MAP_SIZE_LEAST ((size_t)1 << 20)
-#define RESERVE_PART 8 /* of the map: to note and to remove when puts are refused */
+#define ROOM_LEAST ((size_t)1 << 20) /* on the disk: LMDB writes as much at a time */
+#define RESERVE_PART 8               /* of the map: to note and to remove when puts are refused */
 
 struct spool_writer {
 	MDB_env *env;
@@ -52,10 +54,24 @@ fail(struct spool_writer *writer, enum spool_result result, const char *format, 
 	return result;
 }
 
+/* Of a disk that is full LMDB says EIO where it could write a part. */
+static int
+room_or(struct spool_writer *writer, int code)
+{
+	struct statvfs disk;
+
+	if (code != EIO || statvfs(writer->state_dir, &disk) != 0 ||
+	    (uint64_t)disk.f_bavail * disk.f_frsize > ROOM_LEAST)
+		return code;
+	return ENOSPC;
+}
+
 /* LMDB's code as a result. */
 static enum spool_result
-result_of(struct spool_writer *writer, const char *what, int code)
+result_of(struct spool_writer *writer, const char *what, int found)
 {
+	const int code = room_or(writer, found);
+
 	if (code == 0)
 		return SPOOL_OK;
 	if (code == MDB_NOTFOUND)

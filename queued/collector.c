@@ -81,6 +81,7 @@ struct collector {
 	bool census_good;
 	int64_t census_at; /* end of the last good one, seconds since the epoch */
 	bool alert_unaccounted, alert_spool;
+	bool alert_full;                         /* it says that the spool takes nothing */
 	uint64_t unaccounted;                    /* as last told */
 	struct cached_facts cache[FACTS_CACHED]; /* of one search */
 };
@@ -137,20 +138,44 @@ alert_tell(struct collector *collector, enum alert_kind kind, bool *raised, bool
 		collector->ports.alert(collector->ports.context, &alert, now);
 }
 
+/* How full it is, or why it takes nothing. */
+static void
+spool_words(const struct collector *collector, const struct spool_usage *usage, unsigned percent,
+    char out[ALERT_TEXT_SIZE])
+{
+	if (!collector->full)
+		snprintf(out, ALERT_TEXT_SIZE,
+		    "the journal's spool is %u %% full (%" PRIu64 " rows wait to be shipped)",
+		    percent, usage->rows);
+	else if (percent >= SPOOL_ALERT_PERCENT)
+		snprintf(out, ALERT_TEXT_SIZE,
+		    "the journal's spool cannot be written: %.120s (%" PRIu64
+		    " rows wait to be shipped); the log waits until they are",
+		    collector->problem, usage->rows);
+	else
+		snprintf(out, ALERT_TEXT_SIZE,
+		    "the journal's spool cannot be written: %.80s; the log waits: make room on "
+		    "the disk of %.90s",
+		    collector->problem, collector->conf->paths.state_dir);
+}
+
+/* That it takes nothing is told also where the alert stands because it is nearly full. */
 static void
 spool_watch(struct collector *collector)
 {
 	struct spool_usage usage;
-	char text[160];
+	char text[ALERT_TEXT_SIZE];
 
 	if (spool_usage(collector->spool, &usage) != SPOOL_OK || usage.limit == 0)
 		return;
 	const unsigned percent = (unsigned)(usage.bytes * 100 / usage.limit);
-	snprintf(text, sizeof(text),
-	    "the journal's spool is %u %% full (%" PRIu64 " rows wait to be shipped)", percent,
-	    usage.rows);
+	if (collector->full && !collector->alert_full)
+		collector->alert_spool = false;
+	collector->alert_full = collector->full;
+	spool_words(collector, &usage, percent, text);
 	alert_tell(collector, ALERT_SPOOL, &collector->alert_spool,
-	    collector->full || percent >= SPOOL_ALERT_PERCENT, percent, text);
+	    collector->full || percent >= SPOOL_ALERT_PERCENT, collector->full ? 100 : percent,
+	    text);
 }
 
 static void

@@ -63,8 +63,9 @@ enum alert_kind {
 	ALERT_WRONG_HOST, /* not the pinned primary */
 	ALERT_QUOTA,      /* over quota */
 	ALERT_UNACCOUNTED,
-	ALERT_MX,    /* the MX set does not do what it should */
-	ALERT_SPOOL, /* nearly full, or set aside */
+	ALERT_MX,      /* the MX set does not do what it should */
+	ALERT_SPOOL,   /* nearly full, or it cannot be written */
+	ALERT_DAMAGED, /* the spool was, and is set aside */
 	ALERT_KINDS,
 };
 

@@ -331,7 +331,7 @@ tell_set_aside(struct serve *serve)
 {
 	const char *where = spool_set_aside(serve->spool);
 	char text[ALERT_TEXT_SIZE];
-	const struct alert alert = {.kind = ALERT_SPOOL, .domain = "", .text = text};
+	const struct alert alert = {.kind = ALERT_DAMAGED, .domain = "", .text = text};
 
 	if (where[0] == '\0')
 		return;
@@ -517,7 +517,7 @@ on_heartbeat(evutil_socket_t fd, short what, void *context)
 	}
 	if (serve->aside_ms != 0 && serve->now.ms >= serve->aside_ms) {
 		serve->aside_ms = 0;
-		serve_end_alert(serve, ALERT_SPOOL, "");
+		serve_end_alert(serve, ALERT_DAMAGED, "");
 	}
 	tell_dnssec(serve);
 	mxwatch_io_tick(serve->mxwatch, serve->now);

@@ -48,6 +48,7 @@ struct serve {
 	uint64_t serial;
 	struct state_writer *state;
 	bool state_open, state_lost;
+	int64_t state_told_ms;  /* when it was last told that it is unusable; 0: never */
 	bool list_wanted;       /* `list` is to run again */
 	uint64_t state_renewed; /* what was written before is gone */
 	struct spool_writer *spool;

@@ -13,7 +13,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define RESOLVE_MS 10000 /* deadline of a question to the DNS */
+#define RESOLVE_MS 10000    /* deadline of a question to the DNS */
+#define STATE_TOLD_MS 60000 /* that the state cannot be written is told so often */
 
 void
 serve_set_timer(struct event *timer, int64_t ms)
@@ -36,11 +37,21 @@ serve_enter(struct serve *serve)
 		watch_set_time(serve->watch, serve->now);
 }
 
+/* While the disk is full it fails with each try: told at once, then now and then. */
+static void
+state_fail_tell(struct serve *serve)
+{
+	if (serve->state_told_ms != 0 && serve->now.ms - serve->state_told_ms < STATE_TOLD_MS)
+		return;
+	serve->state_told_ms = serve->now.ms;
+	log_event(LOG_ERR, "state-unusable", kv("state_dir", serve->conf->paths.state_dir),
+	    kv("cure", "it is opened anew; see that there is room on the disk"));
+}
+
 static void
 state_fail(struct serve *serve)
 {
-	log_event(LOG_ERR, "state-unusable", kv("state_dir", serve->conf->paths.state_dir),
-	    kv("cure", "it is opened anew; see that there is room on the disk"));
+	state_fail_tell(serve);
 	if (serve->state_open)
 		state_write_abort(serve->state);
 	state_writer_close(serve->state);

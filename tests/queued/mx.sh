@@ -307,7 +307,7 @@ head -c 65536 /dev/urandom | dd of="$stores/spool/data.mdb" conv=notrunc 2>/dev/
 queued_start
 is_aside() { [ -f "$stores/spool.damaged.1/data.mdb" ] && has_lock spool; }
 test_of 'a damaged spool is set aside and made anew' within 60 is_aside
-told_aside() { grep -q 'event=alert alert=spool' "$work/queued.log"; }
+told_aside() { grep -q 'event=alert alert=spool-damaged' "$work/queued.log"; }
 test_of 'an alert says so' within 30 told_aside
 test_of 'LMDB has its lock on the state' within 30 has_lock state
 

@@ -20,6 +20,7 @@ cleanup() {
 	if [ "$status" -ne 0 ] || [ "$tap_failed" -gt 0 ]; then
 		tail -25 "$work/queued.log" 2>/dev/null | sed 's/^/# queued: /'
 	fi
+	umount -l "$work/small" 2>/dev/null || true
 	rm -rf "$work"
 }
 trap cleanup EXIT
@@ -113,7 +114,7 @@ overwrite "$stores/spool/data.mdb" 131072
 deferred 4Bcdfg0000zB3
 aside() { test -d "$stores/spool.damaged.1" && in_spool 4Bcdfg0000zB3; }
 ok "$(wait_for 60 aside && echo 0 || echo 1)" 'one that was overwritten is set aside, and made anew'
-told_aside() { grep -q 'event=alert alert=spool .*set aside' "$work/queued.log"; }
+told_aside() { grep -q 'event=alert alert=spool-damaged .*set aside' "$work/queued.log"; }
 ok "$(wait_for 30 told_aside && echo 0 || echo 1)" 'an alert says so'
 ok "$(wait_for 30 holds 3 && echo 0 || echo 1)" 'three messages are held'
 
@@ -157,5 +158,39 @@ fi
 ok "$(wait_for 60 holds 5 && echo 0 || echo 1)" 'and serves then'
 kill -TERM "$queued_pid" "$policyd_pid"
 wait "$queued_pid" "$policyd_pid" || true
+
+# --- the disk is full, while the alert of a spool that was set aside stands
+mkdir "$work/small"
+mount -t tmpfs -o size=8m none "$work/small"
+"$BUILD/tests/tools/mksnapshot" -r eu1 -g 64100 "$work/small" "$work/rows"
+chown -R 64101:64100 "$work/small"
+chmod 750 "$work/small"
+sed -i "s,^state_dir = .*,state_dir = $work/small," "$work/mxhold.conf"
+stores=$work/small/queued
+mv "$work/queued.log" "$work/queued-before.log"
+start queued
+ok "$(wait_for 60 holds 5 && echo 0 || echo 1)" 'on a small disk'
+ok "$(wait_for 30 in_spool 4Bcdfg0000zB5 && echo 0 || echo 1)" 'there is a spool'
+kill -KILL "$queued_pid"
+wait "$queued_pid" 2>/dev/null || true
+overwrite "$stores/spool/data.mdb" 65536
+start queued
+ok "$(wait_for 60 told_aside && echo 0 || echo 1)" 'that is damaged'
+dd if=/dev/zero of="$work/small/filler" bs=64k status=none 2>/dev/null || true
+for i in $(seq 100 999); do
+	deferred "4Bcdfg0000z$i"
+done
+told_full() { grep -q 'event=alert alert=spool .*cannot be written: [^;]*No space left on device.* make room' "$work/queued.log"; }
+ok "$(wait_for 60 told_full && echo 0 || echo 1)" 'a full disk is told as what it is, also while the other alert stands'
+sleep 8
+most=$(grep -c 'event=state-unusable' "$work/queued.log" || true)
+ok "$([ "$most" -le 3 ] && echo 0 || echo 1)" 'that the state cannot be written is not told each second'
+rm "$work/small/filler"
+ok "$(wait_for 60 holds 905 && echo 0 || echo 1)" 'with room again the log is read on'
+ended() { grep -q "event=alert-ended alert=$1 " "$work/queued.log"; }
+ok "$(wait_for 60 ended spool && echo 0 || echo 1)" 'and this alert ends'
+ok "$(ended spool-damaged && echo 1 || echo 0)" 'the other one stands'
+kill -TERM "$queued_pid"
+wait "$queued_pid" || true
 is "$(grep -l 'Sanitizer' "$work"/*.log || true)" '' 'no sanitizer has complained'
 tap_done

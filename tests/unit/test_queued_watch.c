@@ -164,8 +164,8 @@ port_put_state(void *context, const char *name, const struct state_domain *recor
 static const char *
 kind_name(enum alert_kind kind)
 {
-	static const char *const names[ALERT_KINDS] = {
-	    "outage", "retention", "breaker", "wrong-host", "quota", "unaccounted", "mx", "spool"};
+	static const char *const names[ALERT_KINDS] = {"outage", "retention", "breaker",
+	    "wrong-host", "quota", "unaccounted", "mx", "spool", "spool-damaged"};
 
 	return names[kind];
 }
