@@ -111,6 +111,7 @@ on_client(struct account *account, const struct maillog_event *event)
 
 	if (message == NULL || !set_part(account, &message->client, event->address))
 		return false;
+	message_arrived(message, event->at);
 	if (message->client != before)
 		message_told(account, message, event->at);
 	return true;
@@ -275,6 +276,7 @@ on_delivery(struct account *account, const struct maillog_event *event)
 
 	if (message == NULL)
 		return false;
+	message_arrived(message, event->at - event->delay);
 	journal_address(text, event->address.at, event->address.length);
 	struct recipient *recipient = recipient_find_listed(message, text);
 	/* One that has lines of its own is another. */
@@ -489,6 +491,7 @@ account_census_message(struct account *account, const struct census_message *lis
 
 	if (message == NULL)
 		return;
+	message_arrived(message, listed->arrived_at);
 	message->seen_at = account->listing;
 	message->absent = 0;
 	message->listed = listed->recipients;

@@ -54,6 +54,7 @@ struct message {
 	bool changed; /* it is in account->changed or account->written */
 	struct recipient *recipients;
 	int64_t accepted_at;
+	bool guessed; /* that is when a line first spoke of it: see message_arrived */
 	uint64_t size;
 	const char *sender, *client; /* words */
 	unsigned known_at, seen_at;  /* listings */
@@ -109,6 +110,11 @@ struct account {
 
 struct message *message_find(const struct account *account, const char *queue_id);
 struct message *message_make(struct account *account, const char *queue_id, int64_t at);
+/*
+ * Neither its id nor a first line told when it came; something else does now. No row has the guess:
+ * what names the first recipient tells the time as well.
+ */
+void message_arrived(struct message *message, int64_t at);
 void message_free(struct account *account, struct message *message);
 void message_changed(struct account *account, struct message *message);
 /* Is a recipient of ours held? */

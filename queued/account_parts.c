@@ -74,6 +74,7 @@ message_make(struct account *account, const char *queue_id, int64_t at)
 		return NULL;
 	snprintf(message->queue_id, sizeof(message->queue_id), "%s", queue_id);
 	message->accepted_at = by_id > 0 ? by_id : at;
+	message->guessed = by_id <= 0;
 	message->known_at = account->listing;
 	message->unnamed = UNNAMED_UNKNOWN;
 	if (!keyed_add(
@@ -84,6 +85,14 @@ message_make(struct account *account, const char *queue_id, int64_t at)
 	message->nameless = true;
 	TAILQ_INSERT_TAIL(&account->nameless, message, in_nameless);
 	return message;
+}
+
+void
+message_arrived(struct message *message, int64_t at)
+{
+	if (message->guessed && at > 0)
+		message->accepted_at = at;
+	message->guessed = false;
 }
 
 void

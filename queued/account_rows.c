@@ -160,6 +160,7 @@ static bool
 message_restore(struct account *account, struct message *message, const struct journal_row *row)
 {
 	message->accepted_at = row->accepted_at;
+	message->guessed = false;
 	message->size = row->size;
 	return message_set_text(account, &message->sender, row->sender) &&
 	       message_set_text(account, &message->client, row->client);
@@ -241,6 +242,8 @@ account_restore_note(struct account *account, const char *name, const struct jou
 	if (message == NULL)
 		return false;
 	if (!intent) {
+		message->guessed = message->recipients == NULL && row->client[0] == '\0' &&
+				   journal_queue_id_time(row->queue_id) == 0;
 		message->noted = true;
 		message_changed(account, message); /* rows may have come since */
 		return true;

@@ -472,6 +472,20 @@ enhanced_copy(struct maillog_text text, char out[16])
 	return take_enhanced(&cursor, out) && left(&cursor) == 0;
 }
 
+/* "0.31", "86400": 0 where it is neither. */
+static int64_t
+delay_read(struct maillog_text text)
+{
+	struct cursor cursor = {text.at, text.at + text.length};
+	uint64_t seconds;
+
+	if (!take_number(&cursor, 9, &seconds))
+		return 0;
+	int64_t delay = (int64_t)seconds * 1000000;
+	take_fraction(&cursor, &delay);
+	return left(&cursor) == 0 ? delay : 0;
+}
+
 /* ", relay=..., conn_use=..., delay=..., delays=..., dsn=..., status=": up to the status's word. */
 static bool
 fields_take(struct cursor *cursor, struct maillog_event *out)
@@ -486,6 +500,7 @@ fields_take(struct cursor *cursor, struct maillog_event *out)
 		return false;
 	if (!take(cursor, ", delay=") || !take_value(cursor, &value))
 		return false;
+	out->delay = delay_read(value);
 	if (take(cursor, ", delays=") && !take_value(cursor, &value))
 		return false;
 	return take(cursor, ", dsn=") && take_value(cursor, &value) &&

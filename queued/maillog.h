@@ -59,6 +59,7 @@ struct maillog_event {
 	uint64_t size;               /* of a sender's line */
 	uint32_t recipients;
 	/* of a delivery */
+	int64_t delay;             /* since the message's arrival, microseconds */
 	struct maillog_text relay; /* host[address]:port; "none", "local", ... */
 	enum maillog_status status;
 	enum attempt_result result; /* what it was for the primary */

@@ -11,6 +11,7 @@
 
 #define ID "4QkT3z0V1Wz5s"
 #define ID2 "4QkT400V1Wz6t"
+#define SHORT "9A1B2C3D4E"
 #define NOW 1793577600
 #define MINUTE 60000000
 
@@ -634,6 +635,69 @@ START_TEST(test_restart_beside_others)
 	line_in("10:01:00", "qmgr", ID2, "from=<s@out.example>, size=285, nrcpt=2 (queue active)");
 	save();
 	ck_assert_uint_eq(notes_saved(), 0);
+}
+END_TEST
+
+/*
+ * A short id does not tell when the message came. Where the lines of its arrival were not read, the
+ * first thing that names a recipient tells: a row's key has that time.
+ */
+START_TEST(test_arrival)
+{
+	const int64_t at_ten = 1793527200 * (int64_t)1000000;
+
+	line_in(
+	    "10:00:00", "qmgr", SHORT, "from=<s@out.example>, size=285, nrcpt=2 (queue active)");
+	save();
+	ck_assert_uint_eq(spooled, notes_saved());
+	if (_i == 1)
+		restart();
+	line_in("10:00:02", "smtp", SHORT,
+	    "to=<a@c.example>, relay=none, delay=7202.5, delays=7200/0/2.5/0, " AWAY);
+	save();
+	ck_assert_int_eq(row_saved(SHORT, "a@c.example")->accepted_at, at_ten - 7200500000);
+	if (_i == 1)
+		restart();
+	account_census_begin(account); /* what was written stays */
+	listed(SHORT, "deferred", "a@c.example b@c.example");
+	(void)census_over();
+	line_in("10:30:00", "smtp", SHORT,
+	    "to=<b@c.example>, relay=none, delay=9002, delays=9000/0/2/0, " AWAY);
+	save();
+	ck_assert_int_eq(row_saved(SHORT, "a@c.example")->accepted_at, at_ten - 7200500000);
+	ck_assert_int_eq(row_saved(SHORT, "b@c.example")->accepted_at, at_ten - 7200500000);
+}
+END_TEST
+
+START_TEST(test_arrival_listed)
+{
+	line_in(
+	    "10:00:00", "qmgr", SHORT, "from=<s@out.example>, size=285, nrcpt=1 (queue active)");
+	account_census_begin(account);
+	listed(SHORT, "active", "a@c.example"); /* tells the time, though it names nobody yet */
+	(void)census_over();
+	answered("10:00:01", SHORT, "a@c.example", AWAY);
+	save();
+	ck_assert_int_eq(
+	    row_saved(SHORT, "a@c.example")->accepted_at, 1793500000 * (int64_t)1000000);
+}
+END_TEST
+
+/* Its first line was read: neither a delivery that was long in coming nor a listing is better. */
+START_TEST(test_arrival_seen)
+{
+	line_in("10:00:00", _i == 0 ? "smtpd" : "pickup", SHORT,
+	    _i == 0 ? "client=unknown[203.0.113.9]" : "uid=0 from=<s@out.example>");
+	line_in(
+	    "10:00:01", "qmgr", SHORT, "from=<s@out.example>, size=285, nrcpt=1 (queue active)");
+	account_census_begin(account);
+	listed(SHORT, "deferred", "a@c.example");
+	(void)census_over();
+	line_in("10:10:00", "smtp", SHORT,
+	    "to=<a@c.example>, relay=none, delay=610, delays=610/0/0/0, " AWAY);
+	save();
+	ck_assert_int_eq(
+	    row_saved(SHORT, "a@c.example")->accepted_at, 1793527200 * (int64_t)1000000);
 }
 END_TEST
 
@@ -1470,6 +1534,9 @@ main(void)
 	tcase_add_test(part, test_restart_everywhere);
 	tcase_add_test(part, test_restart_between_recipients);
 	tcase_add_test(part, test_restart_beside_others);
+	tcase_add_loop_test(part, test_arrival, 0, 2);
+	tcase_add_test(part, test_arrival_listed);
+	tcase_add_loop_test(part, test_arrival_seen, 0, 2);
 	tcase_add_test(part, test_listed_before_its_lines);
 	tcase_add_test(part, test_writing_fails);
 	tcase_add_test(part, test_cannot_tell);

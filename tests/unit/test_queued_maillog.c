@@ -43,8 +43,8 @@ say_delivery(char *out, size_t size, const struct maillog_event *event)
 
 	say_text(out, size, "relay", event->relay);
 	const size_t used = strlen(out);
-	snprintf(out + used, size - used, " %s %s%s stage=%s code=%u enhanced=%s",
-	    statuses[event->status], result_name(event->result),
+	snprintf(out + used, size - used, " delay=%lld %s %s%s stage=%s code=%u enhanced=%s",
+	    (long long)event->delay, statuses[event->status], result_name(event->result),
 	    event->suspended ? " suspended" : "", maillog_stage_name(event->stage), event->code,
 	    event->enhanced);
 	say_text(out, size, "reply", event->reply);
