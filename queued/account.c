@@ -10,6 +10,7 @@
 #define BY_POSTFIX "postfix"
 #define BY_POSTSUPER "postsuper"
 #define BY_REQUEUE "postsuper -r"
+#define BY_DISCARD "postfix: discard"
 #define ABSENT_TWICE 2
 
 /* --- life
@@ -321,6 +322,62 @@ on_super_removed(struct account *account, struct message *message, int64_t at)
 	message_gone(account, message);
 }
 
+static bool
+is_unknown(const char *part)
+{
+	return part == NULL || part[0] == '\0';
+}
+
+/* What the line says of client and sender, where nothing is known of them. */
+static bool
+discarded_parts(struct account *account, struct message *message, const struct maillog_event *event)
+{
+	return (!is_unknown(message->sender) ||
+		   set_part(account, &message->sender, event->sender)) &&
+	       (!is_unknown(message->client) || set_part(account, &message->client, event->client));
+}
+
+static bool
+discarded_settle(struct account *account, struct message *message,
+    const struct maillog_event *event, const char *domain)
+{
+	char text[JOURNAL_ADDRESS_SIZE];
+
+	journal_address(text, event->address.at, event->address.length);
+	struct recipient *recipient = recipient_find(message, text);
+	if (recipient == NULL)
+		recipient = recipient_make(account, message, text, domain);
+	if (recipient == NULL)
+		return false;
+	if (recipient->outcome == OUTCOME_HELD)
+		recipient_settle(account, recipient, OUTCOME_REMOVED, BY_DISCARD, event->at);
+	return true;
+}
+
+/* Thrown away after it was accepted: the line names its first recipient, and no line the others. */
+static bool
+on_discarded(struct account *account, const struct maillog_event *event)
+{
+	struct message *message = message_find(account, event->queue_id);
+	char domain[DOMAIN_SIZE];
+	const enum rows_answer whose =
+	    event->address.at != NULL
+		? account_whose(account, event->address.at, event->address.length, domain)
+		: ROWS_OTHER;
+
+	if (whose == ROWS_CANNOT_TELL)
+		return false;
+	if (whose == ROWS_OURS) {
+		message = message_get(account, event->queue_id, event->at);
+		if (message == NULL || !discarded_parts(account, message, event) ||
+		    !discarded_settle(account, message, event, domain))
+			return false;
+	}
+	if (message != NULL)
+		message_gone(account, message);
+	return true;
+}
+
 static void
 hold_told(const struct account *account, struct message *message, bool on_hold)
 {
@@ -334,7 +391,6 @@ on_known(struct account *account, struct message *message, const struct maillog_
 	switch (event->kind) {
 	case MAILLOG_EXPIRED: settle_all(account, message, OUTCOME_EXPIRED, "", event->at); break;
 	case MAILLOG_REMOVED: on_removed(account, message); break;
-	case MAILLOG_DISCARDED: message_gone(account, message); break;
 	case MAILLOG_SUPER_REMOVED: on_super_removed(account, message, event->at); break;
 	case MAILLOG_SUPER_REQUEUED:
 		settle_all(account, message, OUTCOME_REMOVED, BY_REQUEUE, event->at);
@@ -357,6 +413,7 @@ account_event(struct account *account, const struct maillog_event *event)
 	case MAILLOG_LOCAL: return on_client(account, event);
 	case MAILLOG_FROM: return on_from(account, event);
 	case MAILLOG_DELIVERY: return on_delivery(account, event);
+	case MAILLOG_DISCARDED: return on_discarded(account, event);
 	default: break;
 	}
 	message = message_find(account, event->queue_id);

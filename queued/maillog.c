@@ -575,6 +575,63 @@ anything_more(struct cursor *cursor, const struct maillog_text *daemon, struct m
 	return true;
 }
 
+/* " from name[address]" at the end of `before`. Of a local sender there is none. */
+static struct maillog_text
+origin_client(struct maillog_text before)
+{
+	const char *bracket = memrchr(before.at, '[', before.length);
+	const char *end = before.at + before.length - 1;
+
+	if (bracket == NULL || *end != ']' || bracket + 1 == end)
+		return (struct maillog_text){NULL, 0};
+	return (struct maillog_text){bracket + 1, (size_t)(end - bracket - 1)};
+}
+
+/*
+ * "header Subject: x from name[address]; from=<a@b> to=<c@d> proto=ESMTP helo=<e>: text". A header,
+ * the name of the client's greeting and addresses are other people's: where one of them looks like
+ * what is sought, so that it is there twice, nothing is known but that the message is gone.
+ */
+static bool
+discard_read(struct cursor *cursor, const struct maillog_text *daemon, struct maillog_event *out)
+{
+	static const char mark[] = "; from=<";
+	const char *found = memmem(cursor->at, left(cursor), mark, sizeof(mark) - 1);
+	struct maillog_text sender, recipient;
+	struct cursor rest;
+
+	(void)daemon;
+	if (found == NULL || found == cursor->at)
+		return true;
+	rest = (struct cursor){found + 1, cursor->end};
+	if (memmem(rest.at, left(&rest), mark, sizeof(mark) - 1) != NULL)
+		return true;
+	rest.at = found + sizeof(mark) - 2; /* at the bracket */
+	if (!take_address(&rest, &sender) || !take(&rest, " to=") ||
+	    !take_address(&rest, &recipient))
+		return true;
+	out->client =
+	    origin_client((struct maillog_text){cursor->at, (size_t)(found - cursor->at)});
+	out->sender = sender;
+	out->address = recipient;
+	return true;
+}
+
+/* "unknown[203.0.113.9]: milter triggers DISCARD action; from=<a@b> to=<c@d> proto=..." */
+static bool
+milter_discard_read(
+    struct cursor *cursor, const struct maillog_text *daemon, struct maillog_event *out)
+{
+	struct maillog_text client, words;
+	struct cursor next = *cursor;
+
+	if (!discard_read(cursor, daemon, out) || out->address.at == NULL)
+		return true;
+	if (take_until(&next, '[', &words) && take_until(&next, ']', &client))
+		out->client = client;
+	return true;
+}
+
 /* daemon NULL: any. The first that fits is it. */
 static const struct {
 	const char *daemon, *word;
@@ -589,8 +646,9 @@ static const struct {
     {"qmqpd", "client=", MAILLOG_CLIENT, client_read},
     {"pickup", "uid=", MAILLOG_LOCAL, anything_more},
     {"cleanup", "milter-reject: END-OF-MESSAGE ", MAILLOG_DISCARDED, anything_more},
-    {"cleanup", "milter-discard: END-OF-MESSAGE ", MAILLOG_DISCARDED, anything_more},
-    {"cleanup", "discard: ", MAILLOG_DISCARDED, anything_more},
+    {"cleanup", "milter-discard: END-OF-MESSAGE from ", MAILLOG_DISCARDED, milter_discard_read},
+    {"cleanup", "milter-discard: ", MAILLOG_DISCARDED, anything_more},
+    {"cleanup", "discard: ", MAILLOG_DISCARDED, discard_read},
     {"postsuper", "removed", MAILLOG_SUPER_REMOVED, nothing_more},
     {"postsuper", "requeued", MAILLOG_SUPER_REQUEUED, nothing_more},
     {"postsuper", "placed on hold", MAILLOG_SUPER_HELD, nothing_more},

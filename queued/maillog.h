@@ -27,7 +27,8 @@ enum maillog_kind {
 	MAILLOG_DELIVERY,       /* address (recipient), ... */
 	MAILLOG_EXPIRED,        /* qmgr: too old, all recipients that are left */
 	MAILLOG_REMOVED,        /* qmgr: its file is gone */
-	MAILLOG_DISCARDED,      /* smtpd, cleanup: it never came into the queue */
+	MAILLOG_DISCARDED,      /* cleanup: it never came into the queue; thrown away after its
+				   250: address (its first recipient), sender, client */
 	MAILLOG_SUPER_REMOVED,  /* postsuper -d */
 	MAILLOG_SUPER_REQUEUED, /* postsuper -r: it goes on under another id */
 	MAILLOG_SUPER_HELD,
@@ -55,8 +56,9 @@ struct maillog_event {
 	int64_t at;              /* microseconds since the epoch */
 	struct maillog_text tag; /* who says it: "postfix/smtp" */
 	char queue_id[JOURNAL_ID_SIZE];
-	struct maillog_text address; /* client, sender or recipient, without <> */
-	uint64_t size;               /* of a sender's line */
+	struct maillog_text address;        /* client, sender or recipient, without <> */
+	struct maillog_text sender, client; /* of one that was thrown away */
+	uint64_t size;                      /* of a sender's line */
 	uint32_t recipients;
 	/* of a delivery */
 	int64_t delay;             /* since the message's arrival, microseconds */

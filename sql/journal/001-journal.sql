@@ -110,7 +110,7 @@ comment on column mxhold_journal.message.size is 'Bytes';
 comment on column mxhold_journal.message.first_attempt is 'First attempt to deliver it; null: none yet';
 comment on column mxhold_journal.message.last_attempt is 'Last attempt';
 comment on column mxhold_journal.message.attempts is 'How many';
-comment on column mxhold_journal.message.outcome is 'held (still there), delivered, refused (by the primary, for good), expired, removed (by an operator), unaccounted (it left the queue, and no log line tells how)';
+comment on column mxhold_journal.message.outcome is 'held (still there), delivered, refused (by the primary, for good), expired, removed (by an operator, or thrown away by Postfix), unaccounted (it left the queue, and no log line tells how)';
 comment on column mxhold_journal.message.outcome_at is 'When; null while it is held';
 comment on column mxhold_journal.message.outcome_by is 'removed: who did it';
 comment on column mxhold_journal.message.primary_server is 'Host[address]:port of the last attempt';

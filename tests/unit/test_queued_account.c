@@ -292,6 +292,16 @@ expect_outcome(const char *id, const char *recipient, const char *outcome)
 }
 
 static void
+expect_origin(const char *recipient)
+{
+	const struct journal_row *row = row_saved(ID, recipient);
+
+	ck_assert_str_eq(row->client, "203.0.113.9");
+	ck_assert_str_eq(row->sender, "s@out.example");
+	ck_assert_uint_eq(row->size, 285);
+}
+
+static void
 expect_empty(void)
 {
 	ck_assert_uint_eq(account_counts(account).messages, 0);
@@ -492,6 +502,40 @@ START_TEST(test_rejected_at_the_end)
 }
 END_TEST
 
+#define DISCARD                                                                                    \
+	"discard: header Subject: t from unknown[203.0.113.9]; from=<s@out.example> "              \
+	"to=<a@%s.example> proto=ESMTP helo=<x>"
+
+/* After its 250; its first line was read, or not. Never held, for a moment. */
+START_TEST(test_discarded)
+{
+	char rest[256];
+
+	if (_i == 0) {
+		line_in("10:00:00", "smtpd", ID, "client=unknown[203.0.113.9]");
+		save();
+		restart();
+	}
+	snprintf(rest, sizeof(rest), DISCARD, "c");
+	answers = ROWS_CANNOT_TELL;
+	ck_assert(!try_line("10:00:01", "cleanup", ID, rest));
+	answers = ROWS_OURS;
+	line_in("10:00:01", "cleanup", ID, rest);
+	snprintf(rest, sizeof(rest), DISCARD, "other");
+	line_in("10:00:01", "cleanup", ID2, rest);
+	save();
+	expect_outcome(ID, "a@c.example", "removed");
+	ck_assert_str_eq(row_saved(ID, "a@c.example")->by, "postfix: discard");
+	ck_assert_str_eq(row_saved(ID, "a@c.example")->client, "203.0.113.9");
+	ck_assert_str_eq(row_saved(ID, "a@c.example")->sender, "s@out.example");
+	ck_assert_int_eq(row_saved(ID, "a@c.example")->outcome_at, 1793527201 * (int64_t)1000000);
+	ck_assert_uint_eq(row_saved(ID, "a@c.example")->attempts, 0);
+	ck_assert_str_eq(told, "");
+	ck_assert_uint_eq(spooled, 1);
+	expect_empty();
+}
+END_TEST
+
 /* "delivery temporarily suspended" tells of an earlier attempt; our own hold is none either. */
 START_TEST(test_no_attempts)
 {
@@ -578,16 +622,6 @@ accepted_for_two(void)
 	line_in("10:00:00", "smtpd", ID, "client=unknown[203.0.113.9]");
 	line_in("10:00:00", "qmgr", ID, "from=<s@out.example>, size=285, nrcpt=2 (queue active)");
 	save();
-}
-
-static void
-expect_origin(const char *recipient)
-{
-	const struct journal_row *row = row_saved(ID, recipient);
-
-	ck_assert_str_eq(row->client, "203.0.113.9");
-	ck_assert_str_eq(row->sender, "s@out.example");
-	ck_assert_uint_eq(row->size, 285);
 }
 
 /* One recipient has its outcome, the other one no line yet: his row knows the client too. */
@@ -1529,6 +1563,7 @@ main(void)
 	tcase_add_test(part, test_removed_by_others);
 	tcase_add_test(part, test_requeued_and_bounced);
 	tcase_add_test(part, test_rejected_at_the_end);
+	tcase_add_loop_test(part, test_discarded, 0, 2);
 	tcase_add_test(part, test_no_attempts);
 	tcase_add_test(part, test_unknown_users);
 	tcase_add_test(part, test_restart_everywhere);
