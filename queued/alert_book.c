@@ -25,6 +25,7 @@ static const struct {
     [ALERT_MX] = {"mx", TWO_DAYS_MS}, /* read once a day */
     [ALERT_SPOOL] = {"spool", QUARTER_MS},
     [ALERT_DAMAGED] = {"spool-damaged", QUARTER_MS},
+    [ALERT_LOG] = {"log", QUARTER_MS},
 };
 
 enum stage {

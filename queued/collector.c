@@ -43,6 +43,7 @@
 #define LEAP_MS 60000
 #define UNACCOUNTED_MS 3600000 /* the alert ends after so long without another */
 #define SPOOL_ALERT_PERCENT 80
+#define LOG_ALERT_MS 20000 /* so long a problem of the log stands before it is an alert */
 #define FACTS_CACHED 256
 #define NOTE_POSITION "position"
 
@@ -72,7 +73,7 @@ struct collector {
 	char problem[256], log_problem[256], census_problem[256];
 	/* by the boot clock, milliseconds */
 	int64_t commit_ms, full_ms, census_ms, census_began_ms, census_ended_ms, due_ms, prune_ms;
-	int64_t steady_ms, unaccounted_ms;
+	int64_t steady_ms, unaccounted_ms, log_fine_ms;
 	int64_t ask_ms;        /* the helper failed: it is not asked before */
 	int64_t ask_pause_ms;  /* the last such pause; 0: it did what it was asked for */
 	int64_t wall_ahead_ms; /* wall clock less boot clock, when last looked at */
@@ -80,7 +81,7 @@ struct collector {
 	bool census_names;     /* this one is only to name recipients */
 	bool census_good;
 	int64_t census_at; /* end of the last good one, seconds since the epoch */
-	bool alert_unaccounted, alert_spool;
+	bool alert_unaccounted, alert_spool, alert_log;
 	bool alert_full;                         /* it says that the spool takes nothing */
 	uint64_t unaccounted;                    /* as last told */
 	struct cached_facts cache[FACTS_CACHED]; /* of one search */
@@ -197,6 +198,16 @@ unaccounted_watch(struct collector *collector, int64_t now_ms)
 	collector->unaccounted = counts.unaccounted;
 	alert_tell(collector, ALERT_UNACCOUNTED, &collector->alert_unaccounted,
 	    counts.unaccounted > 0 && now_ms - collector->unaccounted_ms < UNACCOUNTED_MS, 0, text);
+}
+
+/* A log that is being rotated is away for a moment; what was lost is shown for an hour. */
+static void
+log_watch(struct collector *collector, int64_t now_ms)
+{
+	if (collector->log_problem[0] == '\0')
+		collector->log_fine_ms = now_ms;
+	alert_tell(collector, ALERT_LOG, &collector->alert_log,
+	    now_ms - collector->log_fine_ms >= LOG_ALERT_MS, 0, collector->log_problem);
 }
 
 /* --- transactions
@@ -692,6 +703,7 @@ tick(struct collector *collector)
 	if (now_ms - collector->prune_ms >= PRUNE_MS)
 		prune(collector, now_ms);
 	unaccounted_watch(collector, now_ms);
+	log_watch(collector, now_ms);
 }
 
 static void
@@ -849,7 +861,7 @@ collector_start(struct collector *collector)
 	const int64_t now_ms = clock_boot_ms();
 
 	(void)clock_is_steady(collector, now_ms);
-	collector->steady_ms = now_ms;
+	collector->steady_ms = collector->log_fine_ms = now_ms;
 	collector->due_ms = collector->prune_ms = now_ms;
 	collector->census_ms = now_ms;
 	return event_add(collector->tick, &at_once) == 0;

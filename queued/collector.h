@@ -42,7 +42,7 @@ struct collector_ports {
 	 * is away or busy); it is asked again later. NULL: nothing is ever taken out.
 	 */
 	bool (*take_out)(void *context, const struct collector_act *act);
-	/* Raised, or (raised = false) ended: ALERT_UNACCOUNTED and ALERT_SPOOL. NULL: none. */
+	/* Raised, or (raised = false) ended: ALERT_UNACCOUNTED, _SPOOL, _LOG. NULL: none. */
 	void (*alert)(void *context, const struct alert *alert, bool raised);
 	const char *postqueue; /* absolute, kept by reference; NULL: /usr/sbin/postqueue */
 	/* Whose lines are left out of the log (copied); NULL: nobody's. */

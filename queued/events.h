@@ -66,6 +66,7 @@ enum alert_kind {
 	ALERT_MX,      /* the MX set does not do what it should */
 	ALERT_SPOOL,   /* nearly full, or it cannot be written */
 	ALERT_DAMAGED, /* the spool was, and is set aside */
+	ALERT_LOG,     /* it cannot be read, or lines of it are lost */
 	ALERT_KINDS,
 };
 

@@ -41,10 +41,13 @@ struct mark { /* a position */
 struct rotated {
 	char *path;
 	struct timespec modified;
+	dev_t device;
+	ino_t inode;
 };
 
 struct tail_file {
 	const char *path;
+	char target[PATH_MAX]; /* where the path led when it was opened: it may be a link */
 	char *problem;
 	struct mark at;
 	bool known;              /* `at` says where we are */
@@ -184,8 +187,11 @@ present_open(struct tail_file *file, struct stat *status)
 {
 	present_close(file);
 	file->fd = open(file->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-	if (file->fd >= 0 && fstat(file->fd, status) == 0 && S_ISREG(status->st_mode))
+	if (file->fd >= 0 && fstat(file->fd, status) == 0 && S_ISREG(status->st_mode)) {
+		if (realpath(file->path, file->target) == NULL)
+			file->target[0] = '\0';
 		return true;
+	}
 	problem_set(file, file->fd >= 0 ? "it is no file" : strerror(errno),
 	    errno == EACCES ? ": mxhold-queued's user must be able to read it (group adm)" : "");
 	present_close(file);
@@ -289,28 +295,62 @@ rotated_unfinished(const char *path)
 	return access(plain, F_OK) == 0;
 }
 
+/* Has it been found by another name, through a link? */
+static bool
+rotated_has(const struct tail_file *file, const struct stat *status)
+{
+	size_t i = 0;
+
+	while (i < file->rotated_count && (file->rotated[i].device != status->st_dev ||
+					      file->rotated[i].inode != status->st_ino))
+		i++;
+	return i < file->rotated_count;
+}
+
 static void
-rotated_list(struct tail_file *file)
+rotated_add(struct tail_file *file, const char *path)
+{
+	struct rotated *one = &file->rotated[file->rotated_count];
+	struct stat status;
+
+	if (rotated_unfinished(path) || stat(path, &status) != 0 || rotated_has(file, &status))
+		return;
+	*one = (struct rotated){.path = strdup(path),
+	    .modified = status.st_mtim,
+	    .device = status.st_dev,
+	    .inode = status.st_ino};
+	if (one->path != NULL)
+		file->rotated_count++;
+}
+
+/* Those beside `stem`: its name with more behind it. */
+static void
+rotated_beside(struct tail_file *file, const char *stem)
 {
 	char pattern[PATH_MAX];
 	glob_t found = {.gl_pathc = 0};
-	struct stat status;
+	struct rotated *more = NULL;
 
-	rotated_forget(file);
-	snprintf(pattern, sizeof(pattern), "%s[.-]*", file->path);
-	if (glob(pattern, 0, NULL, &found) == 0)
-		file->rotated = calloc(found.gl_pathc, sizeof(file->rotated[0]));
-	for (size_t i = 0; file->rotated != NULL && i < found.gl_pathc; i++) {
-		struct rotated *one = &file->rotated[file->rotated_count];
-		if (!rotated_name(found.gl_pathv[i], strlen(file->path)) ||
-		    rotated_unfinished(found.gl_pathv[i]) || stat(found.gl_pathv[i], &status) != 0)
-			continue;
-		one->path = strdup(found.gl_pathv[i]);
-		one->modified = status.st_mtim;
-		if (one->path != NULL)
-			file->rotated_count++;
-	}
+	if (snprintf(pattern, sizeof(pattern), "%s[.-]*", stem) < (int)sizeof(pattern) &&
+	    glob(pattern, 0, NULL, &found) == 0)
+		more = reallocarray(
+		    file->rotated, file->rotated_count + found.gl_pathc, sizeof(file->rotated[0]));
+	if (more != NULL)
+		file->rotated = more;
+	for (size_t i = 0; more != NULL && i < found.gl_pathc; i++)
+		if (rotated_name(found.gl_pathv[i], strlen(stem)))
+			rotated_add(file, found.gl_pathv[i]);
 	globfree(&found);
+}
+
+/* Who rotates a log that is a link finds it where the link leads, or goes by the link's name. */
+static void
+rotated_list(struct tail_file *file)
+{
+	rotated_forget(file);
+	rotated_beside(file, file->path);
+	if (file->target[0] != '\0' && strcmp(file->target, file->path) != 0)
+		rotated_beside(file, file->target);
 	if (file->rotated_count > 0)
 		qsort(
 		    file->rotated, file->rotated_count, sizeof(file->rotated[0]), compare_rotated);

@@ -147,7 +147,7 @@ comment on column mxhold_journal.event.id is 'Its own number for it';
 comment on column mxhold_journal.event.at is 'When';
 comment on column mxhold_journal.event.region is 'Where';
 comment on column mxhold_journal.event.event is 'alert, or the act: hold, release, flush, drop, probe';
-comment on column mxhold_journal.event.alert is 'Kind of the alert: outage, retention, breaker, wrong-host, quota, unaccounted, mx, spool, spool-damaged; null: no alert';
+comment on column mxhold_journal.event.alert is 'Kind of the alert: outage, retention, breaker, wrong-host, quota, unaccounted, mx, spool, spool-damaged, log; null: no alert';
 comment on column mxhold_journal.event.domain is 'Which domain; null: none';
 comment on column mxhold_journal.event.queue_id is 'Which message; null: none';
 comment on column mxhold_journal.event.by is 'Who did it; null: an alert';

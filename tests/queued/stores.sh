@@ -141,8 +141,7 @@ start queued
 # proving: the process that has the spool open while nobody serves.
 proving() {
 	for process in $(ps -o pid= --ppid "$(ps -o pid= --ppid "$queued_pid" | tr -d ' ' | head -1)"); do
-		if grep -q "$stores/spool/data.mdb" "/proc/$process/maps" 2>/dev/null; then
-			kill -STOP "$process"
+		if grep -q "$stores/spool/data.mdb" "/proc/$process/maps" 2>/dev/null && kill -STOP "$process" 2>/dev/null; then
 			return 0
 		fi
 	done
@@ -190,6 +189,16 @@ ok "$(wait_for 60 holds 905 && echo 0 || echo 1)" 'with room again the log is re
 ended() { grep -q "event=alert-ended alert=$1 " "$work/queued.log"; }
 ok "$(wait_for 60 ended spool && echo 0 || echo 1)" 'and this alert ends'
 ok "$(ended spool-damaged && echo 1 || echo 0)" 'the other one stands'
+kill -TERM "$queued_pid"
+wait "$queued_pid" || true
+
+# --- the log cannot be read
+mv "$work/maillog" "$work/away"
+start queued
+told_log() { grep -q 'event=alert alert=log .*No such file' "$work/queued.log"; }
+ok "$(wait_for 60 told_log && echo 0 || echo 1)" 'an alert says that there is no log'
+mv "$work/away" "$work/maillog"
+ok "$(wait_for 30 ended log && echo 0 || echo 1)" 'and ends with it'
 kill -TERM "$queued_pid"
 wait "$queued_pid" || true
 is "$(grep -l 'Sanitizer' "$work"/*.log || true)" '' 'no sanitizer has complained'

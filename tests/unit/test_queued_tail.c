@@ -306,6 +306,66 @@ START_TEST(test_down_twice)
 }
 END_TEST
 
+/* The log is a link: it is rotated where that leads. */
+static void
+make_link(void)
+{
+	shell("mkdir real; touch real/mail.log; ln -s real/mail.log mail.log");
+}
+
+START_TEST(test_link_down)
+{
+	static const char *const scripts[] = {
+	    "mv real/mail.log real/mail.log.1",
+	    "mv real/mail.log real/mail.log.1; gzip real/mail.log.1",
+	    "cp real/mail.log real/mail.log.1; : >real/mail.log",
+	    "mv real/mail.log mail.log.1", /* beside the link */
+	};
+
+	make_link();
+	rotated_while_down(scripts[_i], "3 4 9 ");
+	ck_assert_str_eq(tail_problem(tail), "");
+}
+END_TEST
+
+/* It leads elsewhere since, and what was read was rotated away meanwhile. */
+START_TEST(test_link_switched)
+{
+	make_link();
+	append("mail.log", 1, 2);
+	expect("1 2 ");
+	append("mail.log", 3, 4);
+	shell("mv real/mail.log real/mail.log.2; touch -d '1 hour ago' real/mail.log.2");
+	append("real/mail.log.1", 5, 6);
+	append("two.log", 9, 9);
+	shell("ln -sfn two.log mail.log");
+	expect("3 4 5 6 9 ");
+	restart();
+	append("mail.log", 10, 10);
+	expect("10 ");
+	ck_assert_str_eq(tail_problem(tail), "");
+}
+END_TEST
+
+/* The folder is a link: each rotated file is found by two names, and read once. */
+START_TEST(test_link_to_folder)
+{
+	shell("mkdir real; ln -s real log; touch -d '2 hours ago' real/mail.log.3");
+	tail_free(tail);
+	snprintf(path, sizeof(path), "%s/log/mail.log", directory);
+	tail = tail_new(path);
+	append("log/mail.log", 1, 2);
+	expect("1 2 ");
+	append("log/mail.log", 3, 4);
+	shell("mv real/mail.log real/mail.log.2; touch -d '1 hour ago' real/mail.log.2");
+	append("log/mail.log.1", 5, 6);
+	append("log/mail.log", 9, 9);
+	restart();
+	expect("3 4 5 6 9 ");
+	ck_assert_str_eq(tail_problem(tail), "");
+}
+END_TEST
+
 /* However many older ones there are: names of dates sort the newest one last. */
 START_TEST(test_down_many)
 {
@@ -657,6 +717,9 @@ main(void)
 	tcase_add_test(part, test_down_dated);
 	tcase_add_test(part, test_down_copied);
 	tcase_add_test(part, test_down_twice);
+	tcase_add_loop_test(part, test_link_down, 0, 4);
+	tcase_add_test(part, test_link_switched);
+	tcase_add_test(part, test_link_to_folder);
 	tcase_add_test(part, test_down_many);
 	tcase_add_test(part, test_loss_is_shown);
 	tcase_add_test(part, test_down_not_told);

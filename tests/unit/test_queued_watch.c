@@ -165,7 +165,7 @@ static const char *
 kind_name(enum alert_kind kind)
 {
 	static const char *const names[ALERT_KINDS] = {"outage", "retention", "breaker",
-	    "wrong-host", "quota", "unaccounted", "mx", "spool", "spool-damaged"};
+	    "wrong-host", "quota", "unaccounted", "mx", "spool", "spool-damaged", "log"};
 
 	return names[kind];
 }
