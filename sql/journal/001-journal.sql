@@ -109,7 +109,7 @@ comment on column mxhold_journal.message.client is 'Address of the client that b
 comment on column mxhold_journal.message.size is 'Bytes';
 comment on column mxhold_journal.message.first_attempt is 'First attempt to deliver it; null: none yet';
 comment on column mxhold_journal.message.last_attempt is 'Last attempt';
-comment on column mxhold_journal.message.attempts is 'How many';
+comment on column mxhold_journal.message.attempts is 'How many; at least so many where the relay lost its spool meanwhile';
 comment on column mxhold_journal.message.outcome is 'held (still there), delivered, refused (by the primary, for good), expired, removed (by an operator, or thrown away by Postfix), unaccounted (it left the queue, and no log line tells how)';
 comment on column mxhold_journal.message.outcome_at is 'When; null while it is held';
 comment on column mxhold_journal.message.outcome_by is 'removed: who did it';
@@ -256,11 +256,13 @@ begin
 		"primary" text, reply text, code text, seq bigint)
 	where t.kind = 'message'
 	order by 1, 3, 4, t.seq desc
-	-- Who found a message in the queue without its first lines in the log (a spool made anew) knows no client: what is here stays.
+	-- Who found a message in the queue without its first lines in the log (a spool made anew) knows no client, and no
+	-- attempts of before: what is here stays.
 	on conflict (accepted_at, relay, queue_id, recipient) do update set region = excluded.region, domain = excluded.domain,
 		sender = coalesce(nullif(excluded.sender, ''), m.sender), client = coalesce(nullif(excluded.client, ''), m.client),
-		size = excluded.size, first_attempt = excluded.first_attempt,
-		last_attempt = excluded.last_attempt, attempts = excluded.attempts, outcome = excluded.outcome,
+		size = excluded.size, first_attempt = least(m.first_attempt, excluded.first_attempt),
+		last_attempt = greatest(m.last_attempt, excluded.last_attempt), attempts = greatest(m.attempts, excluded.attempts),
+		outcome = excluded.outcome,
 		outcome_at = excluded.outcome_at, outcome_by = excluded.outcome_by, primary_server = excluded.primary_server,
 		code = excluded.code, reply = excluded.reply, spool = excluded.spool, seq = excluded.seq, taken_at = excluded.taken_at
 	-- Numbers of one spool tell what is later. Another spool is a newer one (the old one was lost): it may not know the end.

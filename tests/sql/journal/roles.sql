@@ -49,6 +49,23 @@ select is(shipped('t', 1, 'delivered', '', ''), '00000', '... and from another s
 select is(origin(), 'delivered s@out.example 203.0.113.9', 'what was known of sender and client stays');
 select is(shipped('t', 2, 'delivered', 'r@out.example', '203.0.113.10'), '00000', 'a later row knows another one');
 select is(origin(), 'delivered r@out.example 203.0.113.10', 'that counts');
+create function public.tried(spool text, seq int, first timestamptz, last timestamptz, attempts int) returns text language sql as $$
+	select told('relay_a', format('select mxhold_journal.take(%L, %L, %s)', jsonb_build_array(jsonb_build_object('kind', 'message',
+		'queue_id', '4jXBsQ0XlFztt', 'recipient', 'a@c.example', 'domain', 'c.example', 'sender', '', 'client', '', 'size', 285,
+		'accepted_at', (extract(epoch from now()) * 1000000)::bigint,
+		'first_attempt', coalesce((extract(epoch from first) * 1000000)::bigint, 0),
+		'last_attempt', coalesce((extract(epoch from last) * 1000000)::bigint, 0), 'attempts', attempts, 'outcome', 'held', 'seq', seq)), spool, seq))
+$$;
+create function public.attempts() returns text language sql set timezone = 'UTC' as $$
+	select concat_ws(' ', attempts, first_attempt::time, last_attempt::time) from mxhold_journal.message where queue_id = '4jXBsQ0XlFztt'
+$$;
+select is(tried('s', 3, '2026-11-01 10:00Z', '2026-11-01 11:00Z', 5), '00000', 'a row with attempts is shipped');
+select is(tried('t', 3, null, null, 0), '00000', '... and from another spool, which knows none');
+select is(attempts(), '5 10:00:00 11:00:00', 'they are not forgotten');
+select is(tried('t', 4, '2026-11-01 12:00Z', '2026-11-01 12:00Z', 1), '00000', 'it knows a later one');
+select is(attempts(), '5 10:00:00 12:00:00', 'the first attempt stays, and how many there were at least');
+select is(tried('t', 5, '2026-11-01 12:00Z', '2026-11-01 17:00Z', 6), '00000', 'it knows more');
+select is(attempts(), '6 10:00:00 17:00:00', 'that counts');
 select is((select count(*)::text from pg_proc p where p.pronamespace = 'mxhold_journal'::regnamespace and p.prosecdef and p.proconfig::text not like '%search_path=pg_catalog, mxhold_journal, pg_temp%'), '0', 'functions pin their search_path');
 select is((select count(*)::text from pg_proc p where p.pronamespace = 'mxhold_journal'::regnamespace and obj_description(p.oid, 'pg_proc') is null), '0', 'each function has its comment');
 select is((select count(*)::text from pg_class c where c.relnamespace = 'mxhold_journal'::regnamespace and c.relkind in ('r', 'p') and obj_description(c.oid, 'pg_class') is null), '0', 'each table too');
