@@ -105,12 +105,35 @@ message_told(struct account *account, struct message *message, int64_t at)
 }
 
 static bool
+is_unknown(const char *part)
+{
+	return part == NULL || part[0] == '\0';
+}
+
+/* The message has gone on under another id: that one has its client. */
+static bool
+client_inherit(struct account *account, struct message *message, const char *former_id)
+{
+	struct message *former = message_find(account, former_id);
+
+	if (former == NULL || former == message)
+		return true;
+	if (!is_unknown(former->client) &&
+	    !message_set_text(account, &message->client, former->client))
+		return false;
+	if (!message_open(former))
+		message_gone(account, former);
+	return true;
+}
+
+static bool
 on_client(struct account *account, const struct maillog_event *event)
 {
 	struct message *message = message_get(account, event->queue_id, event->at);
 	const char *before = message != NULL ? message->client : NULL;
 
-	if (message == NULL || !set_part(account, &message->client, event->address))
+	if (message == NULL || !set_part(account, &message->client, event->address) ||
+	    (event->former_id[0] != '\0' && !client_inherit(account, message, event->former_id)))
 		return false;
 	message_arrived(message, event->at);
 	if (message->client != before)
@@ -322,10 +345,20 @@ on_super_removed(struct account *account, struct message *message, int64_t at)
 	message_gone(account, message);
 }
 
-static bool
-is_unknown(const char *part)
+/*
+ * It goes on under another id, which pickup(8) tells within a minute. Until then it is known, with
+ * its note, for its client; or until two listings lack it.
+ */
+static void
+on_requeued(struct account *account, struct message *message, int64_t at)
 {
-	return part == NULL || part[0] == '\0';
+	settle_all(account, message, OUTCOME_REMOVED, BY_REQUEUE, at);
+	message_intent_clear(account, message);
+	message_named_one(account, message);
+	message_changed(account, message);
+	message->requeued = true;
+	if (message->foreign || is_unknown(message->client))
+		message_gone(account, message);
 }
 
 /* What the line says of client and sender, where nothing is known of them. */
@@ -392,10 +425,7 @@ on_known(struct account *account, struct message *message, const struct maillog_
 	case MAILLOG_EXPIRED: settle_all(account, message, OUTCOME_EXPIRED, "", event->at); break;
 	case MAILLOG_REMOVED: on_removed(account, message); break;
 	case MAILLOG_SUPER_REMOVED: on_super_removed(account, message, event->at); break;
-	case MAILLOG_SUPER_REQUEUED:
-		settle_all(account, message, OUTCOME_REMOVED, BY_REQUEUE, event->at);
-		message_gone(account, message);
-		break;
+	case MAILLOG_SUPER_REQUEUED: on_requeued(account, message, event->at); break;
 	case MAILLOG_SUPER_HELD: hold_told(account, message, true); break;
 	case MAILLOG_SUPER_RELEASED: hold_told(account, message, false); break;
 	default: break;
@@ -533,8 +563,10 @@ listed_message(struct account *account, const struct census_message *listed)
 {
 	struct message *message = message_find(account, listed->queue_id);
 
+	if (strcmp(listed->queue, "maildrop") == 0)
+		return NULL; /* of postsuper -r: it gets another id */
 	if (message != NULL)
-		return message->gone ? NULL : message;
+		return message->gone || message->requeued ? NULL : message;
 	if (!queue_is_held(listed->queue) ||
 	    keyed_find(&account->departed, listed->queue_id, strlen(listed->queue_id)) != NULL)
 		return NULL;

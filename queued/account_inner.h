@@ -63,6 +63,7 @@ struct message {
 	bool on_hold;     /* by postsuper -h: an operator wants it to stay */
 	unsigned hold_at; /* listing before or during which the log said so, or otherwise */
 	bool gone;        /* has left, goes from memory when its rows are written */
+	bool requeued;    /* postsuper -r: under its new id it is another one */
 	bool foreign;     /* all its recipients had a line, and none is ours */
 	uint32_t unnamed; /* recipients without a line since qmgr took it up, or UNNAMED_UNKNOWN */
 	bool noted, noting, stale; /* the note `pending`: on the disk, being written, outdated */

@@ -304,11 +304,12 @@ is_hex(char byte)
 }
 
 /*
- * "ID: ". No vowels stand in a long id, and a short one is hexadecimal: so no word of Postfix's own
+ * "ID", up to a colon or the end. No vowels stand in a long id, and a short one is hexadecimal: so
+ * no word of Postfix's own
  * ("warning: ", "NOQUEUE: ") is one.
  */
 static bool
-take_id(struct cursor *cursor, char out[JOURNAL_ID_SIZE])
+take_bare_id(struct cursor *cursor, char out[JOURNAL_ID_SIZE])
 {
 	bool of_long = true, of_hex = true;
 	size_t length = 0;
@@ -323,7 +324,13 @@ take_id(struct cursor *cursor, char out[JOURNAL_ID_SIZE])
 	memcpy(out, cursor->at, length);
 	out[length] = '\0';
 	cursor->at += length;
-	return take(cursor, ": ");
+	return true;
+}
+
+static bool
+take_id(struct cursor *cursor, char out[JOURNAL_ID_SIZE])
+{
+	return take_bare_id(cursor, out) && take(cursor, ": ");
 }
 
 /* --- the primary's words ---------------------------------------------------------------------- */
@@ -566,6 +573,23 @@ nothing_more(struct cursor *cursor, const struct maillog_text *daemon, struct ma
 	return left(cursor) == 0;
 }
 
+/* "102 from=<a@b> orig_id=ID": its id before postsuper -r, behind the last of other people's text.
+ */
+static bool
+pickup_read(struct cursor *cursor, const struct maillog_text *daemon, struct maillog_event *out)
+{
+	struct cursor rest = *cursor;
+	struct maillog_text sender;
+	uint64_t uid;
+
+	(void)daemon;
+	if (!take_number(&rest, 10, &uid) || !take(&rest, " from=") ||
+	    !take_address(&rest, &sender) || !take(&rest, " orig_id=") ||
+	    !take_bare_id(&rest, out->former_id) || left(&rest) > 0)
+		out->former_id[0] = '\0';
+	return true;
+}
+
 static bool
 anything_more(struct cursor *cursor, const struct maillog_text *daemon, struct maillog_event *out)
 {
@@ -644,7 +668,7 @@ static const struct {
     {"qmgr", "removed", MAILLOG_REMOVED, nothing_more},
     {"smtpd", "client=", MAILLOG_CLIENT, client_read},
     {"qmqpd", "client=", MAILLOG_CLIENT, client_read},
-    {"pickup", "uid=", MAILLOG_LOCAL, anything_more},
+    {"pickup", "uid=", MAILLOG_LOCAL, pickup_read},
     {"cleanup", "milter-reject: END-OF-MESSAGE ", MAILLOG_DISCARDED, anything_more},
     {"cleanup", "milter-discard: END-OF-MESSAGE from ", MAILLOG_DISCARDED, milter_discard_read},
     {"cleanup", "milter-discard: ", MAILLOG_DISCARDED, anything_more},

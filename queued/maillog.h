@@ -56,7 +56,8 @@ struct maillog_event {
 	int64_t at;              /* microseconds since the epoch */
 	struct maillog_text tag; /* who says it: "postfix/smtp" */
 	char queue_id[JOURNAL_ID_SIZE];
-	struct maillog_text address;        /* client, sender or recipient, without <> */
+	char former_id[JOURNAL_ID_SIZE]; /* of a local one that postsuper -r made of another; "" */
+	struct maillog_text address;     /* client, sender or recipient, without <> */
 	struct maillog_text sender, client; /* of one that was thrown away */
 	uint64_t size;                      /* of a sender's line */
 	uint32_t recipients;

@@ -468,12 +468,20 @@ START_TEST(test_removed_by_others)
 }
 END_TEST
 
+/* ID goes on as ID2. */
+static void
+picked_up(const char *clock)
+{
+	line_in(clock, "pickup", ID2, "uid=102 from=<s@out.example> orig_id=" ID);
+	line_in(clock, "qmgr", ID2, "from=<s@out.example>, size=300, nrcpt=1 (queue active)");
+}
+
 START_TEST(test_requeued_and_bounced)
 {
 	accepted(ID);
 	answered("10:00:01", ID, "a@c.example", AWAY);
 	line_in("10:10:00", "postsuper", ID, "requeued");
-	accepted(ID2);
+	picked_up("10:10:00");
 	answered("10:10:01", ID2, "a@c.example",
 	    "dsn=5.1.1, status=bounced (host m[203.0.113.5] said: 550 5.1.1 no (in reply to RCPT "
 	    "TO "
@@ -485,6 +493,53 @@ START_TEST(test_requeued_and_bounced)
 	expect_outcome(ID2, "a@c.example", "refused");
 	ck_assert_str_eq(row_saved(ID2, "a@c.example")->by, "postfix");
 	expect_empty();
+}
+END_TEST
+
+/* Its client goes along; 1: with a restart between, 2: and of its line, 3: it had no recipient. */
+START_TEST(test_requeued_client)
+{
+	accepted(ID);
+	if (_i != 3)
+		answered("10:00:01", ID, "a@c.example", AWAY);
+	save();
+	if (_i == 2)
+		restart();
+	line_in("10:10:00", "postsuper", ID, "requeued");
+	save();
+	if (_i == 1)
+		restart();
+	if (_i != 1)
+		ck_assert(!account_wants_names(account, INT64_MAX));
+	account_census_begin(account); /* it saw the message where it was before */
+	listed(ID, _i == 1 ? "maildrop" : "deferred", "a@c.example b@c.example");
+	picked_up("10:10:59");
+	answered("10:11:00", ID2, "a@c.example", AWAY);
+	save();
+	ck_assert_str_eq(row_saved(ID2, "a@c.example")->client, "203.0.113.9");
+	if (_i != 3)
+		expect_outcome(ID, "a@c.example", "removed");
+	if (_i != 1)
+		ck_assert_uint_eq(account_counts(account).messages, 1);
+	ck_assert_uint_eq(account_counts(account).unaccounted, 0);
+}
+END_TEST
+
+/* It never came back: it is not kept for ever, nor is it missed. */
+START_TEST(test_requeued_only)
+{
+	accepted(ID);
+	answered("10:00:01", ID, "a@c.example", AWAY);
+	line_in("10:10:00", "postsuper", ID, "requeued");
+	save();
+	ck_assert_uint_eq(notes_saved(), 1);
+	for (int i = 0; i < 3; i++)
+		census_empty();
+	save();
+	expect_empty();
+	ck_assert_uint_eq(notes_saved(), 0);
+	expect_outcome(ID, "a@c.example", "removed");
+	ck_assert_uint_eq(account_counts(account).unaccounted, 0);
 }
 END_TEST
 
@@ -1563,6 +1618,8 @@ main(void)
 	tcase_add_test(part, test_removed_by_others);
 	tcase_add_test(part, test_requeued_and_bounced);
 	tcase_add_test(part, test_rejected_at_the_end);
+	tcase_add_loop_test(part, test_requeued_client, 0, 4);
+	tcase_add_test(part, test_requeued_only);
 	tcase_add_loop_test(part, test_discarded, 0, 2);
 	tcase_add_test(part, test_no_attempts);
 	tcase_add_test(part, test_unknown_users);

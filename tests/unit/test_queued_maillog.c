@@ -65,6 +65,8 @@ say(char *out, size_t size, bool good, const struct maillog_event *event)
 	}
 	snprintf(out, size, "%s %s %s", maillog_kind_name(event->kind), when, event->queue_id);
 	say_text(out, size, "address", event->address);
+	if (event->former_id[0] != '\0')
+		snprintf(out + strlen(out), size - strlen(out), " former=%s", event->former_id);
 	say_text(out, size, "sender", event->sender);
 	say_text(out, size, "client", event->client);
 	if (event->kind == MAILLOG_FROM) {
