@@ -31,6 +31,7 @@ account_new(const struct account_ports *ports)
 	TAILQ_INIT(&account->written);
 	TAILQ_INIT(&account->intents);
 	TAILQ_INIT(&account->nameless);
+	TAILQ_INIT(&account->left);
 	return account;
 }
 
@@ -67,7 +68,7 @@ account_free(struct account *account)
 struct account_counts
 account_counts(const struct account *account)
 {
-	return (struct account_counts){.messages = account->messages.count,
+	return (struct account_counts){.messages = account->messages.count - account->left_count,
 	    .held = account->held,
 	    .unaccounted = account->unaccounted,
 	    .lost_domain = account->lost_domain,
@@ -110,28 +111,24 @@ is_unknown(const char *part)
 	return part == NULL || part[0] == '\0';
 }
 
-/* The message has gone on under another id: that one has its client. */
+/* The message has gone on under another id, which has its client. */
 static bool
 client_inherit(struct account *account, struct message *message, const char *former_id)
 {
-	struct message *former = message_find(account, former_id);
+	const struct message *former = message_find(account, former_id);
 
-	if (former == NULL || former == message)
-		return true;
-	if (!is_unknown(former->client) &&
-	    !message_set_text(account, &message->client, former->client))
-		return false;
-	if (!message_open(former))
-		message_gone(account, former);
-	return true;
+	return former == NULL || former == message || is_unknown(former->client) ||
+	       message_set_text(account, &message->client, former->client);
 }
 
 static bool
 on_client(struct account *account, const struct maillog_event *event)
 {
 	struct message *message = message_get(account, event->queue_id, event->at);
-	const char *before = message != NULL ? message->client : NULL;
 
+	if (message != NULL)
+		message = message_anew(account, message, event->at);
+	const char *before = message != NULL ? message->client : NULL;
 	if (message == NULL || !set_part(account, &message->client, event->address) ||
 	    (event->former_id[0] != '\0' && !client_inherit(account, message, event->former_id)))
 		return false;
@@ -274,9 +271,19 @@ recipient_first(struct account *account, struct message *message, const struct m
 	if (recipient == NULL)
 		return NULL;
 	recipient_waits(account, recipient, WAITING_URGENT, event->at);
-	if (event->status == MAILLOG_DEFERRED)
+	if (event->status == MAILLOG_DEFERRED && !message->remembered)
 		recipient_tell_held(account, recipient);
 	return recipient;
+}
+
+/*
+ * The message was taken out while this delivery was under way. What its recipients became stands
+ * already, unless this one has no row yet (so it gets the same), or was delivered.
+ */
+static bool
+is_too_late(const struct message *message, const struct maillog_event *event)
+{
+	return message->restored && event->status != MAILLOG_SENT;
 }
 
 /* One more recipient has a line. Where all have one, and none is ours, it needs no note. */
@@ -289,6 +296,15 @@ message_named(struct account *account, struct message *message)
 		message->foreign = true;
 		message_changed(account, message);
 	}
+}
+
+static void
+settle_all(struct account *account, struct message *message, enum journal_outcome outcome,
+    const char *by, int64_t at)
+{
+	for (struct recipient *one = message->recipients; one != NULL; one = one->next)
+		if (one->outcome == OUTCOME_HELD)
+			recipient_settle(account, one, outcome, by, at);
 }
 
 static bool
@@ -306,24 +322,19 @@ on_delivery(struct account *account, const struct maillog_event *event)
 	/* One that has lines of its own is another. */
 	if (recipient != NULL && recipient->attempts > 0 && !recipient->from_listing)
 		recipient = recipient_find(message, text);
+	if (recipient == NULL && is_too_late(message, event))
+		return true;
 	if (recipient == NULL)
 		recipient = recipient_first(account, message, event, text, &later);
 	if (later)
 		return false;
 	if (recipient != NULL)
 		on_attempt(account, recipient, event);
+	if (message->remembered)
+		settle_all(account, message, message->left, message->left_by, message->left_at);
 	message_named_one(account, message);
 	message_named(account, message);
 	return true;
-}
-
-static void
-settle_all(struct account *account, struct message *message, enum journal_outcome outcome,
-    const char *by, int64_t at)
-{
-	for (struct recipient *one = message->recipients; one != NULL; one = one->next)
-		if (one->outcome == OUTCOME_HELD)
-			recipient_settle(account, one, outcome, by, at);
 }
 
 /* Its file is gone. Recipients without an outcome wait for the listings: a line may be late. */
@@ -337,28 +348,14 @@ on_removed(struct account *account, struct message *message)
 static void
 on_super_removed(struct account *account, struct message *message, int64_t at)
 {
-	if (message->intent_stage != INTENT_NONE)
-		settle_all(account, message, message->intent,
-		    message->intent_by != NULL ? message->intent_by : "", at);
-	else
-		settle_all(account, message, OUTCOME_REMOVED, BY_POSTSUPER, at);
-	message_gone(account, message);
-}
+	const bool meant = message->intent_stage != INTENT_NONE;
+	const enum journal_outcome outcome = meant ? message->intent : OUTCOME_REMOVED;
+	const char *by = !meant                       ? BY_POSTSUPER
+			 : message->intent_by != NULL ? message->intent_by
+						      : "";
 
-/*
- * It goes on under another id, which pickup(8) tells within a minute. Until then it is known, with
- * its note, for its client; or until two listings lack it.
- */
-static void
-on_requeued(struct account *account, struct message *message, int64_t at)
-{
-	settle_all(account, message, OUTCOME_REMOVED, BY_REQUEUE, at);
-	message_intent_clear(account, message);
-	message_named_one(account, message);
-	message_changed(account, message);
-	message->requeued = true;
-	if (message->foreign || is_unknown(message->client))
-		message_gone(account, message);
+	settle_all(account, message, outcome, by, at);
+	message_left(account, message, outcome, by, at);
 }
 
 /* What the line says of client and sender, where nothing is known of them. */
@@ -425,7 +422,10 @@ on_known(struct account *account, struct message *message, const struct maillog_
 	case MAILLOG_EXPIRED: settle_all(account, message, OUTCOME_EXPIRED, "", event->at); break;
 	case MAILLOG_REMOVED: on_removed(account, message); break;
 	case MAILLOG_SUPER_REMOVED: on_super_removed(account, message, event->at); break;
-	case MAILLOG_SUPER_REQUEUED: on_requeued(account, message, event->at); break;
+	case MAILLOG_SUPER_REQUEUED:
+		settle_all(account, message, OUTCOME_REMOVED, BY_REQUEUE, event->at);
+		message_left(account, message, OUTCOME_REMOVED, BY_REQUEUE, event->at);
+		break;
 	case MAILLOG_SUPER_HELD: hold_told(account, message, true); break;
 	case MAILLOG_SUPER_RELEASED: hold_told(account, message, false); break;
 	default: break;
@@ -457,7 +457,7 @@ account_knows(const struct account *account, const char *queue_id)
 {
 	const struct message *message = message_find(account, queue_id);
 
-	if (message == NULL)
+	if (message == NULL || message->remembered)
 		return ACCOUNT_UNKNOWN;
 	return message->seen_at > 0 ? ACCOUNT_LISTED : ACCOUNT_KNOWN;
 }
@@ -566,7 +566,7 @@ listed_message(struct account *account, const struct census_message *listed)
 	if (strcmp(listed->queue, "maildrop") == 0)
 		return NULL; /* of postsuper -r: it gets another id */
 	if (message != NULL)
-		return message->gone || message->requeued ? NULL : message;
+		return message->gone ? NULL : message;
 	if (!queue_is_held(listed->queue) ||
 	    keyed_find(&account->departed, listed->queue_id, strlen(listed->queue_id)) != NULL)
 		return NULL;
@@ -681,6 +681,7 @@ account_census_end(struct account *account, bool complete, int64_t now)
 	if (!complete)
 		return 0;
 	account->complete = account->listing;
+	account_left_forget(account, now);
 	keyed_each(&account->messages, compare_message, &compare);
 	return compare.suspects;
 }

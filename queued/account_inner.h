@@ -63,7 +63,6 @@ struct message {
 	bool on_hold;     /* by postsuper -h: an operator wants it to stay */
 	unsigned hold_at; /* listing before or during which the log said so, or otherwise */
 	bool gone;        /* has left, goes from memory when its rows are written */
-	bool requeued;    /* postsuper -r: under its new id it is another one */
 	bool foreign;     /* all its recipients had a line, and none is ours */
 	uint32_t unnamed; /* recipients without a line since qmgr took it up, or UNNAMED_UNKNOWN */
 	bool noted, noting, stale; /* the note `pending`: on the disk, being written, outdated */
@@ -72,6 +71,13 @@ struct message {
 	const char *intent_by; /* words */
 	unsigned intent_at;    /* listing before or during which it was answered */
 	bool intent_noted, intent_noting;
+	bool remembered; /* it was taken out: in account->left, and in its note */
+	bool restored;   /* as such: what recipients it had is not known */
+	bool left_noted; /* the note says so */
+	enum journal_outcome left;
+	const char *left_by; /* words */
+	int64_t left_at;
+	TAILQ_ENTRY(message) in_left;    /* while it is remembered */
 	TAILQ_ENTRY(message) in_intents; /* while there is an intent */
 	TAILQ_ENTRY(message) in_nameless;
 	bool nameless; /* it is in account->nameless: nobody has named a recipient yet */
@@ -97,7 +103,8 @@ struct account {
 	struct keyed messages, holdings, departed;
 	struct words words;
 	struct recipients urgent, lazy, written_rows;
-	struct messages changed, written, intents, nameless;
+	struct messages changed, written, intents, nameless, left;
+	size_t left_count;
 	unsigned listing;  /* number of the last one that began */
 	unsigned complete; /* number of the last one that was complete */
 	bool listing_runs;
@@ -147,5 +154,24 @@ void message_row(const struct message *message, struct journal_row *out);
 /* Whose is it? `domain`: its normal form, where there is one. */
 enum rows_answer account_whose(
     struct account *account, const char *address, size_t length, char domain[DOMAIN_SIZE]);
+
+/* --- account_left.c
+ * ------------------------------------------------------------------------------- */
+
+/*
+ * It was taken out of the queue, which no delivery that is under way notices: as message_gone, but
+ * it is remembered for a while, with what its recipients' outcome is.
+ */
+void message_left(struct account *account, struct message *message, enum journal_outcome outcome,
+    const char *by, int64_t at);
+/* The same from its note. False: out of memory. */
+bool message_left_restore(
+    struct account *account, struct message *message, const struct journal_row *row);
+void message_left_unlink(struct account *account, struct message *message);
+/* Those whose time is over. */
+void account_left_forget(struct account *account, int64_t now);
+/* A message begins under this id: where that is used again, the old one is forgotten. NULL: out of
+ * memory. */
+struct message *message_anew(struct account *account, struct message *message, int64_t at);
 
 #endif

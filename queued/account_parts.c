@@ -143,9 +143,11 @@ message_free(struct account *account, struct message *message)
 		message->recipients = next;
 	}
 	message_intent_clear(account, message);
+	message_left_unlink(account, message);
 	message_named_one(account, message);
 	words_drop(&account->words, message->sender);
 	words_drop(&account->words, message->client);
+	words_drop(&account->words, message->left_by);
 	keyed_remove(&account->messages, &message->node);
 	free(message);
 }
@@ -400,8 +402,10 @@ message_row(const struct message *message, struct journal_row *out)
 	copy_text(out->client, sizeof(out->client), message->client);
 	out->size = message->size;
 	out->accepted_at = message->accepted_at;
-	out->outcome = message->intent;
-	copy_text(out->by, sizeof(out->by), message->intent_by);
+	out->outcome = message->remembered ? message->left : message->intent;
+	out->outcome_at = message->remembered ? message->left_at : 0;
+	copy_text(
+	    out->by, sizeof(out->by), message->remembered ? message->left_by : message->intent_by);
 }
 
 void

@@ -66,11 +66,13 @@ message_write(struct message *message, const struct account_writer *writer)
 {
 	message->noting = !message->gone && !message_open(message) &&
 			  !(message->foreign && message->recipients == NULL);
-	message->intent_noting = !message->gone && message->intent_stage != INTENT_NONE;
+	message->intent_noting =
+	    message->remembered || (!message->gone && message->intent_stage != INTENT_NONE);
 	if ((message->noting != message->noted || (message->noting && message->stale)) &&
 	    !note_write(message, ACCOUNT_PENDING, message->noting, writer))
 		return false;
 	return (message->intent_noting == message->intent_noted &&
+		   message->remembered == message->left_noted &&
 		   message->intent_stage != INTENT_NEW) ||
 	       note_write(message, ACCOUNT_INTENT, message->intent_noting, writer);
 }
@@ -115,13 +117,14 @@ message_written(struct account *account, struct message *message)
 	message->noted = message->noting;
 	message->stale = false;
 	message->intent_noted = message->intent_noting;
+	message->left_noted = message->remembered;
 	if (message->intent_stage == INTENT_NEW && message->intent_noted)
 		message->intent_stage = INTENT_KEPT;
 	if (!message->gone)
 		return;
 	if (rows_wait(message)) /* its rows come with the next transaction */
 		message_changed(account, message);
-	else
+	else if (!message->remembered)
 		message_free(account, message);
 }
 
@@ -248,8 +251,10 @@ account_restore_note(struct account *account, const char *name, const struct jou
 		message_changed(account, message); /* rows may have come since */
 		return true;
 	}
-	if (message->intent_stage != INTENT_NONE)
+	if (message->intent_stage != INTENT_NONE || message->remembered)
 		return true;
+	if (row->outcome_at > 0 && !message_open(message))
+		return message_left_restore(account, message, row);
 	if (!message_set_text(account, &message->intent_by, row->by))
 		return false;
 	/* Whether the helper was asked, nobody knows: a listing will tell (see census). */

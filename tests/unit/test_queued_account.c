@@ -318,6 +318,14 @@ notes_saved(void)
 	return notes;
 }
 
+/* So long that nobody remembers what was taken out on the lines' day. */
+static void
+time_passes(void)
+{
+	census_empty();
+	save();
+}
+
 /* --- what is known
  * ----------------------------------------------------------------------------------- */
 
@@ -1167,6 +1175,8 @@ START_TEST(test_taken_out)
 	expect_outcome(ID, "b@c.example", "refused");
 	ck_assert_str_eq(row_saved(ID, "a@c.example")->reply, "550 5.1.1 User unknown");
 	ck_assert_str_eq(row_saved(ID, "a@c.example")->by, "");
+	expect_empty();
+	time_passes();
 	ck_assert_uint_eq(notes_saved(), 0);
 	expect_empty();
 }
@@ -1184,6 +1194,7 @@ START_TEST(test_taken_out_restart)
 	save();
 	expect_outcome(ID, "a@c.example", "removed");
 	ck_assert_str_eq(row_saved(ID, "a@c.example")->by, "anna");
+	time_passes();
 	ck_assert_uint_eq(notes_saved(), 0);
 }
 END_TEST
@@ -1235,6 +1246,7 @@ START_TEST(test_drop_outlives_restart)
 	save();
 	expect_outcome(ID, "a@c.example", "removed");
 	ck_assert_str_eq(row_saved(ID, "a@c.example")->by, "anna");
+	time_passes();
 	ck_assert_uint_eq(notes_saved(), 0);
 }
 END_TEST
@@ -1360,6 +1372,7 @@ START_TEST(test_taken_out_slowly)
 	save();
 	expect_outcome(ID, "a@c.example", "removed");
 	ck_assert_str_eq(row_saved(ID, "a@c.example")->by, "anna");
+	time_passes();
 	ck_assert_uint_eq(notes_saved(), 0);
 	expect_empty();
 }
@@ -1419,6 +1432,126 @@ START_TEST(test_taken_out_no_line)
 	expect_outcome(ID, "a@c.example", "refused");
 	ck_assert_uint_eq(account_counts(account).unaccounted, 0);
 	expect_empty();
+}
+END_TEST
+
+/* --- taken out while it is being delivered
+ * --------------------------------------------------------- */
+
+/* An operator's, while smtp(8) waits for the primary, and its row is written. */
+static void
+dropped_meanwhile(void)
+{
+	held_and_listed("a@c.example");
+	ck_assert(account_intend(account, ID, OUTCOME_REMOVED, "anna"));
+	save();
+	account_each_intent(account, ask, NULL);
+	line_in("12:00:00", "postsuper", ID, "removed");
+	save();
+	told[0] = '\0';
+}
+
+static void
+expect_kept(const char *outcome, const char *by)
+{
+	const struct journal_row *row = row_saved(ID, "a@c.example");
+
+	ck_assert_str_eq(journal_outcome_name(row->outcome), outcome);
+	ck_assert_str_eq(row->by, by);
+	ck_assert_uint_eq(row->size, 285);
+	ck_assert_str_eq(row->sender, "s@out.example");
+	expect_empty();
+}
+
+/* The line of that delivery comes when everything is written: it makes no message anew. */
+START_TEST(test_left_then_deferred)
+{
+	dropped_meanwhile();
+	const uint32_t attempts = row_saved(ID, "a@c.example")->attempts;
+	if (_i == 1)
+		restart();
+	answered("12:08:00", ID, "a@c.example", AWAY);
+	ck_assert_str_eq(told, "");
+	save();
+	expect_kept("removed", "anna");
+	census_empty();
+	census_empty();
+	save();
+	expect_kept("removed", "anna");
+	ck_assert_uint_eq(row_saved(ID, "a@c.example")->attempts, attempts);
+	ck_assert_uint_eq(account_counts(account).unaccounted, 0);
+}
+END_TEST
+
+/* The primary has it: that is the outcome, with all that was known of it. */
+START_TEST(test_left_then_sent)
+{
+	dropped_meanwhile();
+	const struct journal_row before = *row_saved(ID, "a@c.example");
+	if (_i == 1)
+		restart();
+	answered("12:08:00", ID, "a@c.example", SENT);
+	save();
+	expect_kept("delivered", "");
+	if (_i == 1)
+		return; /* its row may have left the spool: what was tried before is not known */
+	ck_assert_uint_eq(row_saved(ID, "a@c.example")->attempts, before.attempts + 1);
+	ck_assert_int_eq(row_saved(ID, "a@c.example")->first_attempt, before.first_attempt);
+}
+END_TEST
+
+/* By postsuper, before any line named its recipient: it has a row with that outcome all the same.
+ */
+START_TEST(test_left_unnamed)
+{
+	accepted(ID);
+	save();
+	line_in("10:00:05", "postsuper", ID, "removed");
+	save();
+	expect_empty();
+	answered("10:05:00", ID, "a@c.example", AWAY);
+	ck_assert_ptr_eq(strstr(told, "held"), NULL);
+	save();
+	expect_kept("removed", "postsuper");
+	answered("10:06:00", ID, "x@other.example", AWAY);
+	save();
+	expect_empty();
+}
+END_TEST
+
+/* Remembered for half an hour, by the log's time and by that of listings. */
+START_TEST(test_left_is_bounded)
+{
+	const char *const later = _i == 0 ? "12:20:00" : "12:40:00";
+
+	dropped_meanwhile();
+	accepted(ID2);
+	answered("10:00:01", ID2, "a@c.example", AWAY);
+	line_in(later, "postsuper", ID2, "removed");
+	save();
+	ck_assert_uint_eq(notes_saved(), _i == 0 ? 2 : 1);
+	line_in(later, "postsuper", ID2, "removed"); /* told twice: as once */
+	time_passes();
+	ck_assert_uint_eq(notes_saved(), 0);
+	restart();
+	expect_empty();
+}
+END_TEST
+
+/* A short id may be another message's soon. */
+START_TEST(test_left_id_used_again)
+{
+	accepted(SHORT);
+	answered("10:00:01", SHORT, "a@c.example", AWAY);
+	line_in("10:00:02", "postsuper", SHORT, "removed");
+	save();
+	expect_outcome(SHORT, "a@c.example", "removed");
+	accepted(SHORT);
+	answered("10:00:04", SHORT, "b@c.example", AWAY);
+	save();
+	expect_outcome(SHORT, "b@c.example", "held");
+	ck_assert_uint_eq(account_counts(account).held, 1);
+	ck_assert_uint_eq(notes_saved(), 0);
 }
 END_TEST
 
@@ -1655,6 +1788,11 @@ main(void)
 	tcase_add_test(part, test_taken_out_unanswered);
 	tcase_add_test(part, test_drop_unanswered);
 	tcase_add_loop_test(part, test_taken_out_no_line, 0, 2);
+	tcase_add_loop_test(part, test_left_then_deferred, 0, 2);
+	tcase_add_loop_test(part, test_left_then_sent, 0, 2);
+	tcase_add_test(part, test_left_unnamed);
+	tcase_add_loop_test(part, test_left_is_bounded, 0, 2);
+	tcase_add_test(part, test_left_id_used_again);
 	tcase_add_test(part, test_whole_messages);
 	tcase_add_test(part, test_not_all_known);
 	tcase_add_test(part, test_delivered_beside);
