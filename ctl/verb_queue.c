@@ -463,11 +463,12 @@ queue_flush(struct ctl *ctl, int argc, char **argv)
 struct dropping {
 	struct ctl *ctl;
 	const struct target *target;
-	int64_t messages, bytes; /* asked about */
-	json_int_t taken, shared;
+	int64_t messages, shared, bytes; /* asked about */
+	int64_t newest;                  /* of them: what comes later stays */
+	json_int_t taken, kept;
 };
 
-/* Of a domain: its counts. Of a message: its size. */
+/* Of a domain: what would go. Of a message: its size. */
 static bool
 look(const json_t *object, void *context)
 {
@@ -479,33 +480,51 @@ look(const json_t *object, void *context)
 		dropping->bytes = show_number(object, "size");
 		if (!dropping->ctl->json)
 			show_recipient(object, time(NULL));
-		return true;
-	}
-	if (!dropping->ctl->json && json_object_get(object, "apart") != NULL)
-		show_apart(object);
-	if (strcmp(show_text(object, "domain"), dropping->target->domain) == 0 &&
-	    json_object_get(object, "messages") != NULL) {
+	} else if (json_object_get(object, "messages") != NULL) {
 		dropping->messages = show_number(object, "messages");
+		dropping->shared = show_number(object, "shared");
 		dropping->bytes = show_number(object, "bytes");
+		dropping->newest = show_number(object, "newest");
+	} else if (!dropping->ctl->json && json_object_get(object, "apart") != NULL) {
+		show_apart(object);
 	}
 	return true;
+}
+
+static void
+say_shared(json_int_t count)
+{
+	if (count > 0)
+		ctl_say("%lld more stay%s: for recipients of other domains too", (long long)count,
+		    count == 1 ? "s" : "");
+}
+
+/* "2 messages (570 bytes)" */
+static const char *
+how_much(const struct dropping *dropping, char *out, size_t size)
+{
+	char bytes[SHOW_SIZE];
+
+	(void)snprintf(out, size, "%lld message%s (%s%s)", (long long)dropping->messages,
+	    dropping->messages == 1 ? "" : "s", show_bytes((uint64_t)dropping->bytes, bytes),
+	    dropping->bytes == 1     ? " byte"
+	    : dropping->bytes < 1024 ? " bytes"
+				     : "iB");
+	return out;
 }
 
 static bool
 confirmed(const struct dropping *dropping)
 {
-	char bytes[SHOW_SIZE], answer[16] = "";
+	char much[64 + SHOW_SIZE], answer[16] = "";
 
+	(void)how_much(dropping, much, sizeof(much));
+	say_shared(dropping->shared);
 	if (isatty(STDIN_FILENO) == 0) {
-		ctl_say("%lld message%s (%s) would be removed: say --yes",
-		    (long long)dropping->messages, dropping->messages == 1 ? "" : "s",
-		    show_bytes((uint64_t)dropping->bytes, bytes));
+		ctl_say("%s would be removed: say --yes", much);
 		return false;
 	}
-	fprintf(stderr,
-	    "Remove %lld message%s (%s) of %s for good? Their senders are not told. [y/N] ",
-	    (long long)dropping->messages, dropping->messages == 1 ? "" : "s",
-	    show_bytes((uint64_t)dropping->bytes, bytes),
+	fprintf(stderr, "Remove %s of %s for good? Their senders are not told. [y/N] ", much,
 	    dropping->target->id[0] != '\0' ? dropping->target->id : dropping->target->domain);
 	if (fgets(answer, sizeof(answer), stdin) != NULL && (answer[0] == 'y' || answer[0] == 'Y'))
 		return true;
@@ -523,38 +542,56 @@ dropped(const json_t *object, void *context)
 	if (json_object_get(object, "apart") != NULL)
 		return true; /* said before it was asked */
 	dropping->taken = show_number(object, "messages");
-	dropping->shared = show_number(object, "shared");
+	dropping->kept = show_number(object, "shared");
 	return true;
+}
+
+/* What is it about? */
+static int
+drop_look(struct dropping *dropping)
+{
+	const bool one = dropping->target->id[0] != '\0';
+	json_t *object = request(one ? "show" : "drop", dropping->target);
+
+	if (object != NULL && !one)
+		(void)json_object_set_new(object, "ask", json_true());
+	return order(dropping->ctl, object, look, dropping);
+}
+
+/* Only what it was asked about goes, though more may have come meanwhile. */
+static json_t *
+drop_request(const struct dropping *dropping, const char *reason)
+{
+	json_t *object = request("drop", dropping->target);
+
+	if (object != NULL)
+		(void)json_object_set_new(object, "reason", json_string(reason));
+	if (object != NULL && dropping->newest > 0)
+		(void)json_object_set_new(object, "newest", json_integer(dropping->newest));
+	return object;
 }
 
 static int
 drop(struct dropping *dropping, bool yes, const char *reason)
 {
-	json_t *object = request("show", dropping->target);
+	int code = drop_look(dropping);
 
-	if (object != NULL && dropping->target->domain[0] != '\0')
-		(void)json_object_set_new(object, "limit", json_integer(1));
-	int code = order(dropping->ctl, object, look, dropping);
 	if (code != CTL_OK)
 		return code;
 	if (dropping->messages == 0) {
-		ctl_say("nothing is held for %s", dropping->target->domain);
+		say_shared(dropping->shared);
+		ctl_say("nothing is to be removed for %s", dropping->target->domain);
 		return CTL_DATA;
 	}
 	if (!yes && !confirmed(dropping))
 		return CTL_TEMPFAIL;
-	object = request("drop", dropping->target);
-	if (object != NULL)
-		(void)json_object_set_new(object, "reason", json_string(reason));
-	code = order(dropping->ctl, object, dropped, dropping);
+	code = order(dropping->ctl, drop_request(dropping, reason), dropped, dropping);
 	if (code != CTL_OK)
 		return code;
 	ctl_say("%lld message%s %s being removed; the journal will say so",
 	    (long long)dropping->taken, dropping->taken == 1 ? "" : "s",
 	    dropping->taken == 1 ? "is" : "are");
-	if (dropping->shared > 0)
-		ctl_say("%lld more stay: they are for recipients of other domains too",
-		    (long long)dropping->shared);
+	say_shared(dropping->kept);
 	return CTL_OK;
 }
 

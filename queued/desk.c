@@ -110,6 +110,20 @@ take_limit(const json_t *value, struct desk_request *out)
 	return limit > 0 && limit <= DESK_SHOWN;
 }
 
+static bool
+take_ask(const json_t *value, struct desk_request *out)
+{
+	out->ask = json_is_true(value);
+	return json_is_boolean(value);
+}
+
+static bool
+take_newest(const json_t *value, struct desk_request *out)
+{
+	out->newest = json_integer_value(value);
+	return out->newest > 0;
+}
+
 /* Who asks, by his own words: one word of printable ASCII for the helper's line and the log. */
 static bool
 take_by(const json_t *value, struct desk_request *out)
@@ -139,6 +153,8 @@ static const struct {
     {"reason", take_reason, "\"reason\" must be a text of at most 255 bytes"},
     {"silent", take_silent, "\"silent\" must be true or false"},
     {"limit", take_limit, "\"limit\" must be a number from 1 to 10000"},
+    {"ask", take_ask, "\"ask\" must be true or false"},
+    {"newest", take_newest, "\"newest\" must be a time in microseconds since 1970"},
     {"by", take_by, "\"by\" must be a text"},
 };
 
@@ -168,6 +184,8 @@ judge_request(const struct desk_request *request, int64_t now)
 	if ((how & NEEDS_ONE) != 0 && !domain && !id)
 		return (how & MAY_ID) != 0 ? "\"domain\" or \"id\" is missing"
 					   : "\"domain\" is missing";
+	if ((request->ask || request->newest != 0) && (request->what != DESK_DROP || !domain))
+		return "\"ask\" and \"newest\" are for the drop of a domain";
 	if ((how & NEEDS_UNTIL) != 0 && domain && request->until == 0)
 		return "\"until\" is missing: a time, or null for until it is released";
 	if (request->until != 0 && request->until <= now)

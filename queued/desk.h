@@ -48,9 +48,11 @@ struct desk_request {
 	int64_t until;            /* seconds since the epoch, to HOLD_LAST; HOLD_FOREVER */
 	char reason[256];
 	bool silent;
-	size_t limit; /* 1 to DESK_SHOWN */
-	char by[64];  /* what the caller says of himself, and his uid */
-	uid_t uid;    /* by the kernel */
+	size_t limit;   /* 1 to DESK_SHOWN */
+	bool ask;       /* drop: what would be taken out? Nothing is */
+	int64_t newest; /* drop: what was accepted later stays; microseconds; 0: all goes */
+	char by[64];    /* what the caller says of himself, and his uid */
+	uid_t uid;      /* by the kernel */
 };
 
 /* False: not one; *error says why (static text). Pure. `until` must lie after `now`. */

@@ -29,10 +29,13 @@ struct drops {
 struct candidate {
 	char id[JOURNAL_ID_SIZE];
 	bool shared; /* it is for recipients of another domain too */
+	uint64_t size;
+	int64_t accepted_at;
 };
 
 struct candidates {
 	const char *domain;
+	int64_t newest; /* only those; 0: all */
 	struct candidate *all;
 	size_t count, room;
 	bool failed;
@@ -51,6 +54,8 @@ gather(const struct journal_row *row, void *context)
 {
 	struct candidates *found = context;
 
+	if (found->newest > 0 && row->accepted_at > found->newest)
+		return true;
 	if (found->count == found->room) {
 		const size_t room = found->room == 0 ? 64 : found->room * 2;
 		struct candidate *more = realloc(found->all, room * sizeof(*more));
@@ -62,7 +67,7 @@ gather(const struct journal_row *row, void *context)
 		found->room = room;
 	}
 	struct candidate *next = &found->all[found->count++];
-	*next = (struct candidate){.shared = false};
+	*next = (struct candidate){.size = row->size, .accepted_at = row->accepted_at};
 	memcpy(next->id, row->queue_id, sizeof(next->id));
 	return true;
 }
@@ -138,6 +143,18 @@ on_turn(evutil_socket_t fd, short what, void *context)
 		(void)evtimer_add(drops->on_turn, &soon);
 }
 
+/* What there is of `found->domain`, which the caller frees. False: out of memory. */
+static bool
+find(const struct drops *drops, struct candidates *found)
+{
+	collector_each_held(drops->collector, found->domain, NULL, gather, found);
+	if (found->failed || found->count == 0)
+		return !found->failed;
+	make_unique(found);
+	collector_each_held(drops->collector, NULL, NULL, mark_shared, found);
+	return true;
+}
+
 /* NULL: out of memory. */
 static struct drop *
 drop_new(const struct candidates *found, const char *by)
@@ -171,19 +188,15 @@ drop_start(struct drops *drops, struct drop *drop)
 }
 
 enum drops_result
-drops_domain(
-    struct drops *drops, const char *domain, const char *by, drops_done *done, void *context)
+drops_domain(struct drops *drops, const struct drops_order *order, drops_done *done, void *context)
 {
-	struct candidates found = {.domain = domain};
+	struct candidates found = {.domain = order->domain, .newest = order->newest};
 	struct drop *drop = NULL;
 
-	collector_each_held(drops->collector, domain, NULL, gather, &found);
-	const bool any = found.failed || found.count > 0;
-	if (!found.failed && any) {
-		make_unique(&found);
-		collector_each_held(drops->collector, NULL, NULL, mark_shared, &found);
-		drop = drop_new(&found, by);
-	}
+	const bool good = find(drops, &found);
+	const bool any = !good || found.count > 0;
+	if (good && any)
+		drop = drop_new(&found, order->by);
 	free(found.all);
 	if (!any)
 		return DROPS_NONE;
@@ -193,6 +206,25 @@ drops_domain(
 	drop->context = context;
 	drop_start(drops, drop);
 	return DROPS_BEGUN;
+}
+
+bool
+drops_count(const struct drops *drops, const char *domain, struct drops_count *out)
+{
+	struct candidates found = {.domain = domain};
+	const bool good = find(drops, &found);
+
+	*out = (struct drops_count){.messages = 0};
+	for (size_t i = 0; good && i < found.count; i++) {
+		const struct candidate *one = &found.all[i];
+		if (one->accepted_at > out->newest)
+			out->newest = one->accepted_at;
+		out->shared += one->shared;
+		out->messages += !one->shared;
+		out->bytes += one->shared ? 0 : one->size;
+	}
+	free(found.all);
+	return good;
 }
 
 /* --- life ------------------------------------------------------------------------------------ */

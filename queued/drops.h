@@ -23,8 +23,22 @@ struct drops_found {
 };
 typedef void drops_done(void *context, const struct drops_found *found);
 enum drops_result { DROPS_BEGUN, DROPS_NONE, DROPS_NO_MEMORY };
-/* `by`: who wants it, for the journal. BEGUN: `done` is called, later, from the event loop. */
-enum drops_result drops_domain(struct drops *drops, const char *domain, const char *by,
+struct drops_order {
+	const char *domain;
+	const char *by; /* who wants it, for the journal */
+	int64_t newest; /* what was accepted later stays; microseconds; 0: all goes */
+};
+/* BEGUN: `done` is called, later, from the event loop. */
+enum drops_result drops_domain(struct drops *drops, const struct drops_order *order,
     drops_done *done, void *context) __attribute__((warn_unused_result));
+
+struct drops_count {
+	size_t messages, shared; /* would go, would be kept */
+	uint64_t bytes;          /* of those that would go */
+	int64_t newest;          /* when the last of them all was accepted; 0: there is none */
+};
+/* What an order would find now. False: out of memory. */
+bool drops_count(const struct drops *drops, const char *domain, struct drops_count *out)
+    __attribute__((warn_unused_result));
 
 #endif

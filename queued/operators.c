@@ -454,9 +454,12 @@ drop_message(struct asked *asked)
 static void
 drop_domain(struct asked *asked)
 {
-	switch (drops_domain(asked->operators->drops, asked->request.domain, asked->request.by,
-	    drop_recorded, asked)) {
-	case DROPS_NONE: asked_finish(asked, "nothing is held for it"); break;
+	const struct drops_order order = {.domain = asked->request.domain,
+	    .by = asked->request.by,
+	    .newest = asked->request.newest};
+
+	switch (drops_domain(asked->operators->drops, &order, drop_recorded, asked)) {
+	case DROPS_NONE: asked_finish(asked, "nothing of that is held any more"); break;
 	case DROPS_NO_MEMORY: asked_finish(asked, "out of memory"); break;
 	case DROPS_BEGUN: break;
 	}
@@ -478,6 +481,22 @@ drop_answered(void *context, const char *queue_id, enum helper_answer answer, co
 		drop_domain(asked);
 }
 
+/* What is to be said before an operator's yes. */
+static enum desk_end
+drop_ask(struct operators *operators, const char *domain, struct desk_reply *reply, char error[256])
+{
+	struct drops_count count;
+
+	if (!drops_count(operators->drops, domain, &count))
+		return fail(error, "out of memory");
+	(void)desk_say(
+	    reply, json_pack("{s:I, s:I, s:I, s:I}", "messages", (json_int_t)count.messages,
+		       "shared", (json_int_t)count.shared, "bytes", (json_int_t)count.bytes,
+		       "newest", (json_int_t)count.newest));
+	tell_below(operators, domain, reply);
+	return DESK_DONE;
+}
+
 /*
  * Is the helper there? Without it, an operator had better see to that than wait. (If it goes
  * away later, what was recorded waits until it is back.)
@@ -489,11 +508,12 @@ do_drop(struct operators *operators, const struct desk_request *request, uint64_
 	const bool one = request->id[0] != '\0';
 	bool found = false;
 
-	(void)reply;
 	collector_each_held(operators->setup.collector, one ? NULL : request->domain,
 	    one ? request->id : NULL, is_held, &found);
 	if (!found)
 		return fail(error, one ? "no such message is held" : "nothing is held for it");
+	if (request->ask)
+		return drop_ask(operators, request->domain, reply, error);
 	return ask_helper(operators, request, ticket, HELPER_PING, drop_answered, error);
 }
 

@@ -348,7 +348,8 @@ wait_for 30 test -S "$work/sock/helper"
 
 # --- dropping
 is "$(code mxholdctl queue drop customer.example)" 75 'drop asks, and without a terminal does nothing'
-like "$(cat "$work/said")" '3 messages .* would be removed' 'it says how many'
+like "$(cat "$work/said")" '2 messages \([0-9]+ bytes\) would be removed' 'it says how many would go'
+like "$(cat "$work/said")" '1 more stays' 'and how many would not'
 is "$(field customer.example messages)" 3 'nothing was removed'
 is "$(code mxholdctl queue drop nothing.example --yes)" 65 'where nothing is held there is nothing to drop'
 is "$(code env SUDO_USER=alice "$BUILD/bin/mxholdctl" -c "$work/mxhold.conf" queue drop customer.example --yes --reason gone)" 0 \
@@ -357,6 +358,48 @@ like "$(cat "$work/said")" '2 messages are being removed' 'two of them'
 like "$(cat "$work/said")" '1 more stay' 'the one that another domain shares stays'
 ok "$(wait_for 60 field_is customer.example messages 1 && echo 0 || echo 1)" 'they are gone'
 is "$(pf_queue "$pf" | grep -c .)" 2 'from Postfix too'
+cat >"$work/yes.py" <<'PY'
+# yes.py COMMAND...: on a terminal; when it asks, $MEANWHILE is run, and the answer is y.
+import os, pty, subprocess, sys
+pid, fd = pty.fork()
+if pid == 0:
+    os.execv(sys.argv[1], sys.argv[1:])
+said = b''
+while True:
+    try:
+        more = os.read(fd, 4096)
+    except OSError:
+        break
+    if not more:
+        break
+    asked = b'[y/N]' in said
+    said += more
+    if b'[y/N]' in said and not asked:
+        subprocess.run(['sh', '-c', os.environ['MEANWHILE']], check=True, stdin=subprocess.DEVNULL)
+        os.write(fd, b'y\n')
+sys.stdout.write(said.decode())
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+PY
+submit asked anna@customer.example
+ok "$(wait_for 60 field_is customer.example messages 2 && echo 0 || echo 1)" 'one more, besides the shared one'
+# It is known before the answer is given.
+cat >"$work/meanwhile" <<MEANWHILE
+printf 'Subject: later\n\ntext\n' | MAIL_CONFIG=$pf/etc sendmail -C $pf/etc -f sender@example.org later@customer.example
+n=0
+until $BUILD/bin/mxholdctl -c $work/mxhold.conf queue show customer.example | grep -q '<later@'; do
+	n=\$((n + 1)) && [ \$n -lt 300 ] && sleep 0.2
+done
+MEANWHILE
+dropped=$(MEANWHILE="sh $work/meanwhile" timeout 120 python3 "$work/yes.py" "$BUILD/bin/mxholdctl" -c "$work/mxhold.conf" \
+	queue drop customer.example </dev/null || echo "failed: $?")
+like "$dropped" 'Remove 1 message \([0-9]+ bytes\) of customer.example for good' 'on a terminal drop asks'
+like "$dropped" '1 message is being removed' 'and removes what it asked about'
+no_asked() { ! mxholdctl queue show customer.example | grep -q '<anna@'; }
+try 'which goes' wait_for 60 no_asked
+is "$(field customer.example messages)" 2 'what came between question and answer stays'
+later=$(mxholdctl queue show customer.example | sed -n 's/^\([0-9A-Za-z]*\)  .*<later@.*/\1/p')
+is "$(code mxholdctl queue drop "$later" --yes)" 0 'until it is named'
+ok "$(wait_for 60 field_is customer.example messages 1 && echo 0 || echo 1)" 'and gone'
 like "$(grep 'event=operator do=drop' "$work/queued.log")" 'by=.?alice\(uid=0\)' 'the log says who'
 like "$(grep 'event=doing' "$work/helper.log")" 'why=removed by=alice\(uid=0\)' 'and the helper'\''s'
 is "$(code mxholdctl queue drop "$both" --yes)" 0 'by its id the shared one goes'

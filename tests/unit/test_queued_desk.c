@@ -46,6 +46,7 @@ START_TEST(test_good_requests)
 	    {"{\"do\":\"release\",\"domain\":\"a.example\"}", DESK_RELEASE},
 	    {"{\"do\":\"flush\",\"domain\":\"a.example\"}", DESK_FLUSH},
 	    {"{\"do\":\"drop\",\"id\":\"ABCDEF\",\"reason\":\"x\"}", DESK_DROP},
+	    {"{\"do\":\"drop\",\"domain\":\"a.example\",\"ask\":true}", DESK_DROP},
 	    {"{\"do\":\"primaries\"}", DESK_PRIMARIES},
 	    {"{\"do\":\"probe\",\"domain\":\"a.example\"}", DESK_PROBE},
 	    {"{\"do\":\"mx\",\"domain\":\"a.example\"}", DESK_MX},
@@ -74,6 +75,10 @@ START_TEST(test_good_requests)
 	    parse("{\"do\":\"hold\",\"domain\":\"a.example\",\"until\":253402300799}", &request));
 	ck_assert(request.until == HOLD_LAST);
 	ck_assert_str_eq(request.by, "-");
+	ck_assert(!request.ask && request.newest == 0);
+	ck_assert_ptr_null(parse(
+	    "{\"newest\":1700000000123456,\"do\":\"drop\",\"domain\":\"a.example\"}", &request));
+	ck_assert_int_eq(request.newest, 1700000000123456);
 }
 END_TEST
 
@@ -99,6 +104,12 @@ START_TEST(test_bad_requests)
 	    "{\"do\":\"hold\",\"domain\":\"a.example\",\"until\":null,\"silent\":1}",
 	    "{\"do\":\"hold\",\"domain\":\"a.example\",\"until\":null,\"reason\":1}",
 	    "{\"do\":\"flush\",\"id\":\"ABCDEF\"}", "{\"do\":\"probe\"}",
+	    "{\"do\":\"drop\",\"id\":\"ABCDEF\",\"ask\":true}",
+	    "{\"do\":\"drop\",\"id\":\"ABCDEF\",\"newest\":1}",
+	    "{\"do\":\"drop\",\"domain\":\"a.example\",\"ask\":1}",
+	    "{\"do\":\"drop\",\"domain\":\"a.example\",\"newest\":0}",
+	    "{\"do\":\"drop\",\"domain\":\"a.example\",\"newest\":null}",
+	    "{\"do\":\"hold\",\"domain\":\"a.example\",\"until\":null,\"ask\":true}",
 	    "{\"do\":\"drop\",\"by\":1,\"id\":\"ABCDEF\"}", "{\"do\":\"ping\"} x",
 	    "{\"do\":\"ping\""};
 	struct desk_request request;
