@@ -5,6 +5,7 @@
 #include "ctl/queue_show.h"
 
 #include <inttypes.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -112,15 +113,30 @@ show_safe(const char *text)
 
 /* --- domains ---------------------------------------------------------------------------------- */
 
+/* "2 messages": those on hold one by one. */
+static const char *
+single_holds(const json_t *domain, char out[SHOW_SIZE])
+{
+	const int64_t count = show_number(domain, "on_hold");
+
+	out[0] = '\0';
+	if (count > 0)
+		(void)snprintf(
+		    out, SHOW_SIZE, "%" PRId64 " message%s", count, count == 1 ? "" : "s");
+	return out;
+}
+
 static const char *
 hold_of(const json_t *domain, char *out, size_t size)
 {
 	const json_t *until = json_object_get(domain, "hold_until");
 	const char *hold = show_text(domain, "hold");
-	char when[SHOW_SIZE];
+	char when[SHOW_SIZE], single[SHOW_SIZE];
 
-	if (*hold == '\0' || strcmp(hold, "none") == 0)
-		return "-";
+	if (*hold == '\0' || strcmp(hold, "none") == 0) {
+		(void)snprintf(out, size, "%s", single_holds(domain, single));
+		return *out != '\0' ? out : "-";
+	}
 	if (strcmp(hold, "breaker") == 0 || strcmp(hold, "wrong-host") == 0)
 		(void)snprintf(out, size, "%s", hold);
 	else if (json_is_integer(until))
@@ -128,6 +144,9 @@ hold_of(const json_t *domain, char *out, size_t size)
 		    out, size, "%s till %s", hold, show_time(json_integer_value(until), when));
 	else
 		(void)snprintf(out, size, "%s, no end", hold);
+	const size_t used = strlen(out);
+	if (*single_holds(domain, single) != '\0')
+		(void)snprintf(out + used, size - used, ", %s", single);
 	return out;
 }
 
@@ -155,6 +174,7 @@ show_next(const json_t *domain, char *out, size_t size)
 	const json_t *probe = json_object_get(domain, "next_probe");
 	const json_t *dns = json_object_get(domain, "next_dns");
 	const char *hold = show_text(domain, "hold");
+	const int64_t single = show_number(domain, "on_hold");
 
 	if (strcmp(hold, "operator") == 0 || strcmp(hold, "soc") == 0)
 		(void)snprintf(out, size, "waits for the end of the hold");
@@ -162,6 +182,8 @@ show_next(const json_t *domain, char *out, size_t size)
 		(void)snprintf(out, size, "a message is tried now and then");
 	else if (strcmp(hold, "wrong-host") == 0)
 		(void)snprintf(out, size, "waits for the pinned primary");
+	else if (single > 0 && single >= show_number(domain, "messages"))
+		(void)snprintf(out, size, "waits to be released");
 	else if (strcmp(show_text(domain, "primary"), "up") == 0)
 		(void)snprintf(out, size, "%s", next_when_up(domain));
 	else if (json_is_integer(probe))
@@ -188,6 +210,16 @@ show_apart(const json_t *object)
 		show_safe(json_is_string(name) ? json_string_value(name) : "");
 	}
 	puts(count > (int64_t)json_array_size(names) ? ", ..." : "");
+}
+
+void
+show_on_hold(const json_t *object)
+{
+	char single[SHOW_SIZE];
+	const bool one = show_number(object, "on_hold") == 1;
+
+	printf("%s stay%s on hold until %s released by %s\n", single_holds(object, single),
+	    one ? "s" : "", one ? "it is" : "they are", one ? "its id" : "their ids");
 }
 
 void
@@ -232,6 +264,8 @@ show_recipient(const json_t *row, int64_t now)
 	fputs("> -> <", stdout);
 	show_safe(show_text(row, "recipient"));
 	fputs(">\n", stdout);
+	if (json_is_true(json_object_get(row, "on_hold")))
+		puts("    on hold until it is released");
 	if (show_number(row, "attempts") == 0)
 		return;
 	printf("    %" PRId64 " attempt%s, the last %s ago", show_number(row, "attempts"),

@@ -26,6 +26,8 @@ void show_domain(const json_t *domain, int64_t now);
 const char *show_next(const json_t *domain, char *out, size_t size);
 /* Which subdomains an order leaves out. */
 void show_apart(const json_t *object);
+/* How many messages stay on hold. */
+void show_on_hold(const json_t *object);
 /* A recipient of a message. */
 void show_recipient(const json_t *row, int64_t now);
 /* A primary, with its endpoints. */

@@ -100,6 +100,8 @@ told(const json_t *object, void *context)
 		print_json(object);
 	else if (json_object_get(object, "apart") != NULL)
 		show_apart(object);
+	else if (json_object_get(object, "on_hold") != NULL)
+		show_on_hold(object);
 	return true;
 }
 
@@ -455,7 +457,7 @@ queue_flush(struct ctl *ctl, int argc, char **argv)
 		return code;
 	if (target.domain[0] == '\0')
 		return ctl_wrong(&usage, "a domain is wanted");
-	return order(ctl, request("flush", &target), NULL, NULL);
+	return order(ctl, request("flush", &target), told, ctl);
 }
 
 /* --- drop ------------------------------------------------------------------------------------- */

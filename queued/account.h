@@ -154,6 +154,8 @@ void account_intents_undo(struct account *account);
 /* Each held recipient, of `domain` and `queue_id` where not NULL, until visit returns false. */
 void account_each_held(struct account *account, const char *domain, const char *queue_id,
     bool (*visit)(const struct journal_row *row, void *context), void *context);
+/* How many messages of a domain an operator holds one by one (see account_on_hold). */
+size_t account_count_on_hold(const struct account *account, const char *domain);
 
 struct account_counts {
 	uint64_t messages;    /* known, other people's too */

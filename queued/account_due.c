@@ -316,3 +316,30 @@ account_each_held(struct account *account, const char *domain, const char *queue
 	if (found != NULL)
 		look_holding(found, &look);
 }
+
+/* Of its message's recipients that are held there. */
+static bool
+is_first(const struct recipient *recipient)
+{
+	const struct recipient *one = recipient->message->recipients;
+
+	while (one->holding != recipient->holding || one->outcome != OUTCOME_HELD)
+		one = one->next;
+	return one == recipient;
+}
+
+size_t
+account_count_on_hold(const struct account *account, const char *domain)
+{
+	const struct keyed_node *found = keyed_find(&account->holdings, domain, strlen(domain));
+	const struct recipient *one = NULL;
+	size_t count = 0;
+
+	if (found == NULL)
+		return 0;
+	TAILQ_FOREACH(one, &KEYED_OWNER(found, struct holding, node)->held, in_holding)
+	{
+		count += one->message->on_hold && is_first(one);
+	}
+	return count;
+}

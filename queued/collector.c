@@ -882,6 +882,12 @@ collector_on_hold(const struct collector *collector, const char *queue_id)
 	return account_on_hold(collector->account, queue_id);
 }
 
+size_t
+collector_count_on_hold(const struct collector *collector, const char *domain)
+{
+	return account_count_on_hold(collector->account, domain);
+}
+
 void
 collector_each_held(struct collector *collector, const char *domain, const char *queue_id,
     bool (*visit)(const struct journal_row *row, void *context), void *context)

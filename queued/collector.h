@@ -89,6 +89,8 @@ void collector_census_soon(struct collector *collector);
 void collector_refusals_anew(struct collector *collector, const char *domain);
 /* Does an operator hold the message (postsuper -h)? See account_on_hold. */
 bool collector_on_hold(const struct collector *collector, const char *queue_id);
+/* How many messages of a domain are held so. */
+size_t collector_count_on_hold(const struct collector *collector, const char *domain);
 /* Each recipient that is held: of `domain` and of `queue_id`, where these are not NULL. */
 void collector_each_held(struct collector *collector, const char *domain, const char *queue_id,
     bool (*visit)(const struct journal_row *row, void *context), void *context);

@@ -76,15 +76,31 @@ struct walk {
 	size_t left; /* rows that may still be shown */
 };
 
+/* The domain, and how many of its messages are on hold one by one: what no watch knows. */
+static void
+say_view(const struct operators *operators, const struct watch_view *view, struct queued_time now,
+    struct desk_reply *reply)
+{
+	const size_t count = collector_count_on_hold(operators->setup.collector, view->domain);
+	json_t *object = tell_view(view, now);
+
+	if (object != NULL)
+		(void)json_object_set_new(object, "on_hold", json_integer((json_int_t)count));
+	(void)desk_say(reply, object);
+}
+
 static void
 tell_domain(const char *domain, void *context)
 {
 	const struct walk *walk = context;
 	struct watch_view view;
 
-	if (watch_look(walk->operators->setup.watch, domain, &view))
-		(void)desk_say(walk->reply,
-		    walk->primaries ? tell_primary(&view, walk->now) : tell_view(&view, walk->now));
+	if (!watch_look(walk->operators->setup.watch, domain, &view))
+		return;
+	if (walk->primaries)
+		(void)desk_say(walk->reply, tell_primary(&view, walk->now));
+	else
+		say_view(walk->operators, &view, walk->now, walk->reply);
 }
 
 static enum desk_end
@@ -104,6 +120,18 @@ do_list(struct operators *operators, const struct desk_request *request, uint64_
 	return DESK_DONE;
 }
 
+/* `text` with one more member; it is taken over. */
+static json_t *
+as_on_hold(char *text)
+{
+	json_t *object = text != NULL ? json_loads(text, 0, NULL) : NULL;
+
+	free(text);
+	if (object != NULL)
+		(void)json_object_set_new(object, "on_hold", json_true());
+	return object;
+}
+
 static bool
 tell_row(const struct journal_row *row, void *context)
 {
@@ -114,6 +142,8 @@ tell_row(const struct journal_row *row, void *context)
 		return false;
 	}
 	walk->left--;
+	if (collector_on_hold(walk->operators->setup.collector, row->queue_id))
+		return desk_say(walk->reply, as_on_hold(journal_row_print(row, false)));
 	return desk_say_text(walk->reply, journal_row_print(row, false));
 }
 
@@ -164,6 +194,16 @@ tell_below(struct operators *operators, const char *domain, struct desk_reply *r
 		(void)desk_say(reply, apart);
 }
 
+/* Messages on hold one by one stay, whatever is done with their domain. */
+static void
+tell_on_hold(struct operators *operators, const char *domain, struct desk_reply *reply)
+{
+	const size_t count = collector_count_on_hold(operators->setup.collector, domain);
+
+	if (count > 0)
+		(void)desk_say(reply, json_pack("{s:I}", "on_hold", (json_int_t)count));
+}
+
 static enum desk_end
 do_show(struct operators *operators, const struct desk_request *request, uint64_t ticket,
     struct desk_reply *reply, char error[256])
@@ -177,7 +217,7 @@ do_show(struct operators *operators, const struct desk_request *request, uint64_
 		walk.now = enter(operators);
 		const bool known = watch_look(operators->setup.watch, request->domain, &view);
 		if (known) {
-			(void)desk_say(reply, tell_view(&view, walk.now));
+			say_view(operators, &view, walk.now, reply);
 			(void)desk_say(reply, tell_primary(&view, walk.now));
 		}
 		leave(operators);
@@ -306,7 +346,10 @@ release_domain(struct operators *operators, const struct desk_request *request, 
 		return fail(error, "the breaker is trying a message already");
 	if (view.state.hold == HOLD_WRONG_HOST)
 		return fail(error, "it is held because the primary is not the pinned one");
-	return fail(error, "no operator holds it");
+	return fail(error,
+	    collector_count_on_hold(operators->setup.collector, request->domain) > 0
+		? "no operator holds it; messages of it are on hold: release these by their ids"
+		: "no operator holds it");
 }
 
 /* --- asking the helper ------------------------------------------------------------------------ */
@@ -405,6 +448,8 @@ do_hold(struct operators *operators, const struct desk_request *request, uint64_
 		record_hold(operators, request);
 		tell_below(operators, request->domain, reply);
 	}
+	if (end == DESK_DONE && request->what == DESK_RELEASE)
+		tell_on_hold(operators, request->domain, reply);
 	return end;
 }
 
@@ -527,11 +572,11 @@ do_flush(struct operators *operators, const struct desk_request *request, uint64
 	const bool done = watch_flush(operators->setup.watch, request->domain, now);
 
 	(void)ticket;
-	(void)reply;
 	leave(operators);
 	if (!done)
 		return fail(error, "nothing is held for it, or it is on hold: release it first");
 	record(operators, "flush", request, "");
+	tell_on_hold(operators, request->domain, reply);
 	return DESK_DONE;
 }
 
@@ -597,7 +642,7 @@ port_view(void *context, const char *domain, struct desk_reply *reply)
 	struct watch_view view;
 
 	if (watch_look(operators->setup.watch, domain, &view))
-		(void)desk_say(reply, tell_view(&view, now));
+		say_view(operators, &view, now, reply);
 	else
 		(void)desk_say(reply, json_pack("{s:s, s:b}", "domain", domain, "gone", 1));
 	leave(operators);

@@ -254,7 +254,18 @@ is "$(field customer.example hold)" none 'a hold that was released does not come
 is "$(code mxholdctl queue hold "$id" --reason test)" 0 'a message is held'
 like "$(pf_queue "$pf" | grep "$id")" '"queue_name": "hold"' 'Postfix has it on hold'
 is "$(code mxholdctl queue hold "$id" --for 1h)" 64 'a message has no end of its hold'
+tells_hold() { mxholdctl queue show "$id" | grep -q '^ *on hold until it is released'; }
+try 'show says so' wait_for 30 tells_hold
+is "$(mxholdctl queue show customer.example --json | grep -c '"on_hold":true')" 1 'as JSON, of one message'
+is "$(field customer.example on_hold)" 1 'list counts it'
+like "$(mxholdctl queue list)" '^customer.example +3 .* 1 message ' 'for people too'
+is "$(code mxholdctl queue flush customer.example)" 0 'flush leaves it where it is'
+is "$(cat "$work/said")" '1 message stays on hold until it is released by its id' 'and says so'
+is "$(code mxholdctl queue release customer.example)" 65 'the domain is not on hold'
+like "$(cat "$work/said")" 'messages of it are on hold: release these by their ids' 'what is, it says'
 is "$(code mxholdctl queue release "$id")" 0 'it is released'
+tells_no_hold() { ! tells_hold; }
+try 'and shown so' wait_for 30 tells_no_hold
 is "$(pf_queue "$pf" | grep "$id" | grep -c '"hold"' || true)" 0 'Postfix has it no more on hold'
 
 # --- who may

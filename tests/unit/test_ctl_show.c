@@ -154,6 +154,60 @@ START_TEST(test_wrap)
 }
 END_TEST
 
+static const struct {
+	const char *object, *shown;
+	void (*show)(const json_t *object, int64_t now);
+} on_hold[] = {
+    {"{\"domain\":\"a.example\",\"messages\":3,\"on_hold\":1,\"primary\":\"down\",\"next_probe\":"
+     "4}",
+	" 1 message  probe in 4s\n", show_domain},
+    {"{\"domain\":\"a.example\",\"messages\":2,\"on_hold\":2,\"primary\":\"down\",\"next_probe\":"
+     "4}",
+	" 2 messages  waits to be released\n", show_domain},
+    {"{\"domain\":\"a.example\",\"messages\":2,\"on_hold\":2,\"hold\":\"operator\"}",
+	" operator, no end, 2 messages  waits for the end of the hold\n", show_domain},
+    {"{\"domain\":\"a.example\",\"messages\":2,\"on_hold\":0,\"hold\":\"none\"}",
+	" - -\n", show_domain},
+    {"{\"queue_id\":\"ABCDEF\",\"recipient\":\"u@a.example\",\"on_hold\":true}",
+	" -> <u@a.example>\n on hold until it is released\n", show_recipient},
+    {"{\"queue_id\":\"ABCDEF\",\"recipient\":\"u@a.example\"}", " -> <u@a.example>\n",
+	show_recipient},
+};
+
+/* Blanks are for columns: one stands for several. */
+static void
+squeeze(char *text)
+{
+	char *out = text;
+
+	for (const char *in = text; *in != '\0'; in++)
+		if (*in != ' ' || out == text || out[-1] != ' ')
+			*out++ = *in;
+	*out = '\0';
+}
+
+START_TEST(test_on_hold)
+{
+	FILE *before = stdout;
+	json_t *object = json_loads(on_hold[_i].object, 0, NULL);
+	char *shown = NULL, expected[128];
+	size_t length = 0;
+
+	stdout = open_memstream(&shown, &length);
+	ck_assert_ptr_nonnull(stdout);
+	on_hold[_i].show(object, 1700000000);
+	fclose(stdout);
+	stdout = before;
+	squeeze(shown);
+	(void)snprintf(expected, sizeof(expected), "%s", on_hold[_i].shown);
+	squeeze(expected);
+	ck_assert_uint_ge(strlen(shown), strlen(expected));
+	ck_assert_str_eq(shown + strlen(shown) - strlen(expected), expected);
+	free(shown);
+	json_decref(object);
+}
+END_TEST
+
 int
 main(void)
 {
@@ -165,6 +219,7 @@ main(void)
 	tcase_add_loop_test(part, test_wrap, 0, (int)(sizeof(wraps) / sizeof(wraps[0])));
 	tcase_add_loop_test(part, test_next, 0, (int)(sizeof(nexts) / sizeof(nexts[0])));
 	tcase_add_loop_test(part, test_apart, 0, (int)(sizeof(aparts) / sizeof(aparts[0])));
+	tcase_add_loop_test(part, test_on_hold, 0, (int)(sizeof(on_hold) / sizeof(on_hold[0])));
 	suite_add_tcase(suite, part);
 	SRunner *runner = srunner_create(suite);
 	srunner_run_all(runner, CK_ENV);

@@ -356,8 +356,21 @@ START_TEST(test_on_hold)
 	accepted(ID);
 	answered("10:00:01", ID, "a@c.example", AWAY);
 	ck_assert(!account_on_hold(account, ID));
+	answered("10:00:01", ID, "b@c.example", AWAY);
+	answered("10:00:01", ID, "x@d.example", AWAY);
+	accepted(ID2);
+	answered("10:00:01", ID2, "a@c.example", AWAY);
+	ck_assert_uint_eq(account_count_on_hold(account, "c.example"), 0);
 	line_in("10:00:02", "postsuper", ID, "placed on hold");
 	ck_assert(account_on_hold(account, ID));
+	ck_assert_uint_eq(account_count_on_hold(account, "c.example"), 1); /* a message, once */
+	ck_assert_uint_eq(account_count_on_hold(account, "d.example"), 1);
+	ck_assert_uint_eq(account_count_on_hold(account, "e.example"), 0);
+	answered("10:00:02", ID, "b@c.example", SENT);
+	answered("10:00:02", ID, "x@d.example", SENT);
+	ck_assert_uint_eq(account_count_on_hold(account, "c.example"), 1);
+	ck_assert_uint_eq(account_count_on_hold(account, "d.example"), 0);
+	line_in("10:00:02", "postsuper", ID2, "removed");
 	save();
 	restart();
 	account_census_begin(account);
