@@ -78,7 +78,8 @@ PF_CHROOT=n pf_create "$pf" eu.mx.example 127.0.0.1:10825
 printf 'mxhold unix - - n - - smtp\n' >>"$pf/etc/master.cf"
 pf_set "$pf" enable_long_queue_ids=yes inet_interfaces=127.0.0.1 inet_protocols=ipv4 mydestination= \
 	"relay_domains=customer.example other.example" "transport_maps=socketmap:unix:$work/sock/map:transport" \
-	fast_flush_domains=static:all "command_directory=$work/commands" minimal_backoff_time=600s smtp_dns_support_level=enabled
+	fast_flush_domains=static:all "command_directory=$work/commands" minimal_backoff_time=600s smtp_dns_support_level=enabled \
+	smtp_data_done_timeout=30s
 # A postsuper that fails while there is $work/broken.
 mkdir -m 755 "$work/commands"
 ln -s /usr/sbin/post* "$work/commands/"
@@ -481,6 +482,20 @@ ok "$(wait_for 60 grep -q . "$work/ledger" && echo 0 || echo 1)" 'the primary ge
 is "$(grep -c . "$work/ledger")" 1 'once'
 try 'primary watch has seen it' wait_for 20 grep -q 'other.example: up' "$work/watched"
 is "$(code mxholdctl queue list)" 0 'list with nothing to list'
+
+# --- dropped while the primary keeps smtp(8) waiting: what that says later changes nothing
+"$BUILD/tests/tools/primary" -C "$work/control" at end stall >/dev/null
+submit stalled fritz@other.example
+tells_stalled() { mxholdctl queue show other.example | grep -q '<fritz@'; }
+try 'a message that the primary does not answer is shown' wait_for 60 tells_stalled
+stalled=$(mxholdctl queue show other.example | sed -n 's/^\([0-9A-Za-z]*\)  .*<fritz@.*/\1/p')
+is "$(code mxholdctl queue drop "$stalled" --yes)" 0 'it is dropped'
+ok "$(wait_for 60 grep -q "postsuper.* $stalled: removed" "$pf/log/mail.log" && echo 0 || echo 1)" 'and removed'
+ok "$(wait_for 90 grep -q " $stalled: to=<fritz@other.example>.*status=deferred" "$pf/log/mail.log" && echo 0 || echo 1)" \
+	'then its delivery fails'
+sleep 3 # that line is read
+is "$(field other.example messages)" '' 'it is not held anew'
+like "$("$BUILD/tests/collect" "$work/mxhold.conf" rows | grep "^$stalled ")" ' removed .* by=[^ ]+\(uid=0\)' 'nor is its row another'
 stop_queued
 is "$(grep -l 'Sanitizer' "$work"/*.log || true)" '' 'no sanitizer has complained'
 tap_done
