@@ -288,6 +288,16 @@ state_domain(struct state *state, const char *name, struct state_domain *out)
 	return run(state, get_task, &task);
 }
 
+enum state_result
+state_written_at(struct state *state, int64_t *at)
+{
+	struct state_domain self;
+	const enum state_result result = state_domain(state, STATE_SELF, &self);
+
+	*at = result == STATE_OK ? self.counted_at : 0;
+	return result;
+}
+
 int
 state_walk(MDB_txn *txn, MDB_dbi dbi, struct state_walk *walk)
 {
@@ -316,7 +326,7 @@ state_walk(MDB_txn *txn, MDB_dbi dbi, struct state_walk *walk)
 		memcpy(last, name, sizeof(last));
 		if (!state_value_get(name, key.mv_size, value.mv_data, value.mv_size, &record))
 			walk->damaged++;
-		else
+		else if (strcmp(name, STATE_SELF) != 0)
 			more = walk->visit == NULL || walk->visit(name, &record, walk->context);
 	}
 	mdb_cursor_close(cursor);

@@ -58,6 +58,7 @@ struct state_domain {
 #define STATE_COUNTS_AGE 600 /* seconds that counts, primary_is_up and MX facts count for */
 #define STATE_PRIMARY_AGE 120
 #define STATE_MX_AGE 900
+#define STATE_WRITTEN_S 5 /* a commit notes the time where it was noted longer ago than this */
 
 enum state_result { STATE_OK, STATE_NOT_FOUND, STATE_UNUSABLE };
 
@@ -72,6 +73,9 @@ enum state_result state_begin(struct state *state, int64_t boot_ms)
     __attribute__((warn_unused_result));
 void state_end(struct state *state);
 enum state_result state_domain(struct state *state, const char *name, struct state_domain *out)
+    __attribute__((warn_unused_result));
+/* When the writer was there last (seconds): to it all records are true, but for STATE_WRITTEN_S. */
+enum state_result state_written_at(struct state *state, int64_t *at)
     __attribute__((warn_unused_result));
 /* Walks all records in byte order; stops when visit returns false. */
 enum state_result state_each(struct state *state,
@@ -112,6 +116,7 @@ enum state_result state_write_get(struct state_writer *writer, const char *name,
     struct state_domain *out) __attribute__((warn_unused_result));
 enum state_result state_write_delete(struct state_writer *writer, const char *name)
     __attribute__((warn_unused_result));
+/* One with nothing in it tells readers that the writer is there. */
 enum state_result state_write_commit(struct state_writer *writer)
     __attribute__((warn_unused_result));
 void state_write_abort(struct state_writer *writer);

@@ -13,6 +13,7 @@
 #define STATE_DIRECTORY QUEUED_FOLDER "/" STATE_NAME
 #define STATE_READERS 2048u
 #define STATE_KEY_MAX (DOMAIN_SIZE - 1)
+#define STATE_SELF "." /* no domain: its counted_at is when the writer was there last */
 
 struct state_walk {
 	bool (*visit)(const char *name, const struct state_domain *record, void *context);
@@ -20,7 +21,8 @@ struct state_walk {
 	uint64_t damaged; /* records that were passed over */
 };
 
-/* Visits every sound record in order; a tree with a loop in it ends there. LMDB's code. */
+/* Visits every sound record of a domain in order; a tree with a loop in it ends there. LMDB's code.
+ */
 int state_walk(MDB_txn *txn, MDB_dbi dbi, struct state_walk *walk)
     __attribute__((warn_unused_result));
 

@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #define MAP_SIZE ((size_t)16 << 30)
@@ -31,6 +32,7 @@ struct state_writer {
 	MDB_dbi dbi;
 	MDB_txn *txn;
 	uint64_t opened; /* how often */
+	int64_t noted;   /* in STATE_SELF */
 	const char *problem;
 };
 
@@ -202,6 +204,7 @@ prepare(struct state_writer *writer)
 		return false;
 	}
 	writer->opened++;
+	writer->noted = 0;
 	writer->problem = lmdb_permissions_set(&place, writer->group);
 	return true;
 }
@@ -353,11 +356,29 @@ state_write_delete(struct state_writer *writer, const char *name)
 	return code == 0 ? STATE_OK : code == MDB_NOTFOUND ? STATE_NOT_FOUND : STATE_UNUSABLE;
 }
 
+/* That the writer is there is a record too, but not one for each commit. */
+static bool
+note_time(struct state_writer *writer)
+{
+	const struct state_domain self = {.counted_at = (int64_t)time(NULL)};
+
+	if (self.counted_at >= writer->noted && self.counted_at - writer->noted < STATE_WRITTEN_S)
+		return true;
+	if (self.counted_at < 0 || state_write_put(writer, STATE_SELF, &self) != STATE_OK)
+		return false;
+	writer->noted = self.counted_at;
+	return true;
+}
+
 enum state_result
 state_write_commit(struct state_writer *writer)
 {
 	if (writer->txn == NULL)
 		return STATE_UNUSABLE;
+	if (!note_time(writer)) {
+		state_write_abort(writer);
+		return STATE_UNUSABLE;
+	}
 	const int code = mdb_txn_commit(writer->txn);
 	writer->txn = NULL;
 	if (code == 0)

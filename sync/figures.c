@@ -242,7 +242,6 @@ figures_begin(struct figures *figures, bool whole, int64_t now)
 	free_list(&figures->now);
 	figures->old_at = 0;
 	figures->whole = whole;
-	figures->alive = false;
 	figures->clock = now;
 	figures->last[0] = '\0';
 	figures->failed = false;
@@ -256,8 +255,6 @@ figures_visit(const char *name, const struct state_domain *record, void *context
 	uint64_t hash;
 	bool known;
 
-	if (record->counted_at > figures->clock - STATE_COUNTS_AGE)
-		figures->alive = true;
 	if (!has_to_tell(record, figures->clock, &told))
 		return !figures->failed;
 	hash = XXH3_64bits(&told, sizeof told);
@@ -277,8 +274,6 @@ figures_end(struct figures *figures)
 		tell_gone(figures, NULL);
 	if (figures->whole || figures->row_count > 0)
 		end_part(figures, "");
-	if (figures->now.count == 0)
-		figures->alive = true;
 	return !figures->failed;
 }
 

@@ -37,7 +37,6 @@ struct figures {
 	struct figures_part *parts;
 	size_t part_count;
 	bool whole;
-	bool alive; /* counts were true lately, or there are none */
 	/* while it looks */
 	int64_t clock;
 	char *rows; /* of the part that is being made */

@@ -6,14 +6,17 @@
 #include "sync/figures.h"
 #include "sync/ship_link.h"
 
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
 #define LOOK_LEAST_MS 5000 /* between two looks at the state */
-#define LOOK_SHARE 50      /* of the time that a look takes */
-#define ALIVE_MS 60000     /* a sign of life, when nothing has changed */
-#define REPORT_MS 20000    /* for an answer */
+#define LOOK_MOST_MS 20000
+#define LOOK_SHARE 50   /* of the time that a look takes */
+#define ALIVE_MS 20000  /* so often that the figures are newer, when nothing has changed */
+#define REPORT_MS 20000 /* for an answer */
 
 struct ship_figures {
 	struct shipper_status *status;
@@ -21,7 +24,9 @@ struct ship_figures {
 	struct state *state;
 	struct figures figures;
 	size_t part;     /* of figures.parts, the next to be told */
-	bool telling;    /* there are parts to tell, or a sign of life */
+	int64_t true_at; /* they were true then, by the state's writer, */
+	int64_t told;    /* and that is what was told last */
+	bool telling;    /* there are parts to tell, or that they are true still */
 	bool whole_next; /* what the authority has is not known */
 	int64_t look_at, alive_at;
 };
@@ -31,21 +36,24 @@ static bool
 look(struct ship_figures *figures, int64_t now)
 {
 	struct figures *all = &figures->figures;
-	int64_t took;
+	int64_t wait;
 
 	if (state_begin(figures->state, now) != STATE_OK)
 		return false;
 	figures_begin(all, figures->whole_next, (int64_t)time(NULL));
-	enum state_result result = state_each(figures->state, figures_visit, all);
+	enum state_result result = state_written_at(figures->state, &figures->true_at);
+	if (result == STATE_OK)
+		result = state_each(figures->state, figures_visit, all);
 	state_end(figures->state);
-	took = pump_now() - now;
-	if (took * LOOK_SHARE > LOOK_LEAST_MS)
-		figures->look_at = now + took * LOOK_SHARE;
+	wait = (pump_now() - now) * LOOK_SHARE;
+	if (wait > LOOK_LEAST_MS)
+		figures->look_at = now + (wait < LOOK_MOST_MS ? wait : LOOK_MOST_MS);
 	if (result != STATE_OK || !figures_end(all))
 		return false;
 	figures->part = 0;
 	figures->status->domains = all->now.count;
-	return all->part_count > 0 || (all->alive && now >= figures->alive_at);
+	return all->part_count > 0 ||
+	       (figures->true_at != figures->told && now >= figures->alive_at);
 }
 
 static bool
@@ -61,6 +69,15 @@ wants(void *context, int64_t now, int64_t *when)
 	return figures->telling;
 }
 
+/* By this relay's clock only: the authority's may be another. */
+static int64_t
+age(const struct ship_figures *figures)
+{
+	const int64_t age = (int64_t)time(NULL) - figures->true_at;
+
+	return age < 0 ? 0 : age;
+}
+
 static void
 send_part(struct ship_figures *figures, int64_t now)
 {
@@ -68,13 +85,15 @@ send_part(struct ship_figures *figures, int64_t now)
 	const struct figures *all = &figures->figures;
 	const struct figures_part *part =
 	    figures->part < all->part_count ? &all->parts[figures->part] : &nothing;
+	char seconds[24];
 	const char *const values[] = {part->rows != NULL ? part->rows : "[]",
 	    part->whole ? "true" : "false", part->behind,
-	    part->up_to[0] != '\0' ? part->up_to : NULL};
+	    part->up_to[0] != '\0' ? part->up_to : NULL, seconds};
 
+	snprintf(seconds, sizeof seconds, "%" PRId64, age(figures));
 	ship_link_send(figures->link,
-	    "select mxhold.queue_report($1::jsonb, $2::boolean, $3::text, $4::text)", 4, values,
-	    REPORT_MS, now);
+	    "select mxhold.queue_report($1::jsonb, $2::boolean, $3::text, $4::text, $5::bigint)", 5,
+	    values, REPORT_MS, now);
 }
 
 static void
@@ -94,6 +113,7 @@ turn(void *context, const PGresult *result, int64_t now)
 	}
 	if (result != NULL && figures->part >= figures->figures.part_count) {
 		figures_told(&figures->figures);
+		figures->told = figures->true_at;
 		figures->telling = figures->whole_next = false;
 		return;
 	}

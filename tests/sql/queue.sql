@@ -62,6 +62,19 @@ select is(pg_temp.told('eu1', '[]', ', true'), '00000', 'and it goes on');
 select code('soc', 'delete from mxhold.relay where name = ''us1''');
 select is((select count(*)::int from mxhold.queue) + (select count(*)::int from mxhold.queue_told where relay = 'us1'), 0, 'a relay that is removed takes its rows along');
 
+-- As of when it is: not when it is told, but when it was true.
+create function pg_temp.told_ago(relay text) returns numeric language sql as $$
+	select round(extract(epoch from clock_timestamp() - t.told_at)) from mxhold.queue_told t where t.relay = $1;
+$$;
+select pg_temp.told('eu1', '[' || pg_temp.one('acme.example', 2) || ']', ', age => 3000');
+select ok(pg_temp.told_ago('eu1') between 3000 and 3060, 'figures that were true a while ago');
+select ok((select clock_timestamp() - told_at from mxhold.held where domain = 'acme.example') between '3000 s' and '3060 s', 'held says so');
+select pg_temp.told('eu1', '[]', ', age => 0');
+select ok(pg_temp.told_ago('eu1') between 0 and 60, 'and are true again');
+select pg_temp.told('eu1', '[]', ', age => -3000');
+select ok(pg_temp.told_ago('eu1') between 0 and 60, 'nothing is of the future');
+select pg_temp.told('eu1', '[{"domain":"acme.example"}]');
+
 -- Ten thousand domains at once, over two relays.
 select lives_ok($$select says('eu1', format('select mxhold.queue_report(%L, true)', (select '[' || string_agg(pg_temp.one('d' || i || '.example', 1), ',') || ']' from generate_series(1, 10000) i)))$$, 'ten thousand domains');
 select is((select count(*)::int from mxhold.held), 10000, 'are all seen');

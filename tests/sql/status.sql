@@ -110,6 +110,17 @@ select pg_temp.beat('eu1');
 select pg_temp.beat('us1');
 select is(pg_temp.relay('eu1'), 'green: has everything', 'when the row is gone, all is well');
 
+-- mxhold-queued is silent, and mxhold-sync is not
+select code('eu1', 'select mxhold.queue_report(''[]'')');
+select is(pg_temp.relay('eu1'), 'green: has everything', 'a relay that tells of its queue');
+select code('eu1', 'select mxhold.queue_report(''[]'', age => 120)');
+select alike(pg_temp.relay('eu1'), 'yellow: its mxhold-queued is silent: what it holds is known as of %', '... what was true long ago');
+select pg_temp.beat('eu1', age => '2 minutes');
+select alike(pg_temp.relay('eu1'), 'red: was last heard at %', '... and is silent itself');
+select pg_temp.beat('eu1');
+select code('eu1', 'select mxhold.queue_report(''[]'', age => 0)');
+select is(pg_temp.relay('eu1'), 'green: has everything', '... and well again');
+
 select is((select count(*)::int from mxhold.relay_status), 2, 'every relay has a row');
 select is((select count(*)::int from mxhold.domain_status), (select count(*)::int from mxhold.domain), 'every domain has a row');
 

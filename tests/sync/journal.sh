@@ -163,6 +163,13 @@ is "$(pg_sql -c "select count(*) from mxhold.queue q where q::text like '%words%
 spool states 10000 2
 try 'ten thousand domains' wait_for 40 sh -c "psql -XAtqc 'select count(*) from mxhold.queue' | grep -q 10001"
 feed_is_quick 'ten thousand domains'
+# Nobody writes the state any more: whoever tells it, and when, it is as of when it was written.
+sleep 12
+daemon_stop || true
+daemon_start
+told() { shipping told_at figures | grep -q '^[0-9]'; }
+try 'a new process tells everything' wait_for 40 told
+is "$(pg_sql -c "select clock_timestamp() - told_at > interval '12 seconds' from mxhold.queue_told where relay = 'a'")" t 'as of when it was true'
 
 # --- the journal's server is away, in every way, with many rows waiting
 ship_pid() { pgrep -P "$daemon_pid" mxhold-ship; }

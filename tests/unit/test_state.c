@@ -11,6 +11,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/file.h>
+#include <time.h>
 
 static const struct state_domain full = {
     .messages = 1,
@@ -225,6 +226,35 @@ START_TEST(test_walk_and_change)
 	names[0] = '\0';
 	ck_assert_int_eq(state_each(state, collect, names), STATE_OK);
 	ck_assert_str_eq(names, "b.example ");
+	state_free(state);
+}
+END_TEST
+
+static void
+write_nothing(void)
+{
+	struct state_writer *writer = state_open();
+
+	must(state_write_begin(writer) == STATE_OK);
+	must(state_write_commit(writer) == STATE_OK);
+	state_writer_close(writer);
+}
+
+/* That the writer is there is told without a record too, and is none itself. */
+START_TEST(test_written_at)
+{
+	char names[256] = "";
+	struct state *state = reader();
+	const int64_t before = (int64_t)time(NULL);
+	int64_t at = -1;
+
+	in_child(write_nothing);
+	ck_assert_int_eq(later(state), STATE_OK);
+	ck_assert_int_eq(state_written_at(state, &at), STATE_OK);
+	ck_assert_int_ge(at, before);
+	ck_assert_int_le(at, (int64_t)time(NULL));
+	ck_assert_int_eq(state_each(state, collect, names), STATE_OK);
+	ck_assert_str_eq(names, "");
 	state_free(state);
 }
 END_TEST
@@ -685,6 +715,7 @@ main(void)
 	tcase_set_timeout(files, 60);
 	tcase_add_test(files, test_absent);
 	tcase_add_test(files, test_walk_and_change);
+	tcase_add_test(files, test_written_at);
 	tcase_add_test(files, test_one_writer);
 	tcase_add_test(files, test_modes);
 	tcase_add_test(files, test_damaged_value);
