@@ -22,6 +22,29 @@ primary_new(struct queued_time now)
 	    .since = now.wall, .since_ms = now.ms, .next_ms = now.ms, .reason = "not yet probed"};
 }
 
+void
+primary_recall(struct primary *primary, enum primary_state state, int64_t since)
+{
+	if (primary->state != PRIMARY_UNKNOWN || state == PRIMARY_UNKNOWN)
+		return;
+	primary->former = state;
+	primary->former_since = since;
+}
+
+/* Nothing was known yet: it may have been so for longer. */
+static void
+take_former(struct primary *primary, struct queued_time now)
+{
+	const int64_t lasted = now.wall - primary->former_since;
+
+	if (primary->former == primary->state && primary->former_since > 0 && lasted > 0) {
+		primary->since = primary->former_since;
+		if (primary->state != PRIMARY_UP) /* how long it is up is for its release to see */
+			primary->since_ms = now.ms - lasted * 1000;
+	}
+	primary->former = PRIMARY_UNKNOWN;
+}
+
 static void
 note_flap(struct primary *primary, enum primary_state next, int64_t lasted)
 {
@@ -48,6 +71,7 @@ primary_set(struct primary *primary, enum primary_state next, struct queued_time
 	/* How long an outage lasts: from down to busy it goes on. */
 	if (!both_bad)
 		primary->since_ms = now.ms;
+	take_former(primary, now);
 	return true;
 }
 

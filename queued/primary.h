@@ -44,6 +44,9 @@ struct primary {
 	unsigned flaps;     /* times that it was up only for a short while */
 	int64_t since_ms;
 	int64_t next_ms; /* when to probe next */
+	/* what a former process knew; UNKNOWN: nothing, or something else has been found since */
+	enum primary_state former;
+	int64_t former_since;
 };
 
 #define PRIMARY_SPACING_MS 1000      /* between confirmations, and before a doubt is settled */
@@ -55,6 +58,8 @@ struct primary {
 
 /* Unknown; to be probed at once. */
 struct primary primary_new(struct queued_time now);
+/* What a former process knew of it: where the same is found first, it has been so since then. */
+void primary_recall(struct primary *primary, enum primary_state state, int64_t since);
 /*
  * A probe's finding. `jitter`: 0 to 1, spreads the next one over a fifth of the interval to both
  * sides. True: the state has changed.

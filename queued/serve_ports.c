@@ -210,6 +210,14 @@ is_empty(const struct state_domain *record)
 	       record->mx == MX_STATE_UNKNOWN;
 }
 
+static bool
+port_get_state(void *context, const char *name, struct state_domain *out)
+{
+	struct serve *serve = context;
+
+	return serve_need_state(serve) && state_write_get(serve->state, name, out) == STATE_OK;
+}
+
 /* The MX fact in a record is not the watch's: it stays. */
 static void
 port_put_state(void *context, const char *name, const struct state_domain *record)
@@ -450,6 +458,7 @@ serve_ports(struct serve *serve)
 	    .on_hold = port_on_hold,
 	    .mended = port_mended,
 	    .list = serve_list,
+	    .get_state = port_get_state,
 	    .put_state = port_put_state,
 	    .raise = serve_raise,
 	    .end = serve_end_alert,

@@ -22,6 +22,20 @@ domain_find(struct watch *watch, const char *name)
 	return node != NULL ? KEYED_OWNER(node, struct watch_domain, node) : NULL;
 }
 
+/* Since when a primary is as it is does not begin anew with each process. */
+static void
+recall(struct watch *watch, struct watch_domain *domain)
+{
+	const struct watch_ports *ports = &watch->setup.ports;
+	struct state_domain record;
+
+	if (!ports->get_state(ports->context, domain->name, &record) ||
+	    record.counted_at < watch->now.wall - STATE_COUNTS_AGE)
+		return;
+	domain->former = record.primary;
+	domain->former_since = record.primary_since;
+}
+
 struct watch_domain *
 domain_get(struct watch *watch, const char *name)
 {
@@ -42,6 +56,7 @@ domain_get(struct watch *watch, const char *name)
 		free(domain);
 		return NULL;
 	}
+	recall(watch, domain);
 	domain_read_row(watch, domain);
 	domain_schedule(watch, domain);
 	return domain;

@@ -55,6 +55,8 @@ struct watch_ports {
 	   before it began.
 	 */
 	void (*list)(void *context);
+	/* The record as it was put last, perhaps by a former process. False: there is none. */
+	bool (*get_state)(void *context, const char *name, struct state_domain *out);
 	/* The fields of a domain's record that are the watch's: all but the MX fact. All zero: it
 	   is not watched any more. */
 	void (*put_state)(void *context, const char *name, const struct state_domain *record);

@@ -117,6 +117,9 @@ struct watch_domain {
 	uint16_t stray_port;
 	int64_t stray_ms; /* and when; 0: never */
 	bool strayed;     /* it is pinned, and was not probed since */
+	/* how its primary was, by a former process; UNKNOWN: not known, or handed on */
+	enum primary_state former;
+	int64_t former_since;
 	/* what is done */
 	struct release release;
 	struct breaker breaker;

@@ -137,8 +137,11 @@ link_wants(struct watch *watch, struct watch_link *link, bool wants)
 		return;
 	link->wants = wants;
 	primary->wants += wants ? 1 : (size_t)-1;
-	if (wants && primary->wants == 1 && primary->probe == 0 && is_stale(watch, primary))
+	if (wants && primary->wants == 1 && primary->probe == 0 && is_stale(watch, primary)) {
+		const struct primary before = primary->machine;
 		primary->machine = primary_new(watch->now);
+		primary_recall(&primary->machine, before.former, before.former_since);
+	}
 	primary_schedule(watch, primary);
 }
 
@@ -239,6 +242,10 @@ domain_link(struct watch *watch, struct watch_domain *domain, const struct route
 		link_add(&domain->link[count++], domain, kept[i], &route->endpoint[i]);
 	}
 	domain->links = count;
+	for (size_t i = 0; i < count; i++)
+		primary_recall(
+		    &domain->link[i].primary->machine, domain->former, domain->former_since);
+	domain->former = PRIMARY_UNKNOWN;
 }
 
 const struct primary *

@@ -233,7 +233,9 @@ set_verdict(
     struct watch *watch, struct watch_domain *domain, enum route_verdict verdict, const char *why)
 {
 	if (domain->route_verdict != verdict || domain->route_since == 0)
-		domain->route_since = watch->now.wall;
+		domain->route_since = domain->former == PRIMARY_DOWN && verdict == ROUTE_NOWHERE
+					  ? domain->former_since
+					  : watch->now.wall;
 	domain->route_verdict = verdict;
 	(void)snprintf(domain->route_why, sizeof(domain->route_why), "%s", why);
 }

@@ -24,7 +24,8 @@ struct world {
 	const char *on_hold; /* messages, by an operator: their ids, which are single letters */
 	/* what was done */
 	char did[65536];
-	struct state_domain state; /* the last one put for `watched` */
+	struct state_domain former; /* the one of a former process, for `watched` */
+	struct state_domain state;  /* the last one put for `watched` */
 	char watched[DOMAIN_SIZE], flushing[DOMAIN_SIZE];
 	char raised[ALERT_TEXT_SIZE]; /* the text of the last alert */
 	unsigned puts, probes_started, flushes, judged;
@@ -151,6 +152,15 @@ port_list(void *context)
 	note(context, "list", "all");
 }
 
+static bool
+port_get_state(void *context, const char *name, struct state_domain *out)
+{
+	const struct world *world = context;
+
+	*out = world->former;
+	return strcmp(name, world->watched) == 0 && world->former.counted_at != 0;
+}
+
 static void
 port_put_state(void *context, const char *name, const struct state_domain *record)
 {
@@ -234,6 +244,7 @@ set_up_with(int64_t interval_ms)
 		.on_hold = port_on_hold,
 		.mended = port_mended,
 		.list = port_list,
+		.get_state = port_get_state,
 		.put_state = port_put_state,
 		.raise = port_raise,
 		.end = port_end,
@@ -426,6 +437,56 @@ answer_as_black_hole(uint16_t port)
 	}
 	(void)watch_tick(world.watch, world.now);
 }
+
+/* A new process knows since when it is as it is, where it is so still and was looked at lately. */
+static const struct {
+	enum primary_state former;
+	int64_t age; /* of the former record */
+	enum probe_outcome found;
+	bool kept;
+} formers[] = {
+    {PRIMARY_DOWN, 60, PROBE_DOWN, true},
+    {PRIMARY_WRONG_HOST, 60, PROBE_WRONG_HOST, true},
+    {PRIMARY_UP, 60, PROBE_GOOD, true},
+    {PRIMARY_DOWN, 60, PROBE_BUSY, false},
+    {PRIMARY_DOWN, 60, PROBE_GOOD, false},
+    {PRIMARY_UNKNOWN, 60, PROBE_DOWN, false},
+    {PRIMARY_DOWN, STATE_COUNTS_AGE + 1, PROBE_DOWN, false},
+};
+
+START_TEST(test_since_of_former)
+{
+	const int64_t began = world.now.wall, since = began - 5000;
+
+	world.former = (struct state_domain){.primary = formers[_i].former,
+	    .primary_since = since,
+	    .counted_at = began - formers[_i].age};
+	held("a.example", "A", 3600);
+	go_on(3000, formers[_i].found);
+	ck_assert_int_ne(world.state.primary, PRIMARY_UNKNOWN);
+	if (formers[_i].kept)
+		ck_assert_int_eq(world.state.primary_since, since);
+	else
+		ck_assert_int_ge(world.state.primary_since, began);
+	/* What comes then has its own time. */
+	go_on(15000, formers[_i].found == PROBE_DOWN ? PROBE_BUSY : PROBE_DOWN);
+	ck_assert_int_gt(world.state.primary_since, began);
+}
+END_TEST
+
+START_TEST(test_since_of_former_nowhere)
+{
+	const int64_t since = world.now.wall - 5000;
+
+	world.former = (struct state_domain){
+	    .primary = PRIMARY_DOWN, .primary_since = since, .counted_at = world.now.wall - 60};
+	(void)strcpy(world.row.next_hops, "[127.0.0.1]");
+	held("a.example", "A", 3600);
+	tick_for(1000);
+	ck_assert_int_eq(world.state.primary, PRIMARY_DOWN);
+	ck_assert_int_eq(world.state.primary_since, since);
+}
+END_TEST
 
 #define MANY 10000
 
@@ -2457,6 +2518,18 @@ add_silences(Suite *suite)
 	suite_add_tcase(suite, tcase);
 }
 
+static void
+add_formers(Suite *suite)
+{
+	TCase *tcase = tcase_create("since");
+
+	tcase_add_checked_fixture(tcase, set_up, tear_down);
+	tcase_set_timeout(tcase, 60);
+	tcase_add_loop_test(
+	    tcase, test_since_of_former, 0, (int)(sizeof(formers) / sizeof(formers[0])));
+	suite_add_tcase(suite, tcase);
+}
+
 int
 main(void)
 {
@@ -2477,6 +2550,7 @@ main(void)
 	    {"outage of the DNS", test_dns_outage},
 	    {"DNS away for a moment", test_dns_away_for_a_moment},
 	    {"DNS silent", test_dns_silent},
+	    {"since, nowhere", test_since_of_former_nowhere},
 	    {"SOC hold", test_soc_hold},
 	    {"operator hold", test_operator_hold},
 	    {"operator hold ends", test_operator_hold_ends_by_time},
@@ -2563,6 +2637,7 @@ main(void)
 		suite_add_tcase(suite, tcase);
 	}
 	add_silences(suite);
+	add_formers(suite);
 	for (size_t i = 0; i < sizeof(twice) / sizeof(twice[0]); i++) {
 		TCase *tcase = tcase_create(twice[i].name);
 		tcase_add_checked_fixture(tcase, set_up, tear_down);
