@@ -28,7 +28,8 @@
 #define TELL_MS 10000      /* how often that is said */
 #define ALIVE_TIMEOUT_S 10 /* who asks whether we live says so within this */
 #define SPOOL_DEFAULT 4294967296u
-#define ASIDE_MS 3600000 /* how long the alert of a spool that was set aside stands */
+#define ROWS_SETTLE_MS 3000 /* from when rows can be read until all domains have theirs */
+#define ASIDE_MS 3600000    /* how long the alert of a spool that was set aside stands */
 
 /* --- the collector
  * ----------------------------------------------------------------------------------- */
@@ -489,6 +490,35 @@ tell_dnssec(struct serve *serve)
 	log_event(LOG_NOTICE, "dnssec", kv("checked", checks ? "yes" : "no"));
 }
 
+static bool
+is_over_quota(const char *row, void *context)
+{
+	struct serve *serve = context;
+	struct watch_row found = {.quota_messages = 0};
+
+	return watch_over_quota(serve->watch, row) ||
+	       serve_row(serve, row, &found) == WATCH_ROW_CANNOT_TELL;
+}
+
+/*
+ * Which quota is still reached of those that a former process told of? A row with nothing held is
+ * never looked at by itself. What is held is known for certain after the first listing.
+ */
+static void
+judge_quotas(struct serve *serve)
+{
+	struct collector_status status;
+
+	if (serve->quotas_judged || serve->collector == NULL || serve->rows_ms == 0 ||
+	    serve->now.ms - serve->rows_ms < ROWS_SETTLE_MS)
+		return;
+	collector_status(serve->collector, &status);
+	if (status.census_at == 0)
+		return;
+	serve->quotas_judged = true;
+	alerts_sweep(serve->alerts, ALERT_QUOTA, is_over_quota, serve);
+}
+
 /* Has the snapshot changed? Are the state and the spool there? */
 static void
 on_heartbeat(evutil_socket_t fd, short what, void *context)
@@ -500,6 +530,8 @@ on_heartbeat(evutil_socket_t fd, short what, void *context)
 	(void)what;
 	look_at_spool(serve);
 	serve_enter(serve);
+	if (serve->rows_ms == 0 && serve_need_snapshot(serve))
+		serve->rows_ms = serve->now.ms;
 	if (serve_need_snapshot(serve) && snapshot_meta(serve->snapshot)->serial != serve->serial) {
 		serve->serial = snapshot_meta(serve->snapshot)->serial;
 		watch_rows_changed(serve->watch, serve->now);
@@ -519,6 +551,7 @@ on_heartbeat(evutil_socket_t fd, short what, void *context)
 		serve->aside_ms = 0;
 		serve_end_alert(serve, ALERT_DAMAGED, "");
 	}
+	judge_quotas(serve);
 	tell_dnssec(serve);
 	mxwatch_io_tick(serve->mxwatch, serve->now);
 	serve_leave(serve);

@@ -49,10 +49,12 @@ struct serve {
 	struct state_writer *state;
 	bool state_open, state_lost;
 	int64_t state_told_ms;  /* when it was last told that it is unusable; 0: never */
+	bool quotas_judged;     /* those that a former process left standing */
 	bool list_wanted;       /* `list` is to run again */
 	uint64_t state_renewed; /* what was written before is gone */
 	struct spool_writer *spool;
 	int64_t tell_ms;
+	int64_t rows_ms;  /* when rows could be read first; 0: not yet */
 	int64_t aside_ms; /* when the alert of a spool that was set aside ends; 0: none */
 	/* parts */
 	struct postfix_settings postfix;

@@ -129,6 +129,9 @@ bool watch_probe(struct watch *watch, const char *domain, struct queued_time now
 /* Flushes, whatever is known of the primary. False: not watched, or held. */
 bool watch_flush(struct watch *watch, const char *domain, struct queued_time now);
 
+/* Does the row, with what all its domains hold, reach its quota now? */
+bool watch_over_quota(const struct watch *watch, const char *row);
+
 struct watch_view {
 	const char *domain;
 	const struct watch_row *row; /* NULL: none, or not read yet */

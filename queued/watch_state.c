@@ -199,12 +199,26 @@ owner_is_silent(struct watch *watch, const struct watch_owner *owner)
 	       (domain != NULL && domain_hushed(watch, domain));
 }
 
+static bool
+is_over(const struct watch_owner *owner)
+{
+	return (owner->quota_messages != 0 && owner->messages >= owner->quota_messages) ||
+	       (owner->quota_bytes != 0 && owner->bytes >= owner->quota_bytes);
+}
+
+bool
+watch_over_quota(const struct watch *watch, const char *row)
+{
+	const struct watch_owner *owner = owner_find(watch, row);
+
+	return owner != NULL && is_over(owner);
+}
+
 static void
 judge_quota(struct watch *watch, struct watch_owner *owner)
 {
 	const struct watch_ports *ports = &watch->setup.ports;
-	bool over = (owner->quota_messages != 0 && owner->messages >= owner->quota_messages) ||
-		    (owner->quota_bytes != 0 && owner->bytes >= owner->quota_bytes);
+	const bool over = is_over(owner);
 	const struct alert alert = {.kind = ALERT_QUOTA,
 	    .domain = owner->name,
 	    .text = "the quota is reached: further mail is deferred (452)"};

@@ -121,6 +121,7 @@ postfix_config_dir = $pf/etc
 maillog = $pf/log/mail.log
 [queue]
 probe_interval = 1s
+quota_messages = 20
 [alert]
 command = $work/alert
 [users]
@@ -461,6 +462,16 @@ is "$(field other.example messages)" 2 'it is still there'
 rm "$work/broken"
 ok "$(wait_for 90 field_is other.example messages 1 && echo 0 || echo 1)" 'it is removed when the helper can, also after a restart'
 like "$("$BUILD/tests/collect" "$work/mxhold.conf" rows | grep "^$late ")" ' removed .* by=alice\(uid=0\)' 'in the name of who dropped it'
+
+# --- a quota that is reached no more after a restart, when nothing is held of its row
+smtp-source -s 2 -m 20 -f sender@example.org -t u@customer.example -l 300 127.0.0.1:10825
+ok "$(wait_for 60 grep -q '"alert":"quota","domain":"customer.example"' "$work/alerts" && echo 0 || echo 1)" 'a quota is reached'
+stop_queued
+pf_queue "$pf" | sed -n '/customer.example/s/.*"queue_id": "\([0-9A-Za-z]*\)".*/\1/p' |
+	pf_run "$pf" postsuper -c "$pf/etc" -d - 2>/dev/null
+start queued
+ok "$(wait_for 60 grep -q '"alert":"quota","domain":"customer.example".*"ended":true' "$work/alerts" && echo 0 || echo 1)" \
+	'its end is told after a restart'
 
 # --- many at once
 smtp-source -s 4 -m 200 -f sender@example.org -t u@customer.example -l 300 127.0.0.1:10825

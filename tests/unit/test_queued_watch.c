@@ -2318,6 +2318,21 @@ START_TEST(test_rows_and_quota)
 }
 END_TEST
 
+/* A row's quota counts what all its domains hold; nobody's, or none's, is not reached. */
+START_TEST(test_over_quota)
+{
+	world.row.quota_messages = 2;
+	(void)strcpy(world.row.owner, "a.example");
+	held("a.example", "A", 0);
+	ck_assert(!watch_over_quota(world.watch, "a.example"));
+	held("b.a.example", "B", 0);
+	ck_assert(watch_over_quota(world.watch, "a.example"));
+	ck_assert(!watch_over_quota(world.watch, "b.a.example"));
+	left("a.example", "A");
+	ck_assert(!watch_over_quota(world.watch, "a.example"));
+}
+END_TEST
+
 START_TEST(test_retention_levels)
 {
 	world.row.retention = 100000;
@@ -2597,6 +2612,7 @@ main(void)
 	    {"ghost in company", test_ghost_in_company},
 	    {"delivery ends a pause", test_delivery_ends_a_pause},
 	    {"rows and quota", test_rows_and_quota},
+	    {"over quota", test_over_quota},
 	    {"retention", test_retention_levels},
 	    {"retention, no arrival", test_retention_of_no_arrival},
 	    {"no row", test_no_row_nothing_done},
