@@ -103,6 +103,32 @@ change_one(struct request *request, char *sql, const char *done)
 	return code;
 }
 
+/* A maintenance that is over before it begins holds nothing: somebody meant another time. */
+static void
+warn_past_hold(struct request *request)
+{
+	bool given = false;
+
+	for (size_t i = 0; i < COLUMNS; i++)
+		if (strcmp(columns[i].column, "hold_until") == 0)
+			given = request->values[i] != NULL;
+	if (!given || request->dry)
+		return;
+	char *sql = db_format(&request->db,
+	    "select hold_until from mxhold.domain where name = %s and hold_until <= "
+	    "clock_timestamp()",
+	    request->name);
+	const int code = request->db.code;
+	PGresult *result = db_ask(&request->db, sql);
+
+	if (result != NULL && PQntuples(result) == 1)
+		ctl_say("%s: hold_until is %s, which is past: nothing is held", request->name,
+		    PQgetvalue(result, 0, 0));
+	PQclear(result);
+	free(sql);
+	request->db.code = code;
+}
+
 /* --- add ------------------------------------------------------------------------------------- */
 
 static void
@@ -235,6 +261,8 @@ domain_add(struct ctl *ctl, int argc, char **argv)
 	if (request.customer == NULL)
 		return ctl_wrong(&usage, "--customer is wanted");
 	code = db_open(&request.db, ctl, request.dry) ? insert_domain(&request) : request.db.code;
+	if (code == CTL_OK)
+		warn_past_hold(&request);
 	db_close(&request.db);
 	return code;
 }
@@ -298,6 +326,8 @@ domain_set(struct ctl *ctl, int argc, char **argv)
 		sql = update_sql(&request);
 		code = sql != NULL ? change_one(&request, sql, "changed")
 				   : ctl_wrong(&usage, "nothing is to be changed");
+		if (code == CTL_OK)
+			warn_past_hold(&request);
 	}
 	db_close(&request.db);
 	return code;

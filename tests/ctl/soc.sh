@@ -130,6 +130,11 @@ is "$(pg_sql -c "select tls_required, retention, quota_messages, hold_until, hol
 run "$ctl" domain show full.example --json
 is "$(printf '%s' "$out" | python3 -c 'import json, sys; d = json.load(sys.stdin); print(d["quota_messages"], d["refused"], d["pin_banner"])')" \
 	'7 keep mx.full.example' 'domain show tells them'
+run "$ctl" domain set full.example --hold-until tomorrow
+is "$code $err" '0 mxholdctl: full.example: changed' 'a maintenance to come'
+run "$ctl" domain set full.example --hold-until yesterday
+like "$code $(printf '%s' "$err" | tr '\n' ' ')" '^0 .*changed .*hold_until is 20.*, which is past: nothing is held' 'one that is over is done, and said to hold nothing'
+run "$ctl" domain set full.example --hold-until default
 run "$ctl" domain set full.example
 is "$code" 64 'nothing to set: 64'
 run "$ctl" domain set nobody.example --note x
