@@ -40,12 +40,26 @@ fail(char error[256], const char *text)
 	return DESK_ERROR;
 }
 
+static bool
+take_domain(const struct journal_row *row, void *context)
+{
+	(void)snprintf(context, DOMAIN_SIZE, "%.*s", DOMAIN_MAX, row->domain);
+	return false;
+}
+
+/* An act on one message is of the domain of its first recipient, for who looks by domain. */
 static void
 record(struct operators *operators, const char *act, const struct desk_request *request,
     const char *text)
 {
+	char domain[DOMAIN_SIZE] = "";
+
+	(void)snprintf(domain, sizeof(domain), "%s", request->domain);
+	if (request->id[0] != '\0')
+		collector_each_held(
+		    operators->setup.collector, NULL, request->id, take_domain, domain);
 	const struct alerts_act what = {.act = act,
-	    .domain = request->domain,
+	    .domain = domain,
 	    .queue_id = request->id,
 	    .by = request->by,
 	    .text = text,
