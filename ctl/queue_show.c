@@ -249,6 +249,25 @@ show_domain(const json_t *domain, int64_t now)
 	    hold_of(domain, hold, sizeof(hold)), show_next(domain, next, sizeof(next)));
 }
 
+void
+show_soc_hold(const json_t *domain)
+{
+	const json_t *until = json_object_get(domain, "hold_until");
+	char when[SHOW_SIZE];
+
+	if (strcmp(show_text(domain, "hold"), "soc") != 0)
+		return;
+	if (json_is_integer(until))
+		printf("held by the SOC till %s", show_time(json_integer_value(until), when));
+	else
+		fputs("held by the SOC until its row is changed", stdout);
+	if (*show_text(domain, "hold_reason") != '\0') {
+		fputs(": ", stdout);
+		show_safe(show_text(domain, "hold_reason"));
+	}
+	putchar('\n');
+}
+
 /* --- messages --------------------------------------------------------------------------------- */
 
 void

@@ -22,6 +22,8 @@ int64_t show_number(const json_t *object, const char *name);
 /* One line a domain; show_heading() stands over them. Control characters are never printed. */
 void show_heading(void);
 void show_domain(const json_t *domain, int64_t now);
+/* The row's hold, where it is the one that counts, until when and why; else nothing. */
+void show_soc_hold(const json_t *domain);
 /* What will happen next with a domain's mail. Returns out. */
 const char *show_next(const json_t *domain, char *out, size_t size);
 /* Which subdomains an order leaves out. */

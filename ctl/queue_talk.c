@@ -155,6 +155,8 @@ said(struct queue_talk *talk, const char *error)
 	if (error == NULL)
 		return CTL_OK;
 	tell(talk, "mxhold-queued: %s", error);
+	if (strncmp(error, "you may", 7) == 0) /* look, and not act: it refuses */
+		return CTL_UNAVAILABLE;
 	return strncmp(error, "busy", 4) == 0 || strstr(error, "helper") != NULL ? CTL_TEMPFAIL
 										 : CTL_DATA;
 }

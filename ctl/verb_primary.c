@@ -11,6 +11,7 @@
 
 #include <poll.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
@@ -22,6 +23,7 @@ struct view {
 	int64_t since; /* a finding at or after this is the one that is waited for */
 	bool found, up, heard;
 	json_t *last; /* of `probe` */
+	json_t *all;  /* array, of `status` */
 };
 
 static void
@@ -44,6 +46,42 @@ print_primary(const json_t *object, void *context)
 	else
 		show_primary(object, time(NULL));
 	return true;
+}
+
+static bool
+gather(const json_t *object, void *context)
+{
+	const struct view *view = context;
+
+	(void)json_array_append_new(view->all, json_deep_copy(object));
+	return true;
+}
+
+struct shown {
+	const json_t *primary;
+};
+
+static int
+compare(const void *a, const void *b)
+{
+	const struct shown *first = a, *second = b;
+
+	return strcmp(show_text(first->primary, "domain"), show_text(second->primary, "domain"));
+}
+
+/* By name, as `queue list` shows them. */
+static void
+print_all(struct view *view)
+{
+	const size_t count = json_array_size(view->all);
+	struct shown *sorted = mem_resize(NULL, count + 1, sizeof(*sorted));
+
+	for (size_t i = 0; i < count; i++)
+		sorted[i].primary = json_array_get(view->all, i);
+	qsort(sorted, count, sizeof(*sorted), compare);
+	for (size_t i = 0; i < count; i++)
+		(void)print_primary(sorted[i].primary, view);
+	free(sorted);
 }
 
 /* Parses the command line: at most one domain; *name is NULL or normal. -1: go on. */
@@ -90,11 +128,14 @@ primary_status(struct ctl *ctl, int argc, char **argv)
 
 	if (code >= 0)
 		return code;
+	view.all = json_array();
 	code = queue_talk_open(&talk, ctl, false);
 	if (code == CTL_OK)
-		code = queue_talk_ask(
-		    &talk, request("primaries", name), QUEUE_TALK_MS, print_primary, &view);
+		code =
+		    queue_talk_ask(&talk, request("primaries", name), QUEUE_TALK_MS, gather, &view);
 	queue_talk_close(&talk);
+	print_all(&view);
+	json_decref(view.all);
 	if (code != CTL_OK || name[0] == '\0')
 		return code;
 	if (!view.found)

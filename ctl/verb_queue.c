@@ -1,11 +1,12 @@
 /*
- * verb_queue: `mxholdctl queue list|show|hold|release|flush|drop`: what is held on this relay, and
- * an operator's orders about it.
+ * verb_queue: `mxholdctl queue list|show|alerts|hold|release|flush|drop`: what is held on this
+ * relay, and an operator's orders about it.
  *
  * All of it goes through mxhold-queued; `list` is also told without it, from the state on the disk,
  * with its age. `drop` asks before it takes mail out.
  */
 #include "ctl/owner.h"
+#include "ctl/queue_alerts.h"
 #include "ctl/queue_show.h"
 #include "ctl/queue_talk.h"
 #include "ctl/sub_verb.h"
@@ -238,7 +239,7 @@ queue_list(struct ctl *ctl, int argc, char **argv)
 		goto done;
 	if (code == CTL_OK)
 		code = queue_talk_ask(&talk, request("list", NULL), QUEUE_TALK_MS, gather, &list);
-	else if (code == CTL_UNAVAILABLE)
+	else if (code == CTL_UNAVAILABLE && talk.problem[0] == '\0') /* else it is there */
 		code = list_state(ctl, &list);
 	if (code == CTL_OK)
 		print_list(ctl, list.domains);
@@ -290,6 +291,7 @@ print_shown(const json_t *object, void *context)
 	else {
 		show_heading();
 		show_domain(object, now);
+		show_soc_hold(object);
 	}
 	return true;
 }
@@ -627,6 +629,7 @@ ctl_verb_queue(struct ctl *ctl, int argc, char **argv)
 	static const struct ctl_verb verbs[] = {
 	    {"list", "what is held, by domain, and what will happen with it", queue_list},
 	    {"show", "the messages of a domain, or one message", queue_show},
+	    {"alerts", "what was alerted of, and has not ended", queue_alerts},
 	    {"hold", "hold a domain's mail, or a message", queue_hold},
 	    {"release", "end a hold", queue_release},
 	    {"flush", "have a domain's mail tried now", queue_flush},

@@ -161,7 +161,7 @@ submit() { # SUBJECT RECIPIENT...
 
 is "$(code mxholdctl queue list)" 69 'without mxhold-queued and without a state there is nothing to list'
 is "$(code mxholdctl queue hold customer.example --forever)" 69 'and nobody to hold anything'
-for words in 'queue --help' 'queue list --help' 'queue show --help' 'queue hold --help' 'queue release --help' \
+for words in 'queue --help' 'queue list --help' 'queue show --help' 'queue alerts --help' 'queue hold --help' 'queue release --help' \
 	'queue flush --help' 'queue drop --help' 'primary --help' 'primary status --help' 'primary probe --help' \
 	'primary watch --help'; do
 	# shellcheck disable=SC2086
@@ -196,6 +196,12 @@ shown=$(mxholdctl queue show customer.example)
 like "$shown" '<sender@example.org> -> <anna@customer.example>' 'show has the recipients'
 like "$shown" 'attempt.* at .*203.0.113.25.*Connection refused|attempt.*: .*Connection refused' 'and what became of the attempts'
 like "$shown" '\[203.0.113.25\]:25 down' 'and the primary'
+alerts=$(mxholdctl queue alerts)
+like "$alerts" '^ALERT +DOMAIN +LEVEL +SINCE +FOR +TEXT' 'alerts has a heading'
+like "$alerts" '^outage +customer.example +- +20[-0-9]+ [0-9:]+ +[0-9ms]+  mail is held, the primary is down' 'and each that stands'
+like "$(mxholdctl queue alerts --json)" '"alert": ?"outage", ?"domain": ?"customer.example", ?"level": ?0' 'as JSON too'
+domains=$(mxholdctl primary status | sed -n 's/^\([^ ].*\): down .*/\1/p')
+is "$domains" "$(printf '%s\n' "$domains" | LC_ALL=C sort)" 'primary status is in the order of names'
 id=$(printf '%s\n' "$shown" | sed -n 's/^\([0-9A-Za-z]*\)  .*<anna@.*/\1/p')
 both=$(printf '%s\n' "$shown" | sed -n 's/^\([0-9A-Za-z]*\)  .*<carl@.*/\1/p')
 is "$(mxholdctl queue show "$both" --json | grep -c '"queue_id"')" 2 'show ID has each recipient of a message'
@@ -272,10 +278,11 @@ is "$(pf_queue "$pf" | grep "$id" | grep -c '"hold"' || true)" 0 'Postfix has it
 
 # --- who may
 is "$(code as 64102 "$BUILD/bin/mxholdctl" -c "$work/mxhold.conf" queue list)" 0 'another daemon may look'
-is "$(code as 64102 "$BUILD/bin/mxholdctl" -c "$work/mxhold.conf" queue hold customer.example --forever)" 65 'and not act'
+is "$(code as 64102 "$BUILD/bin/mxholdctl" -c "$work/mxhold.conf" queue hold customer.example --forever)" 69 'and not act'
 is "$(code setpriv --reuid 65534 --regid 65534 --clear-groups "$BUILD/bin/mxholdctl" -c "$work/mxhold.conf" queue list)" 69 \
 	'others may not even look'
 like "$(cat "$work/said")" 'no permission' 'and are told so'
+is "$(grep -c 'does not run' "$work/said" || true)" 0 'and nothing else'
 
 # --- hostile clients
 python3 - "$work/sock/queue-control" >"$work/hostile" <<'PY'
@@ -413,6 +420,7 @@ is "$(field customer.example messages)" 2 'what came between question and answer
 later=$(mxholdctl queue show customer.example | sed -n 's/^\([0-9A-Za-z]*\)  .*<later@.*/\1/p')
 is "$(code mxholdctl queue drop "$later" --yes)" 0 'until it is named'
 ok "$(wait_for 60 field_is customer.example messages 1 && echo 0 || echo 1)" 'and gone'
+is "$(grep "event=operator do=hold .*queue_id=$id" "$work/queued.log" | grep -c 'domain=customer.example')" 1 'an act on a message has its domain'
 like "$(grep 'event=operator do=drop' "$work/queued.log")" 'by=.?alice\(uid=0\)' 'the log says who'
 like "$(grep 'event=doing' "$work/helper.log")" 'why=removed by=alice\(uid=0\)' 'and the helper'\''s'
 is "$(code mxholdctl queue drop "$both" --yes)" 0 'by its id the shared one goes'

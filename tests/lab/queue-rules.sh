@@ -181,6 +181,7 @@ send user@soc.example soc1
 try "the operator's hold holds" wait_for 30 lab_is_deferred eu user@held.example
 try "so does the SOC's" wait_for 30 lab_is_deferred eu user@soc.example
 try 'the queue says why' wait_for 20 lab_because eu user@held.example '^4\.3\.2|^mail.*4\.3\.2|held|hold'
+like "$(lab_ctl eu queue show soc.example)" 'held by the SOC until its row is changed: they move' 'show says why the SOC holds it'
 sleep 4
 is "$(came 25 held1 || came 25 soc1 || echo nothing)" nothing 'though the primary is up nothing is delivered'
 lab_unkeep eu.queued KILL

@@ -208,6 +208,37 @@ START_TEST(test_on_hold)
 }
 END_TEST
 
+static const struct {
+	const char *domain, *shown;
+} holds[] = {
+    {"{\"hold\":\"soc\",\"hold_until\":null,\"hold_reason\":\"new\\u001b disks\"}",
+	"held by the SOC until its row is changed: new? disks\n"},
+    {"{\"hold\":\"soc\",\"hold_until\":1763800000,\"hold_reason\":\"\"}",
+	"held by the SOC till 2025-11-22 08:26\n"},
+    {"{\"hold\":\"operator\",\"hold_until\":1763800000,\"hold_reason\":\"x\"}", ""},
+    {"{\"hold\":\"none\"}", ""},
+};
+
+START_TEST(test_soc_hold)
+{
+	json_t *domain = json_loads(holds[_i].domain, 0, NULL);
+	FILE *before = stdout;
+	char *shown = NULL;
+	size_t length = 0;
+
+	ck_assert_ptr_nonnull(domain);
+	ck_assert_int_eq(setenv("TZ", "UTC", 1), 0);
+	stdout = open_memstream(&shown, &length);
+	ck_assert_ptr_nonnull(stdout);
+	show_soc_hold(domain);
+	(void)fclose(stdout);
+	stdout = before;
+	ck_assert_str_eq(shown, holds[_i].shown);
+	free(shown);
+	json_decref(domain);
+}
+END_TEST
+
 int
 main(void)
 {
@@ -218,6 +249,7 @@ main(void)
 	tcase_add_loop_test(part, test_primary, 0, (int)(sizeof(primaries) / sizeof(primaries[0])));
 	tcase_add_loop_test(part, test_wrap, 0, (int)(sizeof(wraps) / sizeof(wraps[0])));
 	tcase_add_loop_test(part, test_next, 0, (int)(sizeof(nexts) / sizeof(nexts[0])));
+	tcase_add_loop_test(part, test_soc_hold, 0, (int)(sizeof(holds) / sizeof(holds[0])));
 	tcase_add_loop_test(part, test_apart, 0, (int)(sizeof(aparts) / sizeof(aparts[0])));
 	tcase_add_loop_test(part, test_on_hold, 0, (int)(sizeof(on_hold) / sizeof(on_hold[0])));
 	suite_add_tcase(suite, part);
