@@ -24,6 +24,8 @@ check_event(const struct maillog_event *event, const char *line, size_t length)
 	check_within(&event->tag, line, length);
 	check_within(&event->address, line, length);
 	check_within(&event->relay, line, length);
+	check_within(&event->sender, line, length);
+	check_within(&event->client, line, length);
 	check_within(&event->reply, line, length);
 	FUZZ_HOLDS((event->kind == MAILLOG_NONE) == (event->queue_id[0] == '\0'));
 	FUZZ_HOLDS(
