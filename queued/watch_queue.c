@@ -211,16 +211,16 @@ note_put_off(struct watch_message *message, enum attempt_result result)
 	}
 }
 
-/* True: it is mended, and what it refused before need not wait as what is refused by itself. */
+/* `message` NULL: it went straight through. True: the primary is mended, and what it refused before
+ * need not wait as what is refused by itself. */
 static bool
-note_sent(struct watch *watch, struct watch_message *message)
+note_sent(struct watch *watch, struct watch_domain *domain, struct watch_message *message)
 {
-	struct watch_domain *domain = message->key.domain;
-	const bool mended =
-	    domain->refused_run >= WATCH_REFUSED_RUN ||
-	    (queue_refused(message) && watch->now.ms - message->refused_ms >= WATCH_AGAIN_MS);
+	const bool again = message != NULL && queue_refused(message) &&
+			   watch->now.ms - message->refused_ms >= WATCH_AGAIN_MS;
+	const bool mended = again || domain->refused_run >= WATCH_REFUSED_RUN;
 
-	if (message->recipients <= 1)
+	if (message != NULL && message->recipients <= 1)
 		message->taken_ms = watch->now.ms;
 	if (mended)
 		domain->mended_ms = watch->now.ms;
@@ -232,7 +232,7 @@ enum release_news
 queue_attempted(
     struct watch *watch, struct watch_message *message, const struct event_attempt *attempt)
 {
-	const struct watch_domain *domain = message->key.domain;
+	struct watch_domain *domain = message->key.domain;
 	const bool ours = strcmp(message->key.id, domain->release.canary) == 0;
 	const bool late = message->asked && (message->lost || !ours);
 	const bool fresh = !message->attempted || queue_refused(message);
@@ -248,7 +248,8 @@ queue_attempted(
 		message->turn = domain->round; /* once more in this round */
 	message->turn_back = message->turn;
 	switch (attempt->result) {
-	case ATTEMPT_SENT: return note_sent(watch, message) ? RELEASE_MENDED : RELEASE_KNOWN;
+	case ATTEMPT_SENT:
+		return note_sent(watch, domain, message) ? RELEASE_MENDED : RELEASE_KNOWN;
 	case ATTEMPT_REFUSED: return note_refused(watch, message, attempt);
 	case ATTEMPT_DEFERRED:
 	case ATTEMPT_UNREACHED: note_put_off(message, attempt->result); break;
@@ -418,6 +419,8 @@ on_attempt(void *context, const struct event_attempt *event)
 		/* Of an attempt before the wave: it has still to be tried in it. */
 		if (news != RELEASE_LATE || domain->release.stage != RELEASE_DRAIN)
 			queue_tried(message);
+	} else if (event->result == ATTEMPT_SENT && note_sent(watch, domain, NULL)) {
+		news = RELEASE_MENDED;
 	}
 	domain_attempt(watch, domain, event, news);
 }
