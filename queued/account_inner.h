@@ -51,17 +51,18 @@ enum intent_stage {
 struct message {
 	struct keyed_node node;
 	TAILQ_ENTRY(message) in_changed;
-	bool changed; /* it is in account->changed or account->written */
+	bool changed;  /* it is in account->changed or account->written */
+	bool nameless; /* it is in account->nameless: nobody has named a recipient yet */
+	bool guessed;  /* accepted_at is when a line first spoke of it: see message_arrived */
 	struct recipient *recipients;
 	int64_t accepted_at;
-	bool guessed; /* that is when a line first spoke of it: see message_arrived */
 	uint64_t size;
 	const char *sender, *client; /* words */
 	unsigned known_at, seen_at;  /* listings */
 	unsigned absent;
+	unsigned hold_at; /* listing before or during which the log spoke of on_hold */
 	size_t listed;    /* recipients left by the listing seen_at, less those settled since */
 	bool on_hold;     /* by postsuper -h: an operator wants it to stay */
-	unsigned hold_at; /* listing before or during which the log said so, or otherwise */
 	bool gone;        /* has left, goes from memory when its rows are written */
 	bool foreign;     /* all its recipients had a line, and none is ours */
 	uint32_t unnamed; /* recipients without a line since qmgr took it up, or UNNAMED_UNKNOWN */
@@ -80,7 +81,6 @@ struct message {
 	TAILQ_ENTRY(message) in_left;    /* while it is remembered */
 	TAILQ_ENTRY(message) in_intents; /* while there is an intent */
 	TAILQ_ENTRY(message) in_nameless;
-	bool nameless; /* it is in account->nameless: nobody has named a recipient yet */
 	char queue_id[JOURNAL_ID_SIZE];
 };
 TAILQ_HEAD(messages, message);

@@ -284,8 +284,8 @@ tell(void *context, enum alert_word word, const struct alert_standing *standing)
 	tell_log(word, standing, now);
 	keep_alert(alerts, word, standing, us);
 	if (alerts->command != NULL)
-		alert_command_run(alerts->command, word, standing,
-		    command_text(alerts, word, standing, now));
+		alert_command_run(
+		    alerts->command, word, standing, command_text(alerts, word, standing, now));
 }
 
 static void

@@ -48,9 +48,10 @@ struct serve {
 	uint64_t serial;
 	struct state_writer *state;
 	bool state_open, state_lost;
-	int64_t state_told_ms;  /* when it was last told that it is unusable; 0: never */
 	bool quotas_judged;     /* those that a former process left standing */
 	bool list_wanted;       /* `list` is to run again */
+	bool dnssec;            /* it is checked, as was told */
+	int64_t state_told_ms;  /* when it was last told that it is unusable; 0: never */
 	uint64_t state_renewed; /* what was written before is gone */
 	struct spool_writer *spool;
 	int64_t tell_ms;
@@ -60,7 +61,6 @@ struct serve {
 	struct postfix_settings postfix;
 	struct instances instances; /* of Postfix, that share its log */
 	struct resolver *resolver;
-	bool dnssec; /* it is checked, as was told */
 	struct sts_fetcher *fetcher;
 	struct prober *prober;
 	struct serve_probe *probes;

@@ -113,10 +113,10 @@ struct watch_domain {
 	int64_t route_since;
 	int64_t route_from_ms; /* what the DNS was asked before is too old for it; 0: nothing is */
 	int64_t reread_ms;     /* when it was read anew last, since mail went elsewhere; 0: never */
-	struct ip stray;       /* where mail went that is none of its endpoints, */
+	int64_t stray_ms;      /* when mail went where none of its endpoints is; 0: never, */
+	struct ip stray;       /* and where */
 	uint16_t stray_port;
-	int64_t stray_ms; /* and when; 0: never */
-	bool strayed;     /* it is pinned, and was not probed since */
+	bool strayed; /* it is pinned, and was not probed since */
 	/* how its primary was, by a former process; UNKNOWN: not known, or handed on */
 	enum primary_state former;
 	int64_t former_since;
@@ -126,8 +126,8 @@ struct watch_domain {
 	uint32_t turns; /* canaries so far, */
 	uint32_t round; /* and when this round began */
 	uint32_t wave;
-	int64_t mended_ms;      /* what was refused before this may go again */
 	unsigned refused_run;   /* messages refused for the first time since the last was taken */
+	int64_t mended_ms;      /* what was refused before this may go again */
 	uint64_t untried;       /* messages that were not tried in this wave */
 	bool wants_list;        /* a listing that has not begun, */
 	bool in_list;           /* or that runs */

@@ -131,7 +131,8 @@ static void
 set_up(void)
 {
 	const struct mxwatch_setup setup = {.interval = DAY,
-	    .ports = {rows, wanted, serial, known, put, start_reading, wrong, right, swept, silent, NULL}};
+	    .ports = {rows, wanted, serial, known, put, start_reading, wrong, right, swept, silent,
+		NULL}};
 
 	memset(&world, 0, sizeof(world));
 	for (size_t i = 0; i < ROWS; i++)
