@@ -18,19 +18,20 @@
 #include <time.h>
 
 #define NOTE_PREFIX "alert/"
+#define COMMAND_PREFIX "command/" /* texts that wait for the command, by id */
 #define EVENT_PREFIX "!event/"
 #define WRITE_MS 100        /* what comes together is written together */
 #define WRITE_AGAIN_MS 5000 /* after the spool could not be written */
 #define WRITE_MOST 500      /* rows of one transaction */
 #define TICK_MAX_MS 60000
-#define ID_SIZE 40
 
 struct pending { /* what is not in the spool yet: a row, and an alert's note that goes with it */
 	struct alert_item item;
-	char id[ID_SIZE]; /* of the row */
-	char *row;        /* NULL: none */
-	bool noted;       /* there is a note, */
-	char *note;       /* or (NULL) it is to be removed */
+	char id[ALERT_ID_SIZE]; /* of the row */
+	char *row;              /* NULL: none */
+	char *note;             /* NULL, if noted: it is to be removed */
+	bool noted;             /* the alert's note changes with the row */
+	bool too_late;          /* what waited for the command as `id` is to be removed */
 };
 
 struct alerts {
@@ -39,7 +40,8 @@ struct alerts {
 	struct alert_command *command; /* NULL: none */
 	struct event *on_tick, *on_write;
 	struct alert_queue pending;
-	bool failing; /* the spool; said once */
+	size_t too_late; /* texts of a former process that no command can be given */
+	bool failing;    /* the spool; said once */
 };
 
 static void
@@ -81,10 +83,19 @@ pending_new(struct alerts *alerts, const char *id, char *row)
 }
 
 static void
-write_soon(struct alerts *alerts)
+write_soon(void *context)
 {
-	if (alerts->pending.count == 1)
+	struct alerts *alerts = context;
+
+	if (evtimer_pending(alerts->on_write, NULL) == 0)
 		set_timer(alerts->on_write, WRITE_MS);
+}
+
+static bool
+to_write(const struct alerts *alerts)
+{
+	return alerts->pending.first != NULL ||
+	       (alerts->command != NULL && alert_command_count(alerts->command).changes > 0);
 }
 
 static enum spool_result
@@ -112,11 +123,68 @@ put_note(struct spool_writer *spool, const struct pending *pending)
 	    spool, key, pending->note, pending->note != NULL ? strlen(pending->note) : 0);
 }
 
+static enum spool_result
+put_command(struct spool_writer *spool, const char *id, const char *note)
+{
+	char key[SPOOL_KEY_MAX];
+
+	(void)snprintf(key, sizeof(key), COMMAND_PREFIX "%s", id);
+	return spool_note(spool, key, note, note != NULL ? strlen(note) : 0);
+}
+
 static bool
 put(struct spool_writer *spool, const struct pending *pending, int64_t now_us)
 {
 	return (pending->row == NULL || put_row(spool, pending, now_us) == SPOOL_OK) &&
-	       (!pending->noted || put_note(spool, pending) == SPOOL_OK);
+	       (!pending->noted || put_note(spool, pending) == SPOOL_OK) &&
+	       (!pending->too_late || put_command(spool, pending->id, NULL) == SPOOL_OK);
+}
+
+static const char *const words[] = {
+    [ALERT_RAISED] = "raised", [ALERT_ROSE] = "rose", [ALERT_ENDED] = "ended"};
+
+struct change_put {
+	struct spool_writer *spool;
+	bool refused;
+};
+
+static bool
+put_change(void *context, const struct alert_command_change *change)
+{
+	struct change_put *changes = context;
+	json_t *object = NULL;
+	char *note = NULL;
+
+	if (change->text != NULL) {
+		object = json_pack("{s:s, s:s, s:s, s:s}", "word", words[change->word], "kind",
+		    alert_kind_name(change->kind), "domain", change->domain, "text", change->text);
+		note = object != NULL ? json_dumps(object, JSON_COMPACT) : NULL;
+	}
+	changes->refused = (change->text != NULL && note == NULL) ||
+			   put_command(changes->spool, change->id, note) != SPOOL_OK;
+	free(note);
+	json_decref(object);
+	return !changes->refused;
+}
+
+/* Changes of what waits for the command are written before the rows: what stands when the process
+   dies has then been told, or will be. */
+static bool
+put_some(struct alerts *alerts, size_t *changed, size_t *rows)
+{
+	struct change_put changes = {.spool = alerts->setup.spool};
+	const struct alert_item *item = alerts->pending.first;
+	const int64_t now_us = clock_wall_us();
+
+	*changed = *rows = 0;
+	if (alerts->command != NULL)
+		*changed = alert_command_changes(alerts->command, WRITE_MOST, put_change, &changes);
+	if (changes.refused)
+		return false;
+	for (; item != NULL && *changed + *rows < WRITE_MOST; item = item->next, ++*rows)
+		if (!put(changes.spool, KEYED_OWNER(item, const struct pending, item), now_us))
+			return false;
+	return true;
 }
 
 /* Writes some of what waits, in one transaction. False: the spool refuses, and all of it waits. */
@@ -124,20 +192,19 @@ static bool
 write_some(struct alerts *alerts)
 {
 	struct spool_writer *spool = alerts->setup.spool;
-	const int64_t now_us = clock_wall_us();
-	const struct alert_item *item = alerts->pending.first;
-	unsigned count = 0;
+	size_t changed, rows;
 
 	if (spool_begin(spool) != SPOOL_OK)
 		return false;
-	for (; item != NULL && count < WRITE_MOST; item = item->next, count++)
-		if (!put(spool, KEYED_OWNER(item, const struct pending, item), now_us)) {
-			spool_abort(spool);
-			return false;
-		}
+	if (!put_some(alerts, &changed, &rows)) {
+		spool_abort(spool);
+		return false;
+	}
 	if (spool_commit(spool) != SPOOL_OK)
 		return false;
-	while (count-- > 0)
+	if (alerts->command != NULL)
+		alert_command_kept(alerts->command, changed);
+	while (rows-- > 0)
 		drop(alert_queue_take(&alerts->pending));
 	return true;
 }
@@ -152,7 +219,7 @@ write_rows(struct alerts *alerts)
 		    kv("error", spool_writer_problem(alerts->setup.spool)),
 		    kv("effect", "they wait, and are tried again"));
 	alerts->failing = !written;
-	if (alerts->pending.first != NULL)
+	if (to_write(alerts))
 		set_timer(alerts->on_write, alerts->failing ? WRITE_AGAIN_MS : 0);
 }
 
@@ -163,7 +230,7 @@ on_write(evutil_socket_t fd, short what, void *context)
 
 	(void)fd;
 	(void)what;
-	if (alerts->pending.first != NULL)
+	if (to_write(alerts))
 		write_rows(alerts);
 }
 
@@ -171,14 +238,14 @@ on_write(evutil_socket_t fd, short what, void *context)
 
 /* Unique, and in the order of time. */
 static void
-make_id(char out[ID_SIZE], int64_t us)
+make_id(char out[ALERT_ID_SIZE], int64_t us)
 {
 	uint64_t chance = 0;
 
 	if (getrandom(&chance, sizeof(chance), GRND_NONBLOCK) != (ssize_t)sizeof(chance))
 		chance = (uint64_t)random() << 32 ^ (uint64_t)random();
-	(void)snprintf(
-	    out, ID_SIZE, "%016llx-%016llx", (unsigned long long)us, (unsigned long long)chance);
+	(void)snprintf(out, ALERT_ID_SIZE, "%016llx-%016llx", (unsigned long long)us,
+	    (unsigned long long)chance);
 }
 
 static json_t *
@@ -259,13 +326,11 @@ tell_log(enum alert_word word, const struct alert_standing *standing, int64_t no
 }
 
 static void
-keep_alert(
-    struct alerts *alerts, enum alert_word word, const struct alert_standing *standing, int64_t us)
+keep_alert(struct alerts *alerts, enum alert_word word, const struct alert_standing *standing,
+    int64_t us, const char *id)
 {
 	struct pending *pending;
-	char id[ID_SIZE];
 
-	make_id(id, us);
 	pending = pending_new(alerts, id, row_text(word, standing, us, id));
 	if (pending == NULL)
 		return;
@@ -280,12 +345,14 @@ tell(void *context, enum alert_word word, const struct alert_standing *standing)
 {
 	struct alerts *alerts = context;
 	const int64_t us = clock_wall_us(), now = us / 1000000;
+	char id[ALERT_ID_SIZE];
 
+	make_id(id, us);
 	tell_log(word, standing, now);
-	keep_alert(alerts, word, standing, us);
+	keep_alert(alerts, word, standing, us, id);
 	if (alerts->command != NULL)
 		alert_command_run(
-		    alerts->command, word, standing, command_text(alerts, word, standing, now));
+		    alerts->command, word, standing, id, command_text(alerts, word, standing, now));
 }
 
 static void
@@ -343,7 +410,7 @@ alerts_act(struct alerts *alerts, const struct alerts_act *act)
 {
 	const int64_t us = clock_wall_us();
 	struct pending *pending;
-	char id[ID_SIZE], *text;
+	char id[ALERT_ID_SIZE], *text;
 	json_t *object;
 
 	log_event(LOG_NOTICE, "operator", kv("do", act->act), kv("domain", act->domain),
@@ -386,6 +453,81 @@ restore(const struct spool_entry *note, void *context)
 	return true;
 }
 
+/* Of words[]; their number: it is none of them. */
+static size_t
+word_of(const char *text)
+{
+	size_t i = 0;
+
+	while (i < sizeof(words) / sizeof(words[0]) && strcmp(words[i], text) != 0)
+		i++;
+	return i;
+}
+
+/* False: it is not what put_change() writes. */
+static bool
+resume_text(struct alerts *alerts, const char *id, const struct spool_entry *note)
+{
+	json_t *object = json_loadb(note->text, note->length, 0, NULL);
+	const char *word, *kind, *domain, *text;
+	struct alert_standing standing = {.level = 0};
+	bool good = false;
+
+	if (json_unpack(object, "{s:s, s:s, s:s, s:s}", "word", &word, "kind", &kind, "domain",
+		&domain, "text", &text) == 0 &&
+	    word_of(word) < sizeof(words) / sizeof(words[0])) {
+		standing.kind = alert_kind_of(kind);
+		(void)snprintf(standing.domain, sizeof(standing.domain), "%s", domain);
+		good = alert_command_resume(
+		    alerts->command, (enum alert_word)word_of(word), &standing, id, strdup(text));
+	}
+	json_decref(object);
+	return good;
+}
+
+/* What waited for the command when a former process ended, in the order of its time. */
+static bool
+resume(const struct spool_entry *note, void *context)
+{
+	const size_t prefix = strlen(COMMAND_PREFIX), length = note->key_length - prefix;
+	struct alerts *alerts = context;
+	struct pending *pending;
+	char id[ALERT_ID_SIZE] = "";
+
+	if (length >= sizeof(id))
+		return true;
+	memcpy(id, note->key + prefix, length);
+	if (alerts->command != NULL && resume_text(alerts, id, note))
+		return true;
+	alerts->too_late++;
+	pending = pending_new(alerts, id, NULL);
+	if (pending == NULL)
+		return true;
+	pending->too_late = true;
+	if (alert_queue_add_other(&alerts->pending, &pending->item))
+		write_soon(alerts);
+	return true;
+}
+
+static bool
+read_notes(struct alerts *alerts)
+{
+	struct spool_writer *spool = alerts->setup.spool;
+
+	if (spool == NULL)
+		return true;
+	if (spool_each_note(spool, NOTE_PREFIX, restore, alerts) == SPOOL_UNUSABLE ||
+	    spool_each_note(spool, COMMAND_PREFIX, resume, alerts) == SPOOL_UNUSABLE)
+		return false;
+	if (alerts->too_late > 0)
+		log_event(LOG_WARNING, "alert-command-lost",
+		    kv_number("lost", (long long)alerts->too_late),
+		    kv("reason", alerts->command == NULL
+				     ? "they waited for a command, and there is none any more"
+				     : "they cannot be read"));
+	return true;
+}
+
 struct alerts *
 alerts_new(const struct alerts_setup *setup)
 {
@@ -399,14 +541,14 @@ alerts_new(const struct alerts_setup *setup)
 	alerts->on_tick = evtimer_new(setup->base, on_tick, alerts);
 	alerts->on_write = evtimer_new(setup->base, on_write, alerts);
 	if (setup->command != NULL)
-		alerts->command = alert_command_new(setup->base, setup->command);
+		alerts->command = alert_command_new(
+		    setup->base, setup->command, setup->spool != NULL ? write_soon : NULL, alerts);
 	if (alerts->on_tick == NULL || alerts->on_write == NULL ||
 	    (setup->command != NULL && alerts->command == NULL)) {
 		alerts_free(alerts);
 		return NULL;
 	}
-	if (setup->spool != NULL &&
-	    spool_each_note(setup->spool, NOTE_PREFIX, restore, alerts) == SPOOL_UNUSABLE)
+	if (!read_notes(alerts))
 		log_event(LOG_WARNING, "alerts-not-read",
 		    kv("error", spool_writer_problem(setup->spool)),
 		    kv("effect", "what stands is told once more"));
@@ -414,13 +556,33 @@ alerts_new(const struct alerts_setup *setup)
 	return alerts;
 }
 
+/* What waits for the command is handed to it by the next process, if it could be kept. */
+static void
+leave_commands(const struct alerts *alerts)
+{
+	struct alert_command_counts counts = {.waiting = 0};
+	size_t lost;
+
+	if (alerts->command != NULL)
+		counts = alert_command_count(alerts->command);
+	lost = alerts->setup.spool != NULL ? counts.unkept : counts.waiting;
+	if (lost > 0)
+		log_event(LOG_ERR, "alert-command-lost", kv_number("lost", (long long)lost),
+		    kv("reason", "the spool did not take them"));
+	if (counts.waiting > lost)
+		log_event(LOG_NOTICE, "alert-command-waits",
+		    kv_number("waiting", (long long)(counts.waiting - lost)),
+		    kv("effect", "the next start hands them over"));
+}
+
 void
 alerts_free(struct alerts *alerts)
 {
 	if (alerts == NULL)
 		return;
-	while (alerts->pending.first != NULL && write_some(alerts))
+	while (to_write(alerts) && write_some(alerts))
 		continue;
+	leave_commands(alerts);
 	alert_queue_free(&alerts->pending);
 	if (alerts->on_tick != NULL)
 		event_free(alerts->on_tick);

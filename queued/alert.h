@@ -27,7 +27,8 @@ struct alerts_setup {
 
 /* Reads from the spool what stood. The strings are kept by reference. NULL: out of memory. */
 struct alerts *alerts_new(const struct alerts_setup *setup) __attribute__((warn_unused_result));
-/* Writes what waits for the spool; commands that run go on. */
+/* Writes what waits for the spool; commands that run go on, and what waits for one is handed over
+   by the next process. */
 void alerts_free(struct alerts *alerts);
 
 /* Raising what stands already changes nothing, unless its level is higher. */

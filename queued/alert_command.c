@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
@@ -19,6 +20,11 @@
 
 struct text {
 	struct alert_item item;
+	struct text *next, *previous; /* of the changes */
+	struct alert_command *command;
+	enum alert_word word;
+	bool waits, kept, change; /* change: waits, and is not kept; or the reverse */
+	char id[ALERT_ID_SIZE];
 	char *text;
 };
 
@@ -33,23 +39,121 @@ struct alert_command {
 	struct event_base *base;
 	const char *path;
 	struct timeval deadline;
+	alert_command_changed *changed; /* NULL: nothing is kept */
+	void *context;
 	struct alert_queue waiting;
+	struct text *first, *last; /* the changes */
 	uint64_t said_lost;
 	struct run run[ALERT_COMMANDS];
 	struct alert_command_counts counts;
 };
 
 static void
-text_drop(struct alert_item *item)
+text_free(struct text *text)
 {
-	struct text *text = KEYED_OWNER(item, struct text, item);
-
 	free(text->text);
 	free(text);
 }
 
+/* --- what is kept, and what is not -------------------------------------------------------------
+ */
+
+static void
+change_add(struct alert_command *command, struct text *text)
+{
+	text->change = true;
+	text->next = NULL;
+	text->previous = command->last;
+	if (command->last != NULL)
+		command->last->next = text;
+	else
+		command->first = text;
+	command->last = text;
+	command->counts.changes++;
+	command->changed(command->context);
+}
+
+static void
+change_remove(struct alert_command *command, struct text *text)
+{
+	if (text->previous != NULL)
+		text->previous->next = text->next;
+	else
+		command->first = text->next;
+	if (text->next != NULL)
+		text->next->previous = text->previous;
+	else
+		command->last = text->previous;
+	text->change = false;
+	command->counts.changes--;
+}
+
+static void
+text_waits(struct alert_command *command, struct text *text)
+{
+	text->waits = true;
+	if (!text->kept && command->changed != NULL)
+		change_add(command, text);
+}
+
+/* It was started, or is lost: what is kept of it is to go, and it goes after that. */
+static void
+text_gone(struct alert_command *command, struct text *text)
+{
+	text->waits = false;
+	if (text->change)
+		change_remove(command, text);
+	if (text->kept && command->changed != NULL)
+		change_add(command, text);
+	else
+		text_free(text);
+}
+
+static void
+text_drop(struct alert_item *item)
+{
+	struct text *text = KEYED_OWNER(item, struct text, item);
+
+	text_gone(text->command, text);
+}
+
+size_t
+alert_command_changes(
+    const struct alert_command *command, size_t most, alert_command_visit *visit, void *context)
+{
+	const struct text *text = command->first;
+	size_t count = 0;
+
+	for (; text != NULL && count < most; text = text->next, count++) {
+		const struct alert_command_change change = {.id = text->id,
+		    .word = text->word,
+		    .kind = text->item.key.kind,
+		    .domain = text->item.key.domain,
+		    .text = text->waits ? text->text : NULL};
+		if (!visit(context, &change))
+			break;
+	}
+	return count;
+}
+
+void
+alert_command_kept(struct alert_command *command, size_t count)
+{
+	for (struct text *text = command->first, *next; count > 0 && text != NULL;
+	     count--, text = next) {
+		next = text->next;
+		change_remove(command, text);
+		text->kept = text->waits;
+		if (!text->waits)
+			text_free(text);
+	}
+}
+
+/* --- life ------------------------------------------------------------------------------------- */
+
 struct alert_command *
-alert_command_new(struct event_base *base, const char *path)
+alert_command_new(
+    struct event_base *base, const char *path, alert_command_changed *changed, void *context)
 {
 	struct alert_command *command = calloc(1, sizeof(*command));
 
@@ -57,6 +161,8 @@ alert_command_new(struct event_base *base, const char *path)
 		return NULL;
 	command->base = base;
 	command->path = path;
+	command->changed = changed;
+	command->context = context;
 	command->deadline.tv_sec = ALERT_COMMAND_S;
 	command->waiting = (struct alert_queue){.most = ALERT_WAITING, .drop = text_drop};
 	return command;
@@ -75,6 +181,8 @@ alert_command_count(const struct alert_command *command)
 
 	counts.waiting = command->waiting.count;
 	counts.lost = command->waiting.lost;
+	for (const struct text *text = command->first; text != NULL; text = text->next)
+		counts.unkept += text->waits ? 1 : 0;
 	return counts;
 }
 
@@ -213,8 +321,9 @@ start_more(struct alert_command *command)
 		if ((item = alert_queue_take(&command->waiting)) == NULL)
 			return;
 		run->command = command;
-		(void)run_start(run, KEYED_OWNER(item, struct text, item)->text);
-		text_drop(item);
+		struct text *text = KEYED_OWNER(item, struct text, item);
+		(void)run_start(run, text->text);
+		text_gone(command, text);
 	}
 }
 
@@ -230,33 +339,77 @@ tell_lost(struct alert_command *command)
 	    kv_number("lost", (long long)lost));
 }
 
-void
-alert_command_run(struct alert_command *command, enum alert_word word,
-    const struct alert_standing *standing, char *text)
+/* Takes `text` over. NULL: there is none, it is too large, or out of memory. */
+static struct text *
+text_new(struct alert_command *command, enum alert_word word, const char *id, char *text)
 {
-	struct text *waiting = NULL;
+	struct text *made = NULL;
 
 	if (text != NULL && strlen(text) <= ALERT_OBJECT_MAX)
-		waiting = calloc(1, sizeof(*waiting));
-	if (waiting == NULL) {
-		command->waiting.lost++;
+		made = calloc(1, sizeof(*made));
+	if (made == NULL) {
 		free(text);
-		tell_lost(command);
-		return;
+		return NULL;
 	}
-	waiting->text = text;
-	if (alert_queue_add(&command->waiting, &waiting->item, word, standing))
-		start_more(command);
-	else
+	made->command = command;
+	made->word = word;
+	made->text = text;
+	(void)snprintf(made->id, sizeof(made->id), "%s", id);
+	return made;
+}
+
+/* `text` NULL: it is lost. */
+static void
+add(struct alert_command *command, const struct alert_standing *standing, struct text *text)
+{
+	if (text == NULL) {
+		command->waiting.lost++;
 		tell_lost(command);
+	} else if (!alert_queue_add(&command->waiting, &text->item, text->word, standing)) {
+		tell_lost(command);
+	} else {
+		text_waits(command, text);
+		start_more(command);
+	}
+}
+
+void
+alert_command_run(struct alert_command *command, enum alert_word word,
+    const struct alert_standing *standing, const char *id, char *text)
+{
+	add(command, standing, text_new(command, word, id, text));
+}
+
+bool
+alert_command_resume(struct alert_command *command, enum alert_word word,
+    const struct alert_standing *standing, const char *id, char *text)
+{
+	struct text *made = text_new(command, word, id, text);
+
+	if (made != NULL)
+		made->kept = true;
+	add(command, standing, made);
+	return made != NULL;
 }
 
 void
 alert_command_free(struct alert_command *command)
 {
+	struct alert_item *item;
+
 	if (command == NULL)
 		return;
+	while ((item = alert_queue_take(&command->waiting)) != NULL) {
+		struct text *text = KEYED_OWNER(item, struct text, item);
+		if (text->change)
+			change_remove(command, text);
+		text_free(text);
+	}
 	alert_queue_free(&command->waiting);
+	for (struct text *text = command->first, *next; text != NULL; text = next) {
+		next = text->next;
+		text_free(text);
+	}
 	for (size_t i = 0; i < ALERT_COMMANDS; i++) {
 		if (command->run[i].pid == 0)
 			continue;

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -450,12 +451,18 @@ count_notes(const struct spool_entry *entry, void *context)
 }
 
 static int
-notes(struct spool_writer *spool)
+notes_of(struct spool_writer *spool, const char *prefix)
 {
 	int count = 0;
 
-	ck_assert_int_ne(spool_each_note(spool, "alert/", count_notes, &count), SPOOL_UNUSABLE);
+	ck_assert_int_ne(spool_each_note(spool, prefix, count_notes, &count), SPOOL_UNUSABLE);
 	return count;
+}
+
+static int
+notes(struct spool_writer *spool)
+{
+	return notes_of(spool, "alert/");
 }
 
 START_TEST(test_rows_notes_and_command)
@@ -509,6 +516,118 @@ START_TEST(test_rows_notes_and_command)
 }
 END_TEST
 
+static unsigned
+lines_with(const char *text, const char *word)
+{
+	unsigned count = 0;
+
+	for (; (text = strstr(text, word)) != NULL; text += strlen(word))
+		count++;
+	return count;
+}
+
+#define HANDED_OVER 9
+
+/* A process that ends, or dies, while most of its alerts wait for the command. */
+static void
+first_process(bool dies)
+{
+	struct event_base *base = event_base_new();
+	const char *problem;
+	struct spool_writer *spool = spool_writer_open(state, (gid_t)-1, 64u << 20, &problem);
+	const struct alerts_setup setup = {
+	    .base = base, .spool = spool, .relay = "eu1", .region = "eu", .command = script};
+	struct alerts *alerts = spool != NULL ? alerts_new(&setup) : NULL;
+	char domain[32];
+
+	if (alerts == NULL)
+		_exit(1);
+	for (int i = 0; i < HANDED_OVER; i++) {
+		(void)snprintf(domain, sizeof(domain), "d%d.example", i);
+		const struct alert outage = {.kind = ALERT_OUTAGE, .domain = domain, .text = ""};
+		alerts_raise(alerts, &outage);
+	}
+	if (alerts_count(alerts).waiting_commands != HANDED_OVER - ALERT_COMMANDS)
+		_exit(2);
+	for (int i = 0; dies && i < 100 && notes_of(spool, "command/") == 0; i++)
+		turn(base, 200);
+	if (!dies) {
+		alerts_free(alerts);
+		spool_writer_close(spool);
+	}
+	_exit(0);
+}
+
+/* Those that wait for the command when the process ends are handed over by the next one. */
+START_TEST(test_command_after_restart)
+{
+	static char text[65536];
+	struct event_base *base = event_base_new();
+	const char *problem;
+	char body[256], go[80], domain[32];
+	int status = -1;
+
+	(void)snprintf(go, sizeof(go), "%s/go", directory);
+	(void)snprintf(body, sizeof(body),
+	    "t=$(cat); while [ ! -e %s ] && [ -d %s ]; do sleep 0.1; done; echo \"$t\" >>%s", go,
+	    directory, out);
+	write_script(body);
+	const pid_t first = fork();
+	if (first == 0)
+		first_process(_i == 1);
+	ck_assert_int_eq(waitpid(first, &status, 0), first);
+	ck_assert_int_eq(status, 0);
+	struct spool_writer *spool = spool_writer_open(state, (gid_t)-1, 64u << 20, &problem);
+	const struct alerts_setup setup = {
+	    .base = base, .spool = spool, .relay = "eu1", .region = "eu", .command = script};
+	ck_assert_int_eq(notes_of(spool, "command/"), HANDED_OVER - ALERT_COMMANDS);
+	ck_assert_int_eq(close(creat(go, 0600)), 0);
+	struct alerts *alerts = alerts_new(&setup);
+	ck_assert_uint_eq(alerts_count(alerts).standing, HANDED_OVER);
+	for (int i = 0; i < 100 && (lines_with(text, "\"ended\":false") < HANDED_OVER ||
+				       notes_of(spool, "command/") > 0);
+	     i++) {
+		turn(base, 200);
+		read_out(text, sizeof(text));
+	}
+	for (int i = 0; i < HANDED_OVER; i++) {
+		(void)snprintf(domain, sizeof(domain), "\"d%d.example\"", i);
+		ck_assert_uint_eq(lines_with(text, domain), 1);
+	}
+	ck_assert_int_eq(notes_of(spool, "command/"), 0);
+	ck_assert_uint_eq(alerts_count(alerts).lost_commands, 0);
+	alerts_free(alerts);
+	spool_writer_close(spool);
+	event_base_free(base);
+}
+END_TEST
+
+/* There is no command any more: nothing is left of what waited for one. */
+START_TEST(test_no_command_after_restart)
+{
+	struct event_base *base = event_base_new();
+	const char *problem;
+	int status = -1;
+
+	write_script("exec sleep 5");
+	const pid_t first = fork();
+	if (first == 0)
+		first_process(false);
+	ck_assert_int_eq(waitpid(first, &status, 0), first);
+	ck_assert_int_eq(status, 0);
+	struct spool_writer *spool = spool_writer_open(state, (gid_t)-1, 64u << 20, &problem);
+	const struct alerts_setup setup = {
+	    .base = base, .spool = spool, .relay = "eu1", .region = "eu"};
+	struct alerts *alerts = alerts_new(&setup);
+	ck_assert_uint_eq(alerts_count(alerts).standing, HANDED_OVER);
+	alerts_free(alerts);
+	ck_assert_int_eq(notes_of(spool, "command/"), 0);
+	ck_assert_int_eq(notes(spool), HANDED_OVER);
+	spool_writer_close(spool);
+	event_base_free(base);
+}
+END_TEST
+
 START_TEST(test_spool_away)
 {
 	const struct alert outage = {.kind = ALERT_OUTAGE, .domain = "a.example", .text = ""};
@@ -529,11 +648,11 @@ END_TEST
 #define MANY (ALERT_ROWS + 2000)
 
 static void
-all_of_them(struct alerts *alerts, bool raised)
+raise_or_end(struct alerts *alerts, int count, bool raised)
 {
 	char domain[32];
 
-	for (int i = 0; i < MANY; i++) {
+	for (int i = 0; i < count; i++) {
 		(void)snprintf(domain, sizeof(domain), "d%d.example", i);
 		const struct alert outage = {
 		    .kind = ALERT_OUTAGE, .domain = domain, .text = "mail is held"};
@@ -573,10 +692,10 @@ START_TEST(test_many_at_once)
 
 	ck_assert_ptr_nonnull(spool);
 	ck_assert_int_eq(dup2(nothing, STDERR_FILENO), STDERR_FILENO); /* so many lines */
-	all_of_them(alerts, true);
+	raise_or_end(alerts, MANY, true);
 	turn_until_written(base, alerts);
 	ck_assert_int_eq(notes(spool), MANY);
-	all_of_them(alerts, false);
+	raise_or_end(alerts, MANY, false);
 	ck_assert_int_eq(dup2(errors, STDERR_FILENO), STDERR_FILENO);
 	(void)close(errors);
 	(void)close(nothing);
@@ -598,13 +717,138 @@ run_command(struct alert_command *command, const char *domain)
 	struct alert_standing standing = {.kind = ALERT_OUTAGE};
 
 	(void)snprintf(standing.domain, sizeof(standing.domain), "%s", domain);
-	alert_command_run(command, ALERT_RAISED, &standing, strdup("{}"));
+	alert_command_run(command, ALERT_RAISED, &standing, "id", strdup("{}"));
 }
+
+static void
+tell_command(struct alert_command *command, enum alert_word word, const char *id)
+{
+	struct alert_standing standing = {.kind = ALERT_OUTAGE};
+
+	(void)snprintf(standing.domain, sizeof(standing.domain), "%s", id + 1);
+	if (*id == 'k')
+		ck_assert(alert_command_resume(command, word, &standing, id, strdup("{}")));
+	else
+		alert_command_run(command, word, &standing, id, strdup("{}"));
+}
+
+static bool
+collect_change(void *context, const struct alert_command_change *change)
+{
+	char *text = context;
+
+	(void)snprintf(text + strlen(text), 256 - strlen(text), "%c%s ",
+	    change->text != NULL ? '+' : '-', change->id);
+	return true;
+}
+
+/* Are the changes these? They are kept. */
+static void
+expect_changes(struct alert_command *command, const char *expected)
+{
+	char text[256] = "";
+	const size_t count = alert_command_changes(command, 10, collect_change, text);
+
+	ck_assert_str_eq(text, expected);
+	ck_assert_uint_eq(alert_command_count(command).changes, count);
+	alert_command_kept(command, count);
+	ck_assert_uint_eq(alert_command_count(command).changes, 0);
+}
+
+static void
+on_changed(void *context)
+{
+	++*(unsigned *)context;
+}
+
+START_TEST(test_command_changes)
+{
+	struct event_base *base = event_base_new();
+	unsigned told = 0;
+	struct alert_command *command = alert_command_new(base, script, on_changed, &told);
+	char id[32];
+
+	write_script("exec sleep 5");
+	for (int i = 0; i < ALERT_COMMANDS; i++)
+		tell_command(command, ALERT_RAISED, "nfirst");
+	ck_assert_uint_eq(alert_command_count(command).running, ALERT_COMMANDS);
+	expect_changes(command, ""); /* they do not wait */
+	tell_command(command, ALERT_RAISED, "ka");
+	tell_command(command, ALERT_ROSE, "kb"); /* its beginning was told by a former process */
+	expect_changes(command, "");
+	told = 0;
+	tell_command(command, ALERT_RAISED, "nc");
+	ck_assert_uint_ge(told, 1);
+	ck_assert_uint_eq(alert_command_count(command).unkept, 1);
+	expect_changes(command, "+nc ");
+	ck_assert_uint_eq(alert_command_count(command).unkept, 0);
+	for (int i = 0; alert_command_count(command).waiting < ALERT_WAITING; i++) {
+		(void)snprintf(id, sizeof(id), "nfill%d", i);
+		tell_command(command, ALERT_RAISED, id);
+	}
+	alert_command_kept(command, ALERT_WAITING);
+	expect_changes(command, "");
+	/* Full: an end waits, or is lost with its beginning, and of the lost nothing is kept. */
+	tell_command(command, ALERT_ENDED, "nb");
+	expect_changes(command, "+nb ");
+	ck_assert_uint_eq(alert_command_count(command).lost, 0);
+	tell_command(command, ALERT_RAISED, "nd");
+	tell_command(command, ALERT_ENDED, "nd");
+	expect_changes(command, "");
+	ck_assert_uint_eq(alert_command_count(command).lost, 2);
+	tell_command(command, ALERT_ENDED, "na");
+	expect_changes(command, "-ka ");
+	ck_assert_uint_eq(alert_command_count(command).lost, 4);
+	tell_command(command, ALERT_ENDED, "nc");
+	ck_assert_uint_eq(alert_command_count(command).unkept, 0);
+	alert_command_free(command);
+	event_base_free(base);
+}
+END_TEST
+
+#define TOO_MANY (ALERT_WAITING + 200)
+
+/* What is lost of those that wait leaves no note, and the next process loses no other. */
+START_TEST(test_lost_leave_no_note)
+{
+	const int nothing = open("/dev/null", O_WRONLY), errors = dup(STDERR_FILENO);
+	struct event_base *base = event_base_new();
+	const char *problem;
+	struct spool_writer *spool = spool_writer_open(state, (gid_t)-1, 64u << 20, &problem);
+	const struct alerts_setup setup = {
+	    .base = base, .spool = spool, .relay = "eu1", .region = "eu", .command = script};
+	struct alerts *alerts = alerts_new(&setup);
+	size_t waiting;
+
+	write_script("exec sleep 5");
+	ck_assert_ptr_nonnull(spool);
+	ck_assert_int_eq(dup2(nothing, STDERR_FILENO), STDERR_FILENO); /* so many lines */
+	raise_or_end(alerts, TOO_MANY, true);
+	ck_assert_uint_ge(alerts_count(alerts).waiting_commands, TOO_MANY - ALERT_COMMANDS);
+	turn_until_written(base, alerts);
+	raise_or_end(alerts, TOO_MANY, false);
+	ck_assert_uint_gt(alerts_count(alerts).lost_commands, 0);
+	waiting = alerts_count(alerts).waiting_commands;
+	alerts_free(alerts);
+	ck_assert_uint_eq((size_t)notes_of(spool, "command/"), waiting);
+	alerts = alerts_new(&setup);
+	ck_assert_uint_eq(alerts_count(alerts).waiting_commands, waiting - ALERT_COMMANDS);
+	ck_assert_uint_eq(alerts_count(alerts).lost_commands, 0);
+	alerts_free(alerts);
+	ck_assert_int_eq(dup2(errors, STDERR_FILENO), STDERR_FILENO);
+	(void)close(errors);
+	(void)close(nothing);
+	ck_assert_uint_eq((size_t)notes_of(spool, "command/"), waiting - ALERT_COMMANDS);
+	ck_assert_int_eq(notes(spool), 0);
+	spool_writer_close(spool);
+	event_base_free(base);
+}
+END_TEST
 
 START_TEST(test_command_bounds)
 {
 	struct event_base *base = event_base_new();
-	struct alert_command *command = alert_command_new(base, script);
+	struct alert_command *command = alert_command_new(base, script, NULL, NULL);
 	struct alert_command_counts counts;
 
 	write_script("exec sleep 5");
@@ -634,14 +878,14 @@ END_TEST
 START_TEST(test_command_missing)
 {
 	struct event_base *base = event_base_new();
-	struct alert_command *command = alert_command_new(base, "/nonexistent/command");
+	struct alert_command *command = alert_command_new(base, "/nonexistent/command", NULL, NULL);
 
 	run_command(command, "a.example");
 	ck_assert_uint_eq(alert_command_count(command).failed, 1);
 	ck_assert_uint_eq(alert_command_count(command).running, 0);
 	write_script("exit 3");
 	alert_command_free(command);
-	command = alert_command_new(base, script);
+	command = alert_command_new(base, script, NULL, NULL);
 	run_command(command, "a.example");
 	for (int i = 0; i < 100 && alert_command_count(command).running > 0; i++)
 		turn(base, 100);
@@ -672,13 +916,17 @@ main(void)
 	tcase_add_checked_fixture(rest, set_up, tear_down);
 	tcase_set_timeout(rest, 30);
 	tcase_add_test(rest, test_rows_notes_and_command);
+	tcase_add_loop_test(rest, test_command_after_restart, 0, 2);
+	tcase_add_test(rest, test_no_command_after_restart);
 	tcase_add_test(rest, test_spool_away);
+	tcase_add_test(rest, test_command_changes);
 	tcase_add_test(rest, test_command_bounds);
 	tcase_add_test(rest, test_command_missing);
 	suite_add_tcase(suite, rest);
 	tcase_add_checked_fixture(many, set_up, tear_down);
 	tcase_set_timeout(many, 240);
 	tcase_add_test(many, test_many_at_once);
+	tcase_add_test(many, test_lost_leave_no_note);
 	suite_add_tcase(suite, many);
 	SRunner *runner = srunner_create(suite);
 	srunner_run_all(runner, CK_ENV);
