@@ -81,6 +81,7 @@ demo_zone() {
 
 demo_relays() {
 	LAB_POSTFIX=$queue_patience
+	LAB_QUICK=no
 	lab_relay hk &
 	demo_job=$!
 	lab_relay eu

@@ -488,18 +488,25 @@ lab_pf() {
 	PF_EXEC=$(lab_words "$lab_host") "$lab_verb" "$LAB/$lab_host" "$@"
 }
 
-# lab_apply HOST [--shared]
-lab_apply() {
-	lab_ctl "$1" postfix apply --overlay "$lab_top/postfix-conf/overlay.conf" ${2:+"$2"}
-}
-
-# The overlay sets timeouts of its own: those of main.cf, for quick tests, take their place.
+# The overlay sets timeouts of its own: those of main.cf, for quick tests, take their place until the next apply, which
+# would not know its services again.
 lab_quick() {
+	cp "$LAB/$1/etc/master.cf" "$LAB/$1/applied.cf"
 	for lab_service in mxhold mxhold-tls; do
 		lab_pf "$1" pf_options "$lab_service/unix" smtp_connect_timeout smtp_helo_timeout smtp_starttls_timeout \
 			smtp_mail_timeout smtp_rcpt_timeout smtp_data_init_timeout
 	done
 	lab_pf "$1" pf_reload
+}
+
+# lab_apply HOST [--shared]; LAB_QUICK=no: and no more, the overlay's timeouts stay.
+lab_apply() {
+	if [ -f "$LAB/$1/applied.cf" ]; then
+		cat "$LAB/$1/applied.cf" >"$LAB/$1/etc/master.cf"
+		rm "$LAB/$1/applied.cf"
+	fi
+	lab_ctl "$1" postfix apply --overlay "$lab_top/postfix-conf/overlay.conf" ${2:+"$2"} || return
+	[ -n "${LAB_TIMES-}${LAB_QUICK-}" ] || lab_quick "$1"
 }
 
 # lab_relay HOST [dedicated|shared]; LAB_POSTFIX: settings NAME=VALUE that the operator has made before.
@@ -519,7 +526,6 @@ lab_relay() {
 		cat "$LAB/log/$1.apply.log" >&2
 		die "mxholdctl postfix apply fails on $1"
 	}
-	[ "${LAB_TIMES-}" = postfix ] || lab_quick "$1"
 	[ "${LAB_QUEUED-}" != yes ] || wait_for 60 lab_queued_answers "$1" || die "mxhold-queued of $1 does not answer"
 }
 

@@ -6,6 +6,7 @@ set -eu
 # shellcheck source=tests/lab/lab.sh
 . "${LAB_TOP:-$(cd "$(dirname "$0")/../.." && pwd)}/tests/lab/lab.sh"
 lab_enter "$0" "$@"
+LAB_QUICK=no # rollback wants the files as apply left them
 
 zone() {
 	cat <<-'ZONE'
