@@ -122,6 +122,11 @@ void snapshot_writer_close(struct snapshot_writer *writer);
 /* Why the last call on `writer` failed. Never NULL; valid until the next call. */
 const char *snapshot_writer_problem(const struct snapshot_writer *writer);
 /*
+ * Has the last transaction met a page that LMDB cannot use? One such read spoils the transaction,
+ * whatever was done about it (LMDB: MDB_BAD_TXN from there on).
+ */
+bool snapshot_writer_found_damage(const struct snapshot_writer *writer);
+/*
  * Renames STATE_DIR/snapshot to snapshot.damaged (an older one is removed; one that cannot be
  * removed stays, and the name becomes snapshot.damaged.1 to .9). The writer must be closed.
  * False: errno is set; EWOULDBLOCK: a living writer has it.

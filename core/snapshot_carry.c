@@ -258,9 +258,6 @@ snapshot_load_carry_over(
 	*carried = carry.carried;
 	if (code == MDB_NOTFOUND) /* the old set has ended */
 		return SNAPSHOT_OK;
-	if (code == MDB_CORRUPTED || code == MDB_PAGE_NOTFOUND)
-		return snapshot_writer_fail(writer, SNAPSHOT_DAMAGED,
-		    "the old rows cannot be read: %s", mdb_strerror(code));
 	return snapshot_writer_code(writer, "carrying over what is retired", code);
 }
 

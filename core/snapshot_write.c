@@ -48,7 +48,15 @@ snapshot_writer_code(struct snapshot_writer *writer, const char *what, int code)
 		return SNAPSHOT_OK;
 	if (code == MDB_NOTFOUND)
 		return SNAPSHOT_NOT_FOUND;
-	return snapshot_writer_fail(writer, SNAPSHOT_UNUSABLE, "%s: %s", what, mdb_strerror(code));
+	const enum snapshot_result result = snapshot_lmdb_result(code);
+	writer->file_damaged = writer->file_damaged || result == SNAPSHOT_DAMAGED;
+	return snapshot_writer_fail(writer, result, "%s: %s", what, mdb_strerror(code));
+}
+
+bool
+snapshot_writer_found_damage(const struct snapshot_writer *writer)
+{
+	return writer->file_damaged;
 }
 
 const char *
@@ -252,6 +260,7 @@ begin(struct snapshot_writer *writer, enum writer_mode mode)
 	if (writer->mode != WRITER_IDLE)
 		return snapshot_writer_fail(
 		    writer, SNAPSHOT_UNUSABLE, "another transaction is open");
+	writer->file_damaged = false;
 	int code = writer->env != NULL ? transaction_begin(writer) : MDB_PANIC;
 	if (code == MDB_PANIC) {
 		environment_close(writer);

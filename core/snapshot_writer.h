@@ -24,13 +24,14 @@ struct snapshot_writer {
 	bool records_changed;
 	bool fleet_changed;
 	bool append[SNAPSHOT_KINDS]; /* a load's keys have come in order so far */
+	bool file_damaged;           /* LMDB said so since the transaction began */
 	char problem[SNAPSHOT_PROBLEM_SIZE];
 };
 
 /* Notes the problem in words and returns `result`. */
 enum snapshot_result snapshot_writer_fail(struct snapshot_writer *writer,
     enum snapshot_result result, const char *format, ...) __attribute__((format(printf, 3, 4)));
-/* The same for LMDB's code: OK and NOT_FOUND for 0 and MDB_NOTFOUND, else UNUSABLE. */
+/* The same for LMDB's code: OK and NOT_FOUND for 0 and MDB_NOTFOUND, else DAMAGED or UNUSABLE. */
 enum snapshot_result snapshot_writer_code(
     struct snapshot_writer *writer, const char *what, int code);
 

@@ -42,7 +42,7 @@ store_set_aside(struct store *store, const char *why)
 {
 	store_close(store);
 	store->status->usable = false;
-	store->cure = false;
+	store->cure = store->broken = false;
 	if (snapshot_set_aside(store->state_dir)) {
 		store->lost = true;
 		log_event(LOG_CRIT, "snapshot-set-aside", kv("why", why),
@@ -90,6 +90,7 @@ look(struct store *store)
 void
 store_look(struct store *store)
 {
+	store->broken = false;
 	(void)look(store);
 }
 
@@ -263,6 +264,13 @@ store_write_failed(struct store *store, const char *doing)
 	log_event(LOG_CRIT, "snapshot-not-written", kv("step", doing), kv("error", store->problem),
 	    kv("effect", "the last good snapshot stays, and counts as stale"));
 	store_note(store);
+	/* A page that LMDB cannot use, met again after opening it anew, or by the load that was to
+	 * cure damage: no load into this file can succeed. */
+	if (snapshot_writer_found_damage(store->writer) && (store->broken || store->cure)) {
+		store_set_aside(store, store->problem);
+		return;
+	}
+	store->broken = snapshot_writer_found_damage(store->writer);
 	/* Not for want of room: is it damaged? Opening it anew finds that out, and what an open one
 	 * has taken from a damaged file is gone. */
 	if (strstr(store->problem, strerror(ENOSPC)) == NULL &&

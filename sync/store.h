@@ -16,6 +16,7 @@ struct store {
 	struct snapshot_writer *writer; /* NULL: not open */
 	bool lost; /* a snapshot was set aside, and none has taken its place yet */
 	bool cure; /* some values are damaged: a full load is wanted */
+	bool broken; /* the last write met a page that LMDB cannot use */
 	char problem[256];
 	struct stat seen; /* data.mdb after our own last write; st_ino 0: not looked at yet */
 	int lock_fd;      /* of lock.mdb, while the writer is open; -1: it could not be opened */
@@ -40,7 +41,8 @@ void store_note(struct store *store);
 bool store_verify(struct store *store);
 /*
  * After a write that failed: says so in the log. Where it was not for want of room, the snapshot is
- * closed: opening it anew tells whether it is whole.
+ * closed: opening it anew tells whether it is whole; where it is damaged beyond a cure, it is set
+ * aside.
  */
 void store_write_failed(struct store *store, const char *doing);
 /* Reads the meta anew, after a commit. */

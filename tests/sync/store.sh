@@ -81,6 +81,35 @@ heals 'emptied'
 dd if=/dev/urandom of="$data" bs=4096 seek=2 count=600 conv=notrunc >/dev/null 2>&1
 sleep 1.5
 heals 'overwritten'
+# The first two rows out of order, where a check of the rows has to end, and behind them pages of rows that are none: LMDB
+# cannot read those, and one attempt at it spoils the whole transaction. So no load into this file can succeed.
+: >"$work/sync.log"
+python3 - "$data" <<'PYTHON'
+import struct, sys
+# LMDB 0.9. struct MDB_page: number, two bytes, flags; the offsets of its nodes. struct MDB_node: 6 bytes, length of the key.
+PAGE, HEADER, NODE, LEAF = 4096, 16, 8, 0x02
+
+def first_key(page):
+    at, = struct.unpack_from("<H", page, HEADER)
+    return page[at + NODE:][:struct.unpack_from("<H", page, at + 6)[0]]
+
+with open(sys.argv[1], "r+b") as file:
+    data = file.read()
+    pages = {}
+    for number in range(2, len(data) // PAGE):
+        page = data[number * PAGE:][:PAGE]
+        own, flags = struct.unpack_from("<Q2xH", page)
+        if own == number and flags & 0x1F == LEAF and first_key(page).endswith(b".example"):
+            pages[number] = page
+    least = min(map(first_key, pages.values()))
+    for number, page in pages.items():
+        first = first_key(page) == least
+        file.seek(number * PAGE + (HEADER if first else 10))
+        file.write(page[HEADER + 2:HEADER + 4] + page[HEADER:HEADER + 2] if first else bytes(2))
+PYTHON
+sleep 1.5
+heals 'rows out of reach'
+try 'rows out of reach: not tried for ever, but set aside' log_has 'event=snapshot-set-aside'
 dd if=/dev/zero of="$data" bs=4096 count=2 conv=notrunc >/dev/null 2>&1
 sleep 1.5
 heals 'meta pages wiped'
