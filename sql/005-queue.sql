@@ -1,4 +1,4 @@
--- 007-queue: what the relays hold at present, for the SOC.
+-- 005-queue: what the relays hold at present, for the SOC.
 --
 -- In: each relay's report of its own queue, by domain: how much, since when, and how the primary is. Out: the view `held`, over
 -- all relays. Figures, states and codes only: no address of a person and no word of a primary leaves its region (those
@@ -47,9 +47,9 @@ create table mxhold.queue_told (
 	constraint queue_told_pkey primary key (relay),
 	constraint queue_told_relay_fkey foreign key (relay) references mxhold.relay (name) on update cascade on delete cascade
 ) with (fillfactor = 50);
-comment on table mxhold.queue_told is 'When each relay last told of its queue: it does once a minute, also when nothing has changed';
+comment on table mxhold.queue_told is 'As of when each relay last told of its queue: it does several times a minute, also when nothing has changed, while its mxhold-queued is there';
 comment on column mxhold.queue_told.relay is 'Which relay';
-comment on column mxhold.queue_told.told_at is 'Its rows in mxhold.queue are as of this time';
+comment on column mxhold.queue_told.told_at is 'Its rows in mxhold.queue are as of this time: mxhold-queued was there';
 
 -- A seconds-since-1970 of the report: 0 is none, the largest bigint is for ever.
 create function mxhold.queue_time(seconds bigint) returns timestamptz
@@ -58,7 +58,8 @@ return case when seconds = 9223372036854775807 then 'infinity'::timestamptz
 	when seconds between 1 and 253402300799 then to_timestamp(seconds) end;
 comment on function mxhold.queue_time(bigint) is 'Time of a number of seconds since 1970; null for none, infinity for the largest bigint';
 
-create function mxhold.queue_report(rows jsonb, whole boolean default false, behind text default '', up_to text default null)
+create function mxhold.queue_report(rows jsonb, whole boolean default false, behind text default '', up_to text default null,
+	age bigint default 0)
 returns void
 language plpgsql volatile security definer
 set search_path = pg_catalog, mxhold, pg_temp
@@ -95,11 +96,11 @@ begin
 	where (q.messages, q.bytes, q.oldest_at, q.primary_state, q.primary_since, q.primary_code, q.hold, q.hold_until)
 		is distinct from (excluded.messages, excluded.bytes, excluded.oldest_at, excluded.primary_state, excluded.primary_since,
 			excluded.primary_code, excluded.hold, excluded.hold_until);
-	insert into mxhold.queue_told as t values (own, clock_timestamp())
+	insert into mxhold.queue_told as t values (own, clock_timestamp() - make_interval(secs => greatest(age, 0)))
 	on conflict (relay) do update set told_at = excluded.told_at;
 end
 $$;
-comment on function mxhold.queue_report(jsonb, boolean, text, text) is 'A relay tells what it holds (docs/feed.md); always for the relay of session_user. A row without "messages" is gone; whole: so is every domain behind one name, up to another (null: the last), that is not named';
+comment on function mxhold.queue_report(jsonb, boolean, text, text, bigint) is 'A relay tells what it holds (docs/feed.md); always for the relay of session_user. A row without "messages" is gone; whole: so is every domain behind one name, up to another (null: the last), that is not named; age: so many seconds ago it was true';
 
 create view mxhold.held as
 select h.domain, o.customer, h.messages, h.bytes, h.oldest_at,
@@ -135,12 +136,8 @@ comment on column mxhold.held.primary_since is 'Since when, by the relay that sa
 comment on column mxhold.held.hold is 'maintenance (mxhold.domain.hold_until), or what relays hold it back by; null: nothing but the primary''s state';
 comment on column mxhold.held.hold_until is 'Until when';
 comment on column mxhold.held.relays is 'Where: each relay with its number of messages, and the primary''s last reply code';
-comment on column mxhold.held.told_at is 'As of when: the oldest report of these relays';
+comment on column mxhold.held.told_at is 'As of when: the oldest figures of these relays';
 
-grant select on mxhold.queue, mxhold.queue_told, mxhold.held to mxhold_soc, mxhold_status;
-grant execute on function mxhold.queue_report(jsonb, boolean, text, text) to mxhold_relay;
-grant execute on function mxhold.parents(text) to mxhold_status;
-
-insert into mxhold.migration (name) values ('007-queue');
+insert into mxhold.migration (name) values ('005-queue');
 
 commit;

@@ -1,6 +1,6 @@
--- 005-views: what the SOC reads: is this domain backed up, and are the relays well?
+-- 006-views: what the SOC reads: is this domain backed up, and are the relays well?
 --
--- In: the tables and the relays' heartbeats. Out: domain_status and relay_status, with a colour and its reason in words.
+-- In: the tables, the relays' heartbeats and what they tell of their queues. Out: domain_status and relay_status, with a colour and its reason in words.
 -- A look at one domain costs a few index lookups, however many domains there are.
 
 begin;
@@ -15,12 +15,14 @@ select r.name as relay, r.region, r.names, s.state, s.reason, h.version as appli
 from mxhold.relay r
 cross join (select mxhold.epoch() as epoch, mxhold.version() as version) now
 left join mxhold.relay_heartbeat h on h.relay = r.name
+left join mxhold.queue_told t on t.relay = r.name
 cross join lateral (
 	select case
 		when h.relay is null then 'red'
 		when h.at < clock_timestamp() - interval '1 minute' then 'red'
 		when h.epoch <> now.epoch then 'red'
 		when h.state = 'held' then 'red'
+		when t.told_at < clock_timestamp() - interval '90 seconds' then 'yellow'
 		when h.version < now.version then 'yellow'
 		when cardinality(h.unusable) > 0 then 'yellow'
 		else 'green' end as state,
@@ -29,6 +31,8 @@ cross join lateral (
 		when h.at < clock_timestamp() - interval '1 minute' then 'was last heard at ' || date_trunc('second', h.at)
 		when h.epoch <> now.epoch then 'follows another database (epoch ' || h.epoch || ')'
 		when h.state = 'held' then 'holds back: ' || h.detail
+		when t.told_at < clock_timestamp() - interval '90 seconds'
+			then 'its mxhold-queued is silent: what it holds is known as of ' || date_trunc('second', t.told_at)
 		when h.version < now.version then 'is behind'
 		when cardinality(h.unusable) > 0 then h.detail || ', such as ' || h.unusable[1]
 		else 'has everything' end as reason
@@ -37,7 +41,7 @@ comment on view mxhold.relay_status is 'Each relay: what it has applied, how far
 comment on column mxhold.relay_status.relay is 'Which relay';
 comment on column mxhold.relay_status.region is 'Where it stands';
 comment on column mxhold.relay_status.names is 'Its published names';
-comment on column mxhold.relay_status.state is 'green: well and up to date; yellow: behind, or it cannot use some rows; red: silent for a minute, holding back, or following another database';
+comment on column mxhold.relay_status.state is 'green: well and up to date; yellow: behind, it cannot use some rows, or its mxhold-queued is silent; red: silent for a minute, holding back, or following another database';
 comment on column mxhold.relay_status.reason is 'Why';
 comment on column mxhold.relay_status.applied is 'Version that it has applied; null: never heard';
 comment on column mxhold.relay_status.newest is 'Newest version of the authority';
@@ -147,6 +151,6 @@ as $$
 $$;
 comment on function mxhold.customer_set_regions(text, text[]) is 'Permits exactly these regions to a customer: select mxhold.customer_set_regions(''acme'', ''{europe,asia}'')';
 
-insert into mxhold.migration (name) values ('005-views');
+insert into mxhold.migration (name) values ('006-views');
 
 commit;

@@ -1,4 +1,4 @@
--- 006-roles: who may do what.
+-- 007-roles: who may do what.
 --
 -- mxhold_soc edits the SOC's tables; mxhold_relay reads the feed and says what it applied; mxhold_status reads the status.
 -- Logins are members of one of them (docs/soc.md). Nobody may truncate, touch the feed's own tables, or change the audit.
@@ -27,8 +27,8 @@ grant usage on schema mxhold to mxhold_soc, mxhold_relay, mxhold_status;
 grant select, insert, update, delete on mxhold.region, mxhold.customer, mxhold.customer_region, mxhold.domain,
 	mxhold.domain_region, mxhold.relay, mxhold.fence_allow to mxhold_soc;
 grant select, insert on mxhold.feed_confirmation to mxhold_soc;
-grant select on mxhold.audit, mxhold.migration, mxhold.relay_heartbeat, mxhold.domain_status, mxhold.relay_status
-	to mxhold_soc;
+grant select on mxhold.audit, mxhold.migration, mxhold.relay_heartbeat, mxhold.domain_status, mxhold.relay_status,
+	mxhold.queue, mxhold.queue_told, mxhold.held to mxhold_soc;
 grant execute on function mxhold.customer_set_regions(text, text[]), mxhold.is_full_name(text), mxhold.name_normal(text), mxhold.parents(text),
 	mxhold.address_class(inet), mxhold.address_parse(text), mxhold.next_hop_normal(text), mxhold.next_hop_host(text),
 	mxhold.next_hops_normal(text), mxhold.next_hops_check(text),
@@ -37,11 +37,12 @@ grant execute on function mxhold.customer_set_regions(text, text[]), mxhold.is_f
 grant select on mxhold.feed_now to mxhold_relay;
 grant execute on function mxhold.feed_state(bigint, text), mxhold.feed_full(text), mxhold.feed_since(bigint, bigint, integer, text, text, integer, integer),
 	mxhold.feed_gone(), mxhold.feed_time(timestamptz),
-	mxhold.heartbeat(text, bigint, text, text, bigint, text, text[]), mxhold.feed_maintain() to mxhold_relay;
+	mxhold.heartbeat(text, bigint, text, text, bigint, text, text[]), mxhold.feed_maintain(),
+	mxhold.queue_report(jsonb, boolean, text, text, bigint) to mxhold_relay;
 
-grant select on mxhold.domain_status, mxhold.relay_status to mxhold_status;
-grant execute on function mxhold.epoch(), mxhold.version() to mxhold_status;
+grant select on mxhold.domain_status, mxhold.relay_status, mxhold.queue, mxhold.queue_told, mxhold.held to mxhold_status;
+grant execute on function mxhold.parents(text), mxhold.epoch(), mxhold.version() to mxhold_status;
 
-insert into mxhold.migration (name) values ('006-roles');
+insert into mxhold.migration (name) values ('007-roles');
 
 commit;
