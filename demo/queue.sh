@@ -65,7 +65,13 @@ queue_has_first() {
 	[ -n "$(queue_first_after)" ]
 }
 
+# All have been tried once, and put off: nothing is on its way that would be delivered without a flush.
+queue_put_off() {
+	[ -z "$(queue_files | grep -Ev "^$LAB/eu/spool/defer(red)?/")" ]
+}
+
 queue_up() {
+	wait_shown 60 queue_put_off || true
 	on eu 'postconf queue_run_delay minimal_backoff_time'
 	check_is 'Postfix by itself would try again after 5 minutes at the earliest' \
 		"$(printf 'queue_run_delay = 300s\nminimal_backoff_time = 300s')" "$said"

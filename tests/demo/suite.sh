@@ -53,6 +53,7 @@ narration() {
 	grep -E '^  (ok|FAILED)  ' "$dir/out" >"$dir/checks" || true
 	while read -r word text; do
 		is "$word" ok "$text"
+		[ "$word" = ok ] || note "$(sed -n '/^  claimed: /,$p' "$dir/out" | head -n 12)"
 	done <"$dir/checks"
 }
 
