@@ -1,8 +1,8 @@
 /*
  * watch_inner: what the files of the watch share. Private to watch*.c: watch.c (life, time,
  * operators), watch_queue.c (messages, listings), watch_route.c (DNS answers, routes),
- * watch_primary.c (probes), watch_domain.c (what is done for a domain), watch_state.c (what is
- * told).
+ * watch_primary.c (probes), watch_domain.c (what is done for a domain), watch_release.c (its mail
+ * leaves), watch_alert.c (who is alerted), watch_state.c (what is told).
  */
 #ifndef MXHOLD_QUEUED_WATCH_INNER_H
 #define MXHOLD_QUEUED_WATCH_INNER_H
@@ -284,13 +284,42 @@ void domain_attempt(struct watch *watch, struct watch_domain *domain,
     const struct event_attempt *attempt, enum release_news news);
 void domain_left(struct watch *watch, struct watch_domain *domain, const char *id);
 void domain_tick(struct watch *watch, struct watch_domain *domain);
-/* The listing that was wanted: `good`, and whether missed messages are tried now. */
-void domain_listed(struct watch *watch, struct watch_domain *domain, bool good, bool singly);
-void domain_end_alerts(struct watch *watch, struct watch_domain *domain);
 bool domain_is_pinned(const struct watch_domain *domain);
 bool domain_soc_hold(const struct watch *watch, const struct watch_domain *domain);
+bool domain_operator_holds(const struct watch *watch, const struct watch_domain *domain);
 /* Does an operator hold it so that there are no alerts about it? */
 bool domain_hushed(const struct watch *watch, const struct watch_domain *domain);
+/* Are there none, for that or for the SOC's hold? */
+bool domain_is_silent(const struct watch *watch, const struct watch_domain *domain);
+/* How its primary is as far as is known now, */
+enum primary_state domain_primary_state(const struct watch_domain *domain);
+/* and what holds its mail back because of that, of refusals, or of an operator. */
+enum hold_kind domain_decide_hold(const struct watch *watch, const struct watch_domain *domain);
+
+/* watch_release.c */
+/* Lets its mail go, or not, as things are now. */
+void domain_judge_release(struct watch *watch, struct watch_domain *domain);
+void domain_tick_release(struct watch *watch, struct watch_domain *domain);
+/* What an attempt says to the breaker and to the release. */
+void domain_tried(struct watch *watch, struct watch_domain *domain,
+    const struct event_attempt *attempt, enum release_news news);
+/* A message has left the queue, and others are there. */
+void domain_release_left(struct watch *watch, struct watch_domain *domain, const char *id);
+/* The listing that was wanted: `good`, and whether missed messages are tried now. */
+void domain_listed(struct watch *watch, struct watch_domain *domain, bool good, bool singly);
+
+/* watch_alert.c */
+/* Raises what is amiss and is not told yet, and ends what is over. */
+void domain_judge_alerts(
+    struct watch *watch, struct watch_domain *domain, enum primary_state state);
+/* How long the oldest message has waited, of the time it may. */
+void domain_judge_retention(struct watch *watch, struct watch_domain *domain);
+void domain_alert_breaker(struct watch *watch, struct watch_domain *domain);
+void domain_breaker_alert_ends(struct watch *watch, struct watch_domain *domain);
+/* No mail of it is held any more. */
+void domain_alerts_empty(struct watch *watch, struct watch_domain *domain);
+/* It is forgotten: so are all alerts of the watch about it. */
+void domain_end_alerts(struct watch *watch, struct watch_domain *domain);
 
 /* watch_state.c */
 void domain_dirty(struct watch *watch, struct watch_domain *domain);

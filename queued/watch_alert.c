@@ -1,0 +1,162 @@
+/*
+ * watch_alert: the part of the watch that says who is alerted of a domain, and when that ends.
+ */
+#include "queued/retention.h"
+#include "queued/watch_inner.h"
+
+#include <stdio.h>
+
+static void
+alert_raise(struct watch *watch, struct watch_domain *domain, enum alert_kind kind, unsigned level,
+    const char *text)
+{
+	const struct watch_ports *ports = &watch->setup.ports;
+	const struct alert alert = {
+	    .kind = kind, .domain = domain->name, .level = level, .text = text};
+
+	domain->alerts |= 1u << kind;
+	ports->raise(ports->context, &alert);
+}
+
+static bool
+alert_is_raised(const struct watch_domain *domain, enum alert_kind kind)
+{
+	return (domain->alerts & 1u << kind) != 0;
+}
+
+static void
+alert_end(struct watch *watch, struct watch_domain *domain, enum alert_kind kind)
+{
+	const struct watch_ports *ports = &watch->setup.ports;
+
+	if (!alert_is_raised(domain, kind) && !ports->restored(ports->context, kind, domain->name))
+		return;
+	domain->alerts &= ~(1u << kind);
+	ports->end(ports->context, kind, domain->name);
+}
+
+void
+domain_end_alerts(struct watch *watch, struct watch_domain *domain)
+{
+	static const enum alert_kind kinds[] = {
+	    ALERT_OUTAGE, ALERT_RETENTION, ALERT_BREAKER, ALERT_WRONG_HOST}; /* the watch's own */
+
+	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
+		alert_end(watch, domain, kinds[i]);
+	domain->retention_level = 0;
+}
+
+void
+domain_alert_breaker(struct watch *watch, struct watch_domain *domain)
+{
+	if (!alert_is_raised(domain, ALERT_BREAKER) && !domain_is_silent(watch, domain))
+		alert_raise(watch, domain, ALERT_BREAKER, 0,
+		    "the primary refuses what it is offered: the domain is held");
+}
+
+void
+domain_breaker_alert_ends(struct watch *watch, struct watch_domain *domain)
+{
+	alert_end(watch, domain, ALERT_BREAKER);
+}
+
+static void
+judge_wrong_host(struct watch *watch, struct watch_domain *domain, enum primary_state state)
+{
+	if (state != PRIMARY_WRONG_HOST || domain->messages == 0) {
+		if (state != PRIMARY_WRONG_HOST)
+			alert_end(watch, domain, ALERT_WRONG_HOST);
+		return;
+	}
+	if (!alert_is_raised(domain, ALERT_WRONG_HOST) && !domain_is_silent(watch, domain))
+		alert_raise(watch, domain, ALERT_WRONG_HOST, 0,
+		    "what answers is not the pinned primary: the domain is held");
+}
+
+/*
+ * "Cannot tell" may pass in a moment; what lasts is an outage as well. While the domain is held its
+ * primary is not probed, so that not to know it says nothing; the DNS is asked all the same.
+ */
+static void
+judge_unknown(struct watch *watch, struct watch_domain *domain, enum primary_state state)
+{
+	const bool held = domain->hold == HOLD_OPERATOR || domain_soc_hold(watch, domain);
+	const bool sought =
+	    domain->row != NULL && domain->messages > 0 && (domain->links == 0 || !held);
+
+	if (state != PRIMARY_UNKNOWN || !sought)
+		domain->unknown_ms = NEVER_MS;
+	else if (domain->unknown_ms == NEVER_MS)
+		domain->unknown_ms = watch->now.ms + WATCH_UNKNOWN_MS;
+}
+
+static const char *
+outage_reason(const struct watch_domain *domain)
+{
+	const struct primary *primary = domain_primary(domain);
+
+	if (primary != NULL)
+		return primary->reason;
+	return domain->route_why[0] != '\0' ? domain->route_why : "the DNS has not answered";
+}
+
+static void
+judge_outage(struct watch *watch, struct watch_domain *domain, enum primary_state state)
+{
+	char text[STATE_TEXT_SIZE + 64];
+
+	if (state == PRIMARY_UP || domain->messages == 0 || domain->row_result == WATCH_ROW_NONE) {
+		alert_end(watch, domain, ALERT_OUTAGE);
+		return;
+	}
+	if ((state == PRIMARY_UNKNOWN && watch->now.ms < domain->unknown_ms) ||
+	    alert_is_raised(domain, ALERT_OUTAGE) || domain_is_silent(watch, domain))
+		return;
+	(void)snprintf(text, sizeof(text), "mail is held, the primary is %s: %s",
+	    primary_state_name(state), outage_reason(domain));
+	alert_raise(watch, domain, ALERT_OUTAGE, 0, text);
+}
+
+void
+domain_judge_alerts(struct watch *watch, struct watch_domain *domain, enum primary_state state)
+{
+	if (domain->breaker.stage != BREAKER_CLOSED)
+		domain_alert_breaker(watch, domain);
+	judge_unknown(watch, domain, state);
+	judge_outage(watch, domain, state);
+	judge_wrong_host(watch, domain, state);
+}
+
+void
+domain_alerts_empty(struct watch *watch, struct watch_domain *domain)
+{
+	alert_end(watch, domain, ALERT_OUTAGE);
+	alert_end(watch, domain, ALERT_RETENTION);
+	domain->retention_level = 0;
+}
+
+void
+domain_judge_retention(struct watch *watch, struct watch_domain *domain)
+{
+	const struct heap_node *oldest = heap_first(&domain->by_age);
+	char text[96];
+	unsigned level;
+
+	if (domain->row_result == WATCH_ROW_NONE) {
+		alert_end(watch, domain, ALERT_RETENTION); /* there is none any more */
+		domain->retention_level = 0;
+	}
+	if (oldest == NULL || domain->row == NULL || domain->row->retention <= 0)
+		return;
+	level = retention_level(oldest->key, domain->row->retention, watch->now.wall * 1000000);
+	if (level == 0)
+		alert_end(watch, domain, ALERT_RETENTION);
+	if (level > domain->retention_level && !domain_is_silent(watch, domain)) {
+		(void)snprintf(text, sizeof(text),
+		    "the oldest message has waited for %u %% of the time it may", level);
+		alert_raise(watch, domain, ALERT_RETENTION, level, text);
+	} else if (level > domain->retention_level) {
+		return; /* silenced: told once that has ended */
+	}
+	domain->retention_level = level;
+}
