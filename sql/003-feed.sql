@@ -705,10 +705,8 @@ comment on column mxhold.relay_heartbeat.software is 'Program and version';
 comment on column mxhold.relay_heartbeat.unusable is 'Rows of the feed that it cannot use, the first 100: kind, key, a colon, and why';
 comment on column mxhold.relay_heartbeat.at is 'When it said so';
 
-create function mxhold.heartbeat(epoch text, version bigint, state text, detail text, domains bigint, software text,
-	unusable text[] default '{}')
-returns void
-language plpgsql volatile security definer
+create function mxhold.own_relay() returns text
+language plpgsql stable
 set search_path = pg_catalog, mxhold, pg_temp
 as $$
 declare
@@ -719,6 +717,20 @@ begin
 		raise exception 'no relay has the login %', session_user
 			using errcode = 'insufficient_privilege', hint = 'mxhold.relay needs a row with this login.';
 	end if;
+	return own;
+end
+$$;
+comment on function mxhold.own_relay() is 'The relay whose login asks; there must be one';
+
+create function mxhold.heartbeat(epoch text, version bigint, state text, detail text, domains bigint, software text,
+	unusable text[] default '{}')
+returns void
+language plpgsql volatile security definer
+set search_path = pg_catalog, mxhold, pg_temp
+as $$
+declare
+	own text := mxhold.own_relay();
+begin
 	insert into mxhold.relay_heartbeat as h values (own, $1, $2, $3, $4, $5, $6, $7, clock_timestamp())
 	on conflict (relay) do update set epoch = excluded.epoch, version = excluded.version, state = excluded.state,
 		detail = excluded.detail, domains = excluded.domains, software = excluded.software, unusable = excluded.unusable,

@@ -66,13 +66,8 @@ set search_path = pg_catalog, mxhold, pg_temp
 set jit = off
 as $$
 declare
-	own text;
+	own text := mxhold.own_relay();
 begin
-	select r.name into own from mxhold.relay r where r.login = session_user;
-	if own is null then
-		raise exception 'no relay has the login %', session_user
-			using errcode = 'insufficient_privilege', hint = 'mxhold.relay needs a row with this login.';
-	end if;
 	delete from mxhold.queue q
 	where q.relay = own and q.domain in (
 		select t.value ->> 'domain' from jsonb_array_elements(rows) t where not t.value ? 'messages');
