@@ -69,6 +69,8 @@ FUZZERS := $(patsubst tests/fuzz/%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
 BENCH := $(patsubst bench/%.c,$(BUILD)/bench/%,$(wildcard bench/*.c))
 
 Q := $(if $(V),,@)
+# How targets that do more than build have things built: on all cores, unless make was told how many.
+MAKE_ALL = $(MAKE) --no-print-directory $(if $(findstring jobserver,$(MAKEFLAGS)),,-j$(shell nproc))
 say = $(if $(V),,@printf '  %-6s %s\n' '$1' '$2';)
 
 .PHONY: all

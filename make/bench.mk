@@ -9,7 +9,7 @@ bench-build: all $(BENCH) $(TOOLS)
 ## make bench     measures: decisions, Postfix with mxhold, the full load (BENCHES='policyd load' for some); as root
 bench:
 	$(Q)sh make/deps.sh
-	$(Q)$(MAKE) --no-print-directory bench-build
+	$(Q)+$(MAKE_ALL) bench-build
 	$(Q)for name in $(BENCHES); do \
 		BUILD=$(BUILD) sh bench/$$name.sh || exit 1; echo; \
 	done; \

@@ -3,5 +3,5 @@
 ## make soak      10 million domains, a million messages, faults and fuzzing for SOAK_HOURS (default 1); as root
 soak:
 	$(Q)sh make/deps.sh
-	$(Q)$(MAKE) --no-print-directory bench-build tests-build $(patsubst %,$(BUILD)/fuzz/fuzz_%,$(FUZZ_NAMES))
+	$(Q)+$(MAKE_ALL) bench-build tests-build $(patsubst %,$(BUILD)/fuzz/fuzz_%,$(FUZZ_NAMES))
 	$(Q)BUILD=$(BUILD) sh tests/soak.sh $(SUITES)

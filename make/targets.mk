@@ -31,8 +31,8 @@ SAN_BUILD := $(BUILD)/san
 ## make check     all tests; ends with the line `N passed, N failed`
 check:
 	$(Q)sh make/deps.sh
-	$(Q)$(MAKE) --no-print-directory tests-build
-	$(Q)$(MAKE) --no-print-directory SAN=1 BUILD=$(SAN_BUILD) tests-build
+	$(Q)+$(MAKE_ALL) tests-build
+	$(Q)+$(MAKE_ALL) SAN=1 BUILD=$(SAN_BUILD) tests-build
 	$(Q)BUILD=$(BUILD) SAN_BUILD=$(SAN_BUILD) sh tests/run.sh $(SUITES)
 
 ## make demo      shows the main job with real mail, on private services; KEEP=1 leaves them running

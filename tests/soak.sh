@@ -31,6 +31,7 @@ export SUITES_FILE JOBS
 # The limits grow with the sizes: what hangs is found, what is only slow is not.
 cat >"$SUITES_FILE.new" <<LIST
 soak-load   | $((900 + domains / 1000)) | SIZE=$domains sh tests/soak_load.sh
+soak-valgrind | 1200 | sh tests/valgrind.sh \$BUILD/tests
 soak-bulk   | $((900 + bulk / 200)) | SIZE=$bulk LIMIT_MS=${SOAK_LIMIT_MS:-2000} sh tests/sql/bulk.sh
 soak-large  | $((900 + bulk / 100)) | SIZE=$bulk LARGE_PATIENCE=$((120 + bulk / 1000)) sh tests/sync/large.sh
 soak-milter | $((300 + messages / 100)) | sh tests/milter/memory.sh $messages
