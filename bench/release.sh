@@ -5,12 +5,13 @@
 #
 # In: BUILD (programs are built), SIZES (messages, default "1000 10000"), ROUNDS (3), DOMAINS (50), STOCK (yes; no: leaves stock
 # Postfix out, which takes five minutes and more a size, measured once), OUTAGE (60 s at least before the primary is back, for stock),
-# SLOW (0: the primary is smtp-sink(1), which takes a message as fast as the CPU lets it; else tests/tools/primary, which takes so many
-# milliseconds to accept one, as servers do that look at a message and write it to a disk), OTHER (no; yes: a message of the host's own
-# waits in the queue, too).
+# SLOW (0: the primary takes a message as fast as the CPU lets it; else it takes so many milliseconds to accept one, as servers do that
+# look at a message and write it to a disk), OTHER (no; yes: a message of the host's own waits in the queue, too).
 # As root. Out: a table on stdout and in $BUILD/bench/release.txt; medians of the rounds, and medians of the ratios of each round, whose
-# two measurements follow each other. `first`: seconds from the moment that the primary listens to its first 250; `drain`: from there
-# to the last one.
+# two measurements follow each other. All times are the primary's own, to the millisecond (its ledger). `first`, `last`: seconds from the
+# moment that it listens to its first 250 and its last. The drain: from the moment that the queue is let go (`postqueue -f` is typed;
+# mxhold-queued flushes the first domain, the canary's delivery having proved the way) to the last 250; `from first`: from the first 250
+# instead, with the pause between the canary and the flush.
 # Runs in namespaces of its own, because postqueue(1) asks /etc/postfix/main.cf where others may look at another instance.
 set -eu
 
@@ -32,11 +33,11 @@ port=10827
 base=$(mktemp -d /tmp/mxr.XXXXXX)
 pf=$base/p
 pids=
-sink=
+primary=
 cleanup() {
 	pf_stop "$pf" || true
 	# shellcheck disable=SC2086
-	[ -z "$pids$sink" ] || kill $pids $sink 2>/dev/null || true
+	[ -z "$pids$primary" ] || kill $pids $primary 2>/dev/null || true
 	rm -rf "$base"
 }
 trap cleanup EXIT
@@ -165,30 +166,34 @@ listening() {
 	grep -q ' 197100CB:0019 00000000:0000 0A ' /proc/net/tcp
 }
 
-# The times that Postfix logs are whole seconds: the sink's own are better. It prints a line for each message.
 primary_up() {
-	if [ "$SLOW" = 0 ]; then
-		/usr/sbin/smtp-sink -u nobody -c 203.0.113.25:25 200 >"$base/sink" 2>&1 &
-	else
-		mkdir "$base/store"
-		"$BUILD/tests/tools/primary" -c "$base/control" -d "$base/store" -l "$base/ledger" 203.0.113.25:25 >"$base/sink" 2>&1 &
-	fi
-	sink=$!
+	: >"$base/ledger"
+	"$BUILD/tests/tools/primary" -c "$base/control" -l "$base/ledger" 203.0.113.25:25 >>"$base/log" 2>&1 &
+	primary=$!
 	[ "$SLOW" = 0 ] || await 5 "$BUILD/tests/tools/primary" -C "$base/control" at end slow "$SLOW" || die 'the primary cannot be made slow'
 	await 5 listening || die 'the primary does not start' # too early a `postqueue -f` would be put off again
 	up=$(now)
 }
 
 primary_down() {
-	kill "$sink" 2>/dev/null || true
-	wait "$sink" 2>/dev/null || true
-	sink=
-	rm -rf "$base/store" "$base/control"
+	kill "$primary" 2>/dev/null || true
+	wait "$primary" 2>/dev/null || true
+	primary=
+	rm -f "$base/control"
 }
 
-# sink_count: how many messages the log says were taken since its length was $mark.
+# How many messages the primary has taken.
 taken() {
-	tail -c "+$((mark + 1))" "$pf/log/mail.log" | grep -c 'status=sent' || true
+	wc -l <"$base/ledger"
+}
+
+# let_go ARRANGEMENT: when the queue was let go, in seconds since 1970.
+let_go() {
+	case $1 in
+	flush) echo "$up" ;;
+	queued) date -d "$(sed -n "$((mark + 1)),"'$s/^\([^ ]*\) mxhold-queued[^ ]* event=flush .*/\1/p' "$base/log" | head -n 1)" +%s.%N ;;
+	*) head -n 1 "$base/ledger" | cut -f 1 ;;
+	esac
 }
 
 # cpu: clock ticks that Postfix, mxhold and the primary have used, with the processes that they have reaped; not this script.
@@ -196,9 +201,8 @@ cpu() {
 	cat /proc/[0-9]*/stat 2>/dev/null | sed 's/(.*)/-/' | awk -v me="$$" '$1 != me { n += $14 + $15 + $16 + $17 } END { print n }'
 }
 
-some_taken() { [ "$(taken)" -gt 0 ]; }
 all_taken() {
-	[ "$1" -lt 5000 ] || sleep 0.2 # looking costs time, too
+	sleep 0.15 # looking costs time, too
 	[ "$(taken)" -ge "$1" ]
 }
 
@@ -218,14 +222,11 @@ outage() {
 	else
 		sleep "$(awk -v s="$(od -An -N2 -tu2 /dev/urandom)" 'BEGIN { printf "%.2f", 7 + s / 65536 * 5 }')"
 	fi
-	mark=$(stat -c %s "$pf/log/mail.log")
+	mark=$(wc -l <"$base/log")
 	used=$(cpu)
 	primary_up
 	[ "$1" != flush ] || pf_run "$pf" postqueue -c "$pf/etc" -f
-	await 1200 some_taken || die 'nothing is delivered'
-	first=$(now)
 	await 1200 all_taken "$2" || die 'not all of it is delivered'
-	last=$(now)
 	used=$(($(cpu) - used))
 	await 20 empty || die 'the queue is not empty'
 	primary_down
@@ -234,8 +235,11 @@ outage() {
 		wait "$queued" || true
 		pids=${pids% *}
 	fi
-	awk -v a="$1" -v n="$2" -v u="$up" -v f="$first" -v l="$last" -v c="$used" -v hz="$(getconf CLK_TCK)" \
-		'BEGIN { d = l - f; if (d < 0.05) d = 0.05; printf "%s %d %.2f %.2f %.0f %.0f\n", a, n, f - u, l - u, n / d, c * 1e6 / hz / n }' | tee -a "$base/figures" >&2
+	sort -n "$base/ledger" | awk -v a="$1" -v n="$2" -v u="$up" -v g="$(let_go "$1")" -v c="$used" -v hz="$(getconf CLK_TCK)" '
+		NR == 1 { f = $1 }
+		{ l = $1 }
+		END { printf "%s %d %.2f %.2f %.0f %.0f %.0f\n", a, n, f - u, l - u, n / (l - g), n / (l - f), c * 1e6 / hz / n }' |
+		tee -a "$base/figures" >&2
 }
 
 # --- the table --------------------------------------------------------------------------------------------------------------
@@ -246,7 +250,7 @@ median() { # ARRANGEMENT MESSAGES COLUMN
 }
 
 table() {
-	printf '%-10s %-24s %12s %12s %14s %14s\n' messages 'released by' 'first, s' 'last, s' 'drain, msg/s' 'CPU, us/msg'
+	printf '%-10s %-24s %10s %10s %13s %13s %12s\n' messages 'released by' 'first, s' 'last, s' 'drain, msg/s' 'from first' 'CPU, us/msg'
 	for size in $SIZES; do
 		for name in $arrangements; do
 			case $name in
@@ -254,13 +258,13 @@ table() {
 			flush) label='postqueue -f by hand' ;;
 			queued) label='mxhold-queued' ;;
 			esac
-			printf '%-10s %-24s %12s %12s %14s %14s\n' "$size" "$label" "$(median "$name" "$size" 3)" "$(median "$name" "$size" 4)" \
-				"$(median "$name" "$size" 5)" "$(median "$name" "$size" 6)"
+			printf '%-10s %-24s %10s %10s %13s %13s %12s\n' "$size" "$label" "$(median "$name" "$size" 3)" "$(median "$name" "$size" 4)" \
+				"$(median "$name" "$size" 5)" "$(median "$name" "$size" 6)" "$(median "$name" "$size" 7)"
 		done
 		for of in $arrangements; do
 			[ "$of" != queued ] || continue
-			printf '%-10s %-24s %12s %12s %14s %14s\n' "$size" "mxhold-queued / $of" "$(ratio "$of" "$size" 3)" \
-				"$(ratio "$of" "$size" 4)" "$(ratio "$of" "$size" 5)" "$(ratio "$of" "$size" 6)"
+			printf '%-10s %-24s %10s %10s %13s %13s %12s\n' "$size" "mxhold-queued / $of" "$(ratio "$of" "$size" 3)" \
+				"$(ratio "$of" "$size" 4)" "$(ratio "$of" "$size" 5)" "$(ratio "$of" "$size" 6)" "$(ratio "$of" "$size" 7)"
 		done
 	done
 	printf '%s domains, medians of %s rounds (stock Postfix: of 1); expected: first at most 10 s, drain / flush at least 0.9\n' \

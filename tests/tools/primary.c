@@ -7,8 +7,8 @@
  * whatever a relay lets through shows up as it is. Everything is bounded: sessions, lines,
  * recipients, bytes.
  *
- *   primary -c CONTROL -d STORE -l LEDGER [-s BYTES] ADDRESS:PORT...
- *   primary -C CONTROL COMMAND...        sends one command and prints the answer
+ *   primary -c CONTROL [-d STORE] -l LEDGER [-s BYTES] ADDRESS:PORT...   without STORE: the ledger
+ * alone primary -C CONTROL COMMAND...        sends one command and prints the answer
  *
  * Commands: `up`, `down` (listeners and sessions are gone; connections are refused), `reset` (every
  * stage well again), `count`, `at STAGE ACTION`, where STAGE is banner, ehlo, starttls, mail, rcpt,
@@ -332,6 +332,10 @@ message_store(struct session *session)
 
 	primary->messages++;
 	primary->recipients += session->recipient_count;
+	if (primary->store == NULL) {
+		ledger_write(session, "-");
+		return true;
+	}
 	snprintf(path, sizeof path, "%s/%06" PRIu64 ".msg", primary->store, primary->messages);
 	if (!message_write(session, path)) {
 		warn("%s", path);
@@ -960,7 +964,7 @@ primary_serve(struct primary *primary, const char *control)
 static void
 usage(void)
 {
-	fputs("usage: primary -c CONTROL -d STORE -l LEDGER [-s BYTES] ADDRESS:PORT...\n"
+	fputs("usage: primary -c CONTROL [-d STORE] -l LEDGER [-s BYTES] ADDRESS:PORT...\n"
 	      "       primary -C CONTROL COMMAND...\n",
 	    stderr);
 	exit(EX_USAGE);
@@ -986,8 +990,7 @@ main(int argc, char **argv)
 	}
 	if (client != NULL && optind < argc)
 		return control_client(client, argv + optind);
-	if (control == NULL || primary.store == NULL || ledger == NULL || optind == argc ||
-	    argc - optind > ADDRESSES_MAX)
+	if (control == NULL || ledger == NULL || optind == argc || argc - optind > ADDRESSES_MAX)
 		usage();
 	for (; optind < argc; optind++)
 		primary.addresses[primary.address_count++] = argv[optind];
