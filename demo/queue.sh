@@ -67,7 +67,7 @@ queue_has_first() {
 
 # All have been tried once, and put off: nothing is on its way that would be delivered without a flush.
 queue_put_off() {
-	[ -z "$(queue_files | grep -Ev "^$LAB/eu/spool/defer(red)?/")" ]
+	! queue_files | grep -Eqv "^$LAB/eu/spool/defer(red)?/"
 }
 
 queue_up() {
