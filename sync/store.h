@@ -14,8 +14,8 @@ struct store {
 	gid_t group;
 	struct status *status;
 	struct snapshot_writer *writer; /* NULL: not open */
-	bool lost; /* a snapshot was set aside, and none has taken its place yet */
-	bool cure; /* some values are damaged: a full load is wanted */
+	bool lost;   /* a snapshot was set aside, and none has taken its place yet */
+	bool cure;   /* some values are damaged: a full load is wanted */
 	bool broken; /* the last write met a page that LMDB cannot use */
 	char problem[256];
 	struct stat seen; /* data.mdb after our own last write; st_ino 0: not looked at yet */

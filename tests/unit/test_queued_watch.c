@@ -1524,7 +1524,8 @@ pinned_and_elsewhere(enum attempt_result result, unsigned code, const char *reco
 {
 	pinned_and_up();
 	held("a.example", "B", 0);
-	answered_at("a.example", "B", result, code, code < 300 ? "2.0.0" : "4.2.1", "mx[8.8.8.8]:25");
+	answered_at(
+	    "a.example", "B", result, code, code < 300 ? "2.0.0" : "4.2.1", "mx[8.8.8.8]:25");
 	resolved("a.example", RESOLVER_MX, "MX 10 mx.customer.example.");
 	resolved("mx.customer.example", RESOLVER_A, record);
 	tick_for(300);
