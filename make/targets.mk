@@ -61,6 +61,7 @@ install: all
 	$(PLACED) postfix-conf/mxhold.conf.sample >$(SHAREDIR)/postfix/mxhold.conf.sample
 	install -m 0644 $(SHAREDIR)/postfix/mxhold.conf.sample $(ETCDIR)
 	install -m 0644 README.md CHANGES LICENSE docs/*.md $(DOCDIR)
+	sed 's|\([[(]\)docs/|\1|g' README.md >$(DOCDIR)/README.md
 	set -e; for page in docs/man/*.[1-8]; do \
 		to=$(MANDIR)/man$${page##*.}; \
 		install -d $$to; \

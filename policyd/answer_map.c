@@ -133,7 +133,10 @@ transport_hops(
 
 #define HOLD_NO_TIME 0 /* it is renewed as long as it is needed: its end says nothing */
 
-/* The words of a hold: for the log and for `postqueue`, one short line of printable ASCII. */
+/*
+ * The words of a hold: for the log and for `postqueue`, one short line of printable ASCII. On a
+ * shared relay Postfix tells them to whoever asks, so that `reason` is none that a person wrote.
+ */
 static void
 transport_hold(struct map_request *request, const char *who, int64_t until, const char *reason)
 {
@@ -178,14 +181,14 @@ transport_held(struct map_request *request, const struct domain_record *record, 
 	bool known;
 
 	if (record->hold_until > now) {
-		transport_hold(request, "the SOC", record->hold_until, record->hold_reason);
+		transport_hold(request, "the SOC", record->hold_until, "");
 		return true;
 	}
 	known = facts_record(request->view->facts, domain, &state);
 	if (known && state_held(&state, now)) {
 		transport_hold(request, who[state.hold],
 		    state.hold == HOLD_WRONG_HOST ? HOLD_NO_TIME : state.hold_until,
-		    state.hold_reason);
+		    state.hold == HOLD_OPERATOR ? "" : state.hold_reason);
 		return true;
 	}
 	if (!pin_waits(record, known ? &state : NULL, now))

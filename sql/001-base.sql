@@ -185,7 +185,7 @@ comment on column mxhold.domain.when_primary_up is 'While the primary answers: a
 comment on column mxhold.domain.mx_check is 'Must the MX records name the relay? null: the customer''s';
 comment on column mxhold.domain.refused is 'Mail that the primary refuses for good: judge or keep; null: the customer''s';
 comment on column mxhold.domain.hold_until is 'A declared maintenance: mail is taken, and waits until then; infinity: until this is changed; null or past: no hold';
-comment on column mxhold.domain.hold_reason is 'Why; shown by the relays';
+comment on column mxhold.domain.hold_reason is 'Why; for the people of SOC and relays, told to no sender';
 comment on column mxhold.domain.pin_certificate is 'SHA-256 of the primary''s public key (SPKI) in hex, colons and case do not matter: only who shows it over TLS gets mail; null: anyone';
 comment on column mxhold.domain.pin_banner is 'What the primary''s banner begins with, behind its code: only who says it gets mail; null: anyone';
 comment on column mxhold.domain.note is 'For people';

@@ -55,10 +55,18 @@ missing() {
 	done
 }
 
+# unreached DIR: the links of its README that lead to no file
+unreached() {
+	grep -o '](\([^):]*\))' "$1/README.md" | sed 's/^](//; s/)$//' | while read -r link; do
+		[ -e "$1/$link" ] || echo "$link"
+	done
+}
+
 # --- as a distribution would
 try 'staged, PREFIX=/usr' install_to "DESTDIR=$work/usr"
 is "$(missing "$work/usr" /usr /etc)" '' 'everything is there, in /usr and /etc'
 is "$(cd "$work/usr" && echo ./*)" './etc ./usr' 'and nothing elsewhere'
+is "$(unreached "$work/usr/usr/share/doc/mxhold")" '' 'what the README links to stands beside it'
 for program in $programs; do
 	like "$("$work/usr/usr/sbin/$program" --help)" 'default /etc/mxhold/mxhold\.conf' "$program: the configuration is in /etc"
 done
