@@ -4,7 +4,7 @@
  * leave by the stock transport, unfenced. So no row leaves a snapshot but through retired.
  *
  * In: the old rows and the new ones. Out: the new ones, and with them what is retired. A damaged
- * old row that the new set lacks is retired by its name alone.
+ * old row that the new set lacks is retired by its name alone; old rows out of order are not read.
  */
 #include "core/snapshot_link.h"
 #include "core/snapshot_value.h"
@@ -181,13 +181,16 @@ carry_replaced(struct carry *carry, const MDB_val *stored)
 static int
 old_next(struct carry *carry, MDB_cursor_op op, MDB_val *value)
 {
-	MDB_val key = {.mv_size = carry->name_length, .mv_data = carry->name};
+	const MDB_val before = row_key(carry);
+	MDB_val key = before;
 	const int code = mdb_cursor_get(carry->old, &key, value, op);
 
 	if (code != 0)
 		return code;
 	if (key.mv_size == 0 || key.mv_size > SNAPSHOT_KEY_MAX)
 		return MDB_CORRUPTED;
+	if (op == MDB_NEXT && snapshot_key_compare(&before, &key) >= 0)
+		return MDB_CORRUPTED; /* out of order: by it, rows that are there would seem gone */
 	memmove(carry->name, key.mv_data, key.mv_size);
 	carry->name[key.mv_size] = '\0';
 	carry->name_length = key.mv_size;

@@ -81,6 +81,17 @@ heals 'emptied'
 dd if=/dev/urandom of="$data" bs=4096 seek=2 count=600 conv=notrunc >/dev/null 2>&1
 sleep 1.5
 heals 'overwritten'
+# One byte of a name: by that row's place the others' would seem to be gone.
+renamed() { python3 -c 'import sys
+with open(sys.argv[1], "r+b") as file:
+    data = file.read()
+    file.seek(0)
+    file.write(data.replace(sys.argv[2].encode(), sys.argv[3].encode()))' "$data" "$1" "$2"; }
+for name in d983.example d183.example; do
+	renamed d583.example "$name"
+	sleep 1.5
+	heals "d583.example reads $name"
+done
 # The first two rows out of order, where a check of the rows has to end, and behind them pages of rows that are none: LMDB
 # cannot read those, and one attempt at it spoils the whole transaction. So no load into this file can succeed.
 : >"$work/sync.log"
