@@ -29,7 +29,8 @@ struct session {
 	const char *config_dir, *instance, *overlay_path;
 	bool shared, force;
 	/* what was found */
-	char *directory; /* of the instance */
+	char *directory;          /* of the instance */
+	const char *looked_after; /* the daemons' instance where it is another; else NULL */
 	struct overlay *overlay;
 	struct pf_facts facts;
 	struct plan *plan;
@@ -37,6 +38,17 @@ struct session {
 };
 
 /* --- finding out ------------------------------------------------------------------------ */
+
+/* The directory that the daemons look after, where that is another one. */
+static const char *
+find_looked_after(const struct session *s)
+{
+	const char *configured = s->ctl->conf->paths.postfix_config_dir;
+	char *real = realpath(configured, NULL);
+	bool same = real != NULL && strcmp(real, s->directory) == 0;
+	free(real);
+	return same ? NULL : configured;
+}
 
 /* The instance's configuration directory. False: said why. */
 static bool
@@ -53,6 +65,8 @@ find_directory(struct session *s)
 	s->directory = realpath(path, NULL);
 	if (s->directory == NULL)
 		ctl_say("%s: %m", path);
+	else
+		s->looked_after = find_looked_after(s);
 	free(named);
 	return s->directory != NULL;
 }
@@ -72,7 +86,14 @@ overlay_of(const struct session *s)
 static int
 make_plan(struct session *s)
 {
-	const struct gather gather = {s->ctl->conf, s->directory, s->shared, s->ctl->verbose};
+	const struct gather gather = {
+	    .conf = s->ctl->conf,
+	    .conf_path = s->ctl->config,
+	    .config_dir = s->directory,
+	    .looked_after = s->looked_after,
+	    .shared = s->shared,
+	    .verbose = s->ctl->verbose,
+	};
 	plan_free(s->plan);
 	s->plan = NULL;
 	pf_facts_free(&s->facts);
@@ -484,6 +505,24 @@ print_state(const struct session *s)
 	putchar('\n');
 }
 
+/* Nothing watches this instance: that is wrong before apply too. True: said it. */
+static bool
+say_not_looked_after(const struct session *s)
+{
+	const struct pf_facts facts = {
+	    .config_dir = s->directory,
+	    .conf_path = s->ctl->config,
+	    .looked_after = s->looked_after,
+	};
+	if (s->looked_after == NULL)
+		return false;
+	char *cause = plan_elsewhere_cause(&facts), *cure = plan_elsewhere_cure(&facts);
+	ctl_say("%s; cure: %s", cause, cure);
+	free(cause);
+	free(cure);
+	return true;
+}
+
 /* What the record alone tells. */
 static int
 status_without_overlay(struct session *s)
@@ -498,8 +537,9 @@ status_without_overlay(struct session *s)
 	(void)say_store_trouble(s);
 	if (state == STORE_EDITED)
 		show_edits(s);
+	bool elsewhere = say_not_looked_after(s);
 	if (state == STORE_NONE)
-		return CTL_OK;
+		return elsewhere ? CTL_CONFIG : CTL_OK;
 	ctl_say(
 	    "whether that is still what is wanted cannot be told: %s: %s; --overlay names another "
 	    "place",
@@ -531,9 +571,12 @@ run_status(struct session *s)
 		ctl_say("what is applied is not what overlay and mxhold.conf want now:");
 		show_changes(s->plan, s->ctl->json);
 	}
+	bool elsewhere = false;
 	if (state != STORE_NONE)
 		show_findings(s->plan, s->ctl->json, stdout);
-	bool bad = state == STORE_HALF || state == STORE_DAMAGED || drift > 0 ||
+	else
+		elsewhere = say_not_looked_after(s);
+	bool bad = elsewhere || state == STORE_HALF || state == STORE_DAMAGED || drift > 0 ||
 		   (state != STORE_NONE && plan_refused(s->plan));
 	return bad ? CTL_CONFIG : CTL_OK;
 }

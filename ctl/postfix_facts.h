@@ -72,8 +72,10 @@ struct pf_facts {
 	struct facts_access *access;        /* tables of the lists that decide at RCPT TO */
 	size_t access_count;
 	/* the relay */
-	bool dedicated;   /* [relay] dedicated */
-	bool shared_said; /* --shared */
+	const char *conf_path;    /* of mxhold.conf */
+	const char *looked_after; /* [paths] postfix_config_dir; NULL: it is config_dir */
+	bool dedicated;           /* [relay] dedicated */
+	bool shared_said;         /* --shared */
 	const char *postmaster;
 	const char *socket_dir;
 	const char *queue_user;            /* [users] queued; NULL: not looked at */

@@ -739,6 +739,35 @@ judge_rest(struct judge *j)
 		    "set it to yes");
 }
 
+/* --- is this the instance that the daemons look after? ------------------------------------- */
+
+char *
+plan_elsewhere_cause(const struct pf_facts *facts)
+{
+	return mem_format("mxhold-queued and mxhold-helper look after %s (%s [paths] "
+			  "postfix_config_dir), not after %s: nobody would watch its queue, nor "
+			  "release held mail",
+	    facts->looked_after, facts->conf_path, facts->config_dir);
+}
+
+char *
+plan_elsewhere_cure(const struct pf_facts *facts)
+{
+	return mem_format("set [paths] postfix_config_dir = %s (and maillog, where this instance "
+			  "has a log of its own), and start them anew",
+	    facts->config_dir);
+}
+
+static void
+judge_directory(struct judge *j)
+{
+	if (j->facts->looked_after == NULL)
+		return;
+	char *cure = plan_elsewhere_cure(j->facts);
+	refuse(j, "postfix_config_dir", plan_elsewhere_cause(j->facts), cure);
+	free(cure);
+}
+
 void
 plan_add_findings(struct plan *plan, const struct pf_facts *facts)
 {
@@ -748,6 +777,7 @@ plan_add_findings(struct plan *plan, const struct pf_facts *facts)
 	    .main = pf_file_parse(facts->main, facts->main_length, PF_MAIN),
 	    .master = pf_file_parse(facts->master, facts->master_length, PF_MASTER),
 	};
+	judge_directory(&j);
 	judge_fixed(&j);
 	judge_main_words(&j);
 	judge_services(&j);

@@ -313,6 +313,8 @@ gather_facts(const struct gather *gather, const struct overlay *overlay, struct 
 	const struct conf *conf = gather->conf;
 	*out = (struct pf_facts){
 	    .config_dir = mem_string(gather->config_dir),
+	    .conf_path = gather->conf_path,
+	    .looked_after = gather->looked_after,
 	    .dedicated = conf->relay.dedicated,
 	    .shared_said = gather->shared,
 	    .postmaster = conf->relay.postmaster,

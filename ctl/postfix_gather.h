@@ -11,9 +11,11 @@
 
 struct gather {
 	const struct conf *conf;
-	const char *config_dir;
-	bool shared;  /* --shared */
-	bool verbose; /* show what is run */
+	const char *conf_path;    /* of `conf` */
+	const char *config_dir;   /* of the instance */
+	const char *looked_after; /* the daemons' instance; NULL: the same */
+	bool shared;              /* --shared */
+	bool verbose;             /* show what is run */
 };
 
 /* False: said why on stderr. pf_facts_free in any case. */

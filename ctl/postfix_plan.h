@@ -55,6 +55,10 @@ void plan_finding(struct plan *plan, enum finding_level level, const char *subje
 /* postfix_findings.c: everything that stands against the overlay, apart from single settings. */
 void plan_add_findings(struct plan *plan, const struct pf_facts *facts);
 
+/* Where the daemons look after another instance. The caller frees. */
+char *plan_elsewhere_cause(const struct pf_facts *facts);
+char *plan_elsewhere_cure(const struct pf_facts *facts);
+
 /* Does the item count for this instance? */
 bool plan_item_active(const struct overlay_item *item, const struct pf_facts *facts);
 /* Is a value (effective, or of an -o) what the item wants? */

@@ -125,6 +125,7 @@ try "mxholdctl db migrate --journal: the journal's schema too" \
 is "$(pg_sql -d journal -c "select to_regclass('mxhold_journal.message')")" mxhold_journal.message 'it is there'
 
 pf_create "$work/pf" relay1.example 127.0.0.1:10025
+sed -i "s|^;postfix_config_dir = .*|postfix_config_dir = $work/pf/etc|" "$own/etc/mxhold/mxhold.conf"
 "$own/sbin/mxholdctl" postfix plan --config-dir "$work/pf/etc" >"$work/out" 2>&1 || true
 like "$(cat "$work/out")" 'overlay version [1-9]' 'mxholdctl postfix plan finds the overlay'
 

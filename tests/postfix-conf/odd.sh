@@ -113,6 +113,37 @@ refused 'a link to nowhere' 78 'main.cf: No such file or directory'
 printf 'a\0b\n' >>"$main"
 refused 'NUL bytes' 78 'NUL bytes'
 
+# --- an instance that the daemons do not look after: nobody would watch it
+cp -a "$relay/etc" "$relay/other"
+elsewhere() {
+	status=0
+	pfc "$1" --shared --config-dir "$2" >"$relay/out" 2>&1 || status=$?
+	said=$(tr -s ' \n' ' ' <"$relay/out")
+}
+for action in plan apply status; do
+	elsewhere "$action" "$relay/other"
+	is "$status" 78 "$action on another instance than the daemons'"
+	like "$said" "mxhold-queued and mxhold-helper look after $relay/etc \\($relay/mxhold.conf \\[paths\\] postfix_config_dir\\)" 'the cause'
+	like "$said" "set \\[paths\\] postfix_config_dir = $relay/other .* and start them anew" 'the cure'
+done
+try 'and nothing has changed' diff -r "$relay/etc" "$relay/other"
+ln -s etc "$relay/link"
+elsewhere plan "$relay/link"
+is "$status" 0 'the same directory by another name'
+sed -i "s|^postfix_config_dir = .*|postfix_config_dir = $relay/link|" "$relay/mxhold.conf"
+elsewhere apply "$relay/etc"
+is "$status" 0 'and the other way round'
+elsewhere status "$relay/etc"
+is "$status" 0 'status has nothing to say'
+sed -i "s|^postfix_config_dir = .*|postfix_config_dir = $relay/nonexistent|" "$relay/mxhold.conf"
+elsewhere status "$relay/etc"
+is "$status" 78 'the daemons look elsewhere since: status tells'
+like "$said" ': applied, overlay version' 'what is applied'
+like "$said" "look after $relay/nonexistent " 'and what is wrong'
+try 'rollback works all the same' pfc rollback --config-dir "$relay/etc"
+try 'every byte is back' diff -r "$relay/etc" "$relay/other"
+conf_write no
+
 cp -a "$relay/etc" "$relay/etc.odd2"
 status=0
 # shellcheck disable=SC2016
