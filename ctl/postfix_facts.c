@@ -47,6 +47,23 @@ facts_have_word(const struct pf_facts *facts, const char *name, const char *word
 }
 
 bool
+facts_service_disabled(const struct pf_facts *facts, const char *name, const char *type)
+{
+	struct pf_tokens tokens = facts_tokens(facts, "master_service_disable");
+	char *full = mem_format("%s/%s", name, type);
+	bool found = false, disabled = false;
+	for (size_t i = 0; i < tokens.count && !found; i++) { /* the first match counts */
+		const char *word = tokens.items[i].text;
+		size_t marks = strspn(word, "!");
+		found = strcasecmp(word + marks, type) == 0 || strcasecmp(word + marks, full) == 0;
+		disabled = found && marks % 2 == 0;
+	}
+	free(full);
+	pf_tokens_free(&tokens);
+	return disabled;
+}
+
+bool
 facts_own_name(const struct pf_facts *facts, const char *name)
 {
 	static const char *const parameters[] = {"myhostname", "mydomain", "myorigin"};

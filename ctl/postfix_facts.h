@@ -113,6 +113,8 @@ bool facts_network_parse(const char *word, struct ip_network *out)
 void facts_hit_add(
     struct facts_hits *hits, const char *parameter, const char *table, const char *what);
 void facts_hits_free(struct facts_hits *hits);
+/* Does master_service_disable keep master(8) from listening for this service? */
+bool facts_service_disabled(const struct pf_facts *facts, const char *name, const char *type);
 /* What is known of a table, or NULL. */
 const struct facts_access *facts_access_find(
     const struct pf_facts *facts, const char *check, const char *table);

@@ -208,6 +208,37 @@ judge_services(struct judge *j)
 	}
 }
 
+/* Does anything listen for mail? `postmulti -e create` makes an instance where nothing does. */
+static void
+judge_listeners(struct judge *j)
+{
+	size_t listening = 0, disabled = 0;
+	for (size_t i = 0; i < j->master.count; i++) {
+		struct pf_service service;
+		if (!pf_service_parse(&j->master, &j->master.lines[i], &service))
+			continue;
+		const char *command = pf_service_field(&service, 7);
+		bool smtp = strcmp(pf_service_field(&service, 1), "inet") == 0 &&
+			    (strcmp(command, "smtpd") == 0 || strcmp(command, "postscreen") == 0);
+		if (smtp && facts_service_disabled(j->facts, pf_service_field(&service, 0), "inet"))
+			disabled++;
+		else if (smtp)
+			listening++;
+		pf_service_free(&service);
+	}
+	if (listening > 0 || disabled == 0)
+		return;
+	char *cure = mem_format("postconf -c %s -e 'master_service_disable =', then start this "
+				"Postfix (reload one that runs)",
+	    j->facts->config_dir);
+	refuse(j, "master_service_disable",
+	    mem_format("master_service_disable = %s: no smtpd of this instance listens, so that it "
+		       "takes no mail at all (`postmulti -e create` sets that)",
+		facts_value(j->facts, "master_service_disable")),
+	    cure);
+	free(cure);
+}
+
 /* --- restrictions: nobody unpermitted in, no customer's mail out ------------------------------ */
 
 static void
@@ -781,6 +812,7 @@ plan_add_findings(struct plan *plan, const struct pf_facts *facts)
 	judge_fixed(&j);
 	judge_main_words(&j);
 	judge_services(&j);
+	judge_listeners(&j);
 	judge_restrictions(&j);
 	judge_networks(&j, "", facts_value(facts, "mynetworks"));
 	judge_own_lists(&j);

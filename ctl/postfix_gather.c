@@ -37,7 +37,8 @@ static const char *const looked_at[] = {"queue_directory", "config_directory", "
     "receive_override_options", "defer_transports", "soft_bounce", "header_checks",
     "mime_header_checks", "nested_header_checks", "body_checks", "milter_header_checks",
     "smtpd_tls_chain_files", "smtpd_tls_cert_file", "smtpd_tls_eccert_file", "smtpd_tls_dcert_file",
-    "smtpd_tls_security_level", "authorized_mailq_users", "authorized_flush_users"};
+    "smtpd_tls_security_level", "authorized_mailq_users", "authorized_flush_users",
+    "master_service_disable"};
 
 char *
 gather_file(const char *path, size_t *length)

@@ -421,9 +421,10 @@ find_listener(const struct live *live, struct listener *out)
 		struct pf_service service;
 		if (!pf_service_parse(&master, &master.lines[i], &service))
 			continue;
-		found = is_listener(&service);
+		const char *name = pf_service_field(&service, 0);
+		found = is_listener(&service) && !facts_service_disabled(live->facts, name, "inet");
 		if (found)
-			name_listener(live, pf_service_field(&service, 0), out);
+			name_listener(live, name, out);
 		pf_service_free(&service);
 	}
 	pf_file_free(&master);

@@ -341,6 +341,31 @@ START_TEST(table_actions)
 END_TEST
 
 static const struct {
+	const char *value; /* of master_service_disable */
+	bool disabled;     /* smtp/inet */
+} disables[] = {
+    {"", false},
+    {"inet", true},
+    {"unix, fifo", false},
+    {"smtp/inet", true},
+    {"submission/inet", false},
+    {"!smtp/inet, inet", false},
+    {"inet, !smtp/inet", true},
+    {"!unix inet", true},
+    {"!!inet", true},
+};
+
+START_TEST(services_disabled)
+{
+	char *main = mem_format("master_service_disable = %s\n", disables[_i].value);
+	struct pf_facts facts = facts_of(main);
+	ck_assert(facts_service_disabled(&facts, "smtp", "inet") == disables[_i].disabled);
+	pf_facts_free(&facts);
+	free(main);
+}
+END_TEST
+
+static const struct {
 	const char *reply;
 	bool has_snapshot, broken;
 } replies[] = {
@@ -411,6 +436,7 @@ main(void)
 	tcase_add_loop_test(tests, plan_edits, 0, COUNT(plan_cases));
 	tcase_add_loop_test(tests, floor_values, 0, COUNT(floors));
 	tcase_add_loop_test(tests, table_actions, 0, COUNT(actions));
+	tcase_add_loop_test(tests, services_disabled, 0, COUNT(disables));
 	tcase_add_loop_test(tests, queue_lines_count, 0, COUNT(queue_lines));
 	tcase_add_loop_test(tests, smtp_replies, 0, COUNT(replies));
 	suite_add_tcase(suite, tests);
