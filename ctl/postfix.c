@@ -91,7 +91,7 @@ make_plan(struct session *s)
 	    .conf_path = s->ctl->config,
 	    .config_dir = s->directory,
 	    .looked_after = s->looked_after,
-	    .shared = s->shared,
+	    .shared = s->shared || s->store.shared,
 	    .verbose = s->ctl->verbose,
 	};
 	plan_free(s->plan);
@@ -347,6 +347,7 @@ write_and_prove(struct session *s)
 	    .lengths = {s->plan->main_length, s->plan->master_length},
 	    .version = s->overlay->version,
 	    .overlay = overlay != NULL ? overlay : "",
+	    .shared = !s->facts.dedicated && s->facts.shared_said,
 	};
 	struct live live = {
 	    .facts = &s->facts,
@@ -397,6 +398,8 @@ run_apply(struct session *s)
 		return CTL_CONFIG;
 	}
 	if (!has_changes(s) && !half) {
+		if (s->shared && !s->facts.dedicated && !store_note_shared(&s->store))
+			return CTL_OSERR;
 		if (!s->ctl->json)
 			printf("%s: nothing to change\n", s->directory);
 		return CTL_OK;

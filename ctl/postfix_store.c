@@ -183,8 +183,9 @@ write_record(const struct store *store, const char *doing)
 {
 	struct stat like = {.st_mode = 0600, .st_uid = geteuid(), .st_gid = getegid()};
 	char *path = record_path(store);
-	char *bytes = mem_format("state=%s\noverlay=%s\nat=%s\nmixed=%d\nfrom=%s\n", doing,
-	    store->version, store->at, store->mixed ? 1 : 0, store->overlay);
+	char *bytes = mem_format("state=%s\noverlay=%s\nat=%s\nmixed=%d\nshared=%d\nfrom=%s\n",
+	    doing, store->version, store->at, store->mixed ? 1 : 0, store->shared ? 1 : 0,
+	    store->overlay);
 	struct content content = {bytes, strlen(bytes), &like, false};
 	bool good = replace_file(path, &content);
 	free(bytes);
@@ -270,10 +271,13 @@ read_state(struct store *store)
 	store->at = record_value(record != NULL ? record : "", "at");
 	if (record != NULL) {
 		char *doing = record_value(record, "state"), *mixed = record_value(record, "mixed");
+		char *shared = record_value(record, "shared");
 		store->mixed = strcmp(mixed, "1") == 0;
+		store->shared = strcmp(shared, "1") == 0;
 		store->state = judge_record(store, doing);
 		free(doing);
 		free(mixed);
+		free(shared);
 	}
 	free(record);
 	return true;
@@ -381,6 +385,7 @@ store_begin(struct store *store, const struct store_new *new)
 	store->version = mem_string(new->version);
 	store->at = time_now();
 	store->overlay = mem_string(new->overlay);
+	store->shared = new->shared;
 	/* From here on .applied is not what the record says: the record says so first. */
 	if (!write_record(store, "applying"))
 		return false;
@@ -406,6 +411,16 @@ bool
 store_finish(struct store *store)
 {
 	store->state = STORE_APPLIED;
+	return write_record(store, "applied");
+}
+
+bool
+store_note_shared(struct store *store)
+{
+	bool applied = store->state == STORE_APPLIED || store->state == STORE_EDITED;
+	if (!applied || store->shared)
+		return true;
+	store->shared = true;
 	return write_record(store, "applied");
 }
 
@@ -492,5 +507,6 @@ store_forget(struct store *store)
 	if (good)
 		empty_folder(store);
 	store->state = STORE_NONE;
+	store->shared = false;
 	return good && sync_folder_of(store->folder);
 }

@@ -7,9 +7,10 @@
  *   NAME.before     before the last apply: a failed or killed apply brings it back
  *   NAME.applied    as the last apply wrote it: what differs from it was edited by somebody
  *
- * and `record`: what is going on (applying, applied, rolling-back), with the overlay's version. The
- * record is written before the first file is touched, and after the last check: a run that is
- * killed leaves a state that the next one recognises. Copies keep mode, owner and time of change.
+ * and `record`: what is going on (applying, applied, rolling-back), with the overlay's version, and
+ * whether the operator confirmed that the relay is shared. The record is written before the first
+ * file is touched, and after the last check: a run that is killed leaves a state that the next one
+ * recognises. Copies keep mode, owner and time of change.
  * Files are replaced whole (temporary file, fsync, rename); a symbolic link is followed, and stays.
  */
 #ifndef MXHOLD_CTL_POSTFIX_STORE_H
@@ -39,6 +40,7 @@ struct store {
 	bool rolling_back; /* HALF: it was a rollback */
 	bool repairable;   /* HALF: no file holds anything but what mxhold wrote or saved */
 	bool mixed;        /* somebody's edits went into .applied by a later apply */
+	bool shared;       /* --shared was said at an apply to a shared relay: not asked again */
 	char *version;     /* of the overlay */
 	char *at;          /* when: ISO 8601 */
 	char *overlay;     /* path of the overlay that was applied; "" where not recorded */
@@ -58,6 +60,7 @@ struct store_new { /* what apply will write */
 	const char *bytes[STORE_FILES];
 	size_t lengths[STORE_FILES];
 	const char *version, *overlay; /* of the overlay; its path */
+	bool shared;                   /* confirmed as a shared relay */
 };
 
 /*
@@ -71,6 +74,8 @@ bool store_begin(struct store *store, const struct store_new *new)
 bool store_write(const struct store *store) __attribute__((warn_unused_result));
 /* The record says `applied`. */
 bool store_finish(struct store *store) __attribute__((warn_unused_result));
+/* Notes the confirmation in the record of what is applied already, where it is not there yet. */
+bool store_note_shared(struct store *store) __attribute__((warn_unused_result));
 /* Takes a begun apply back, or ends a killed one: the files are as before it. */
 bool store_undo(struct store *store) __attribute__((warn_unused_result));
 /* Brings the originals back. The record is gone only when store_forget was called. */

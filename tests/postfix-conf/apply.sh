@@ -211,6 +211,17 @@ is "$gone" '' 'no other line of main.cf is touched'
 before=$(identity "$main" "$master" "$relay"/etc/mxhold-saved/*)
 try 'apply --shared again' pfc apply --shared
 is "$(identity "$main" "$master" "$relay"/etc/mxhold-saved/*)" "$before" 'it has changed nothing, not even an inode'
+for action in status plan apply; do
+	try "$action need not be told --shared again" pfc "$action"
+done
+is "$(identity "$main" "$master" "$relay"/etc/mxhold-saved/*)" "$before" 'and has changed nothing'
+# What an older mxholdctl has applied does not say that it was confirmed.
+sed -i '/^shared=/d' "$relay/etc/mxhold-saved/record"
+status=0
+pfc status >"$relay/out" 2>&1 || status=$?
+is "$status" 78 'a record without the confirmation: status asks for it'
+try 'apply --shared' pfc apply --shared
+try 'then it is noted' pfc status
 
 # --- the queue of a shared relay: only customers' mail counts
 printf 'Subject: x\n\nx\n' | pf_run "$relay" sendmail -C "$relay/etc" -f a@corp.example me@wait.example

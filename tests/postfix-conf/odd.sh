@@ -135,6 +135,8 @@ elsewhere apply "$relay/etc"
 is "$status" 0 'and the other way round'
 elsewhere status "$relay/etc"
 is "$status" 0 'status has nothing to say'
+try 'it remembers that --shared was said' pfc status
+try 'so does apply' pfc apply
 sed -i "s|^postfix_config_dir = .*|postfix_config_dir = $relay/nonexistent|" "$relay/mxhold.conf"
 elsewhere status "$relay/etc"
 is "$status" 78 'the daemons look elsewhere since: status tells'
@@ -143,6 +145,10 @@ like "$said" "look after $relay/nonexistent " 'and what is wrong'
 try 'rollback works all the same' pfc rollback --config-dir "$relay/etc"
 try 'every byte is back' diff -r "$relay/etc" "$relay/other"
 conf_write no
+status=0
+pfc plan >"$relay/out" 2>&1 || status=$?
+is "$status" 78 'after rollback --shared must be said again'
+like "$(cat "$relay/out")" 'refused: --shared' 'and that is told'
 
 cp -a "$relay/etc" "$relay/etc.odd2"
 status=0
