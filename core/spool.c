@@ -22,6 +22,7 @@
 #define MAP_SIZE_LEAST ((size_t)1 << 20)
 #define ROOM_LEAST ((size_t)1 << 20) /* on the disk: LMDB writes as much at a time */
 #define RESERVE_PART 8               /* of the map: to note and to remove when puts are refused */
+#define PROVE_ROWS 1000              /* at a time, beside the one that is to be shipped next */
 
 struct spool_writer {
 	MDB_env *env;
@@ -31,9 +32,10 @@ struct spool_writer {
 	uint64_t map_size, seq; /* seq: the last one given, in this transaction */
 	int lock;
 	struct spool_files files;
-	bool broken;          /* LMDB said so */
+	bool broken;          /* LMDB said so, or a row's checksum */
 	bool dating;          /* rows may be ahead of the clock, of this number or above */
 	uint64_t dating_from; /* (see spool_prune) */
+	uint64_t prove_from;  /* the next row to be proven, by its number */
 	char identity[SPOOL_IDENTITY_SIZE];
 	char state_dir[SPOOL_PATH_SIZE];
 	char aside[SPOOL_PATH_SIZE];
@@ -267,7 +269,7 @@ spool_writer_close(struct spool_writer *writer)
 bool
 spool_writer_sound(struct spool_writer *writer, const char **why)
 {
-	*why = writer->broken ? "LMDB finds it broken"
+	*why = writer->broken ? "what is in it is broken"
 			      : spool_files_changed(writer->state_dir, &writer->files);
 	return *why == NULL;
 }
@@ -585,9 +587,12 @@ row_remove(struct spool_writer *writer, MDB_cursor *done, MDB_val number)
 {
 	uint8_t copy[8];
 	MDB_val order = {.mv_size = sizeof(copy), .mv_data = copy}, key;
+	struct spool_entry proven;
 
 	memcpy(copy, number.mv_data, sizeof(copy));
 	int code = mdb_get(writer->txn, writer->databases.dbi[SPOOL_ORDER], &order, &key);
+	if (code == 0 && !spool_row_take(writer->txn, &writer->databases, &order, &key, &proven))
+		code = MDB_CORRUPTED;
 	if (code == 0) {
 		char name[SPOOL_KEY_MAX];
 		MDB_val row = {.mv_size = key.mv_size, .mv_data = name};
@@ -700,6 +705,41 @@ prune_dates(MDB_cursor *done, struct prune *prune)
 	return 0;
 }
 
+/* Up to `most` rows from *from on, which then is where to go on; 0: at the first. */
+static int
+rows_prove(struct spool_writer *writer, unsigned most, uint64_t *from)
+{
+	uint8_t begin[8];
+	MDB_val number = {.mv_size = sizeof(begin), .mv_data = begin}, key;
+	MDB_cursor_op op = MDB_SET_RANGE;
+	MDB_cursor *cursor;
+	struct spool_entry row;
+	int code = mdb_cursor_open(writer->txn, writer->databases.dbi[SPOOL_ORDER], &cursor);
+
+	if (code != 0)
+		return code;
+	spool_number_put(begin, *from);
+	for (; code == 0 && most > 0; most--, op = MDB_NEXT) {
+		code = mdb_cursor_get(cursor, &number, &key, op);
+		if (code == 0 &&
+		    !spool_row_take(writer->txn, &writer->databases, &number, &key, &row))
+			code = MDB_CORRUPTED;
+		*from = code == 0 ? row.seq + 1 : 0;
+	}
+	mdb_cursor_close(cursor);
+	return code == MDB_NOTFOUND ? 0 : code;
+}
+
+/* The shipper waits in front of a row that is damaged, and only a new spool helps. */
+static int
+prune_proves(struct spool_writer *writer, uint64_t shipped)
+{
+	uint64_t next = shipped + 1;
+	const int code = rows_prove(writer, 1, &next);
+
+	return code != 0 ? code : rows_prove(writer, PROVE_ROWS, &writer->prove_from);
+}
+
 enum spool_result
 spool_prune(struct spool_writer *writer, unsigned most, int64_t now_us, int64_t unshipped_before,
     struct spool_pruned *out)
@@ -717,7 +757,9 @@ spool_prune(struct spool_writer *writer, unsigned most, int64_t now_us, int64_t 
 	memset(out, 0, sizeof(*out));
 	if (result != SPOOL_OK)
 		return result;
-	int code = mdb_cursor_open(writer->txn, writer->databases.dbi[SPOOL_DONE], &done);
+	int code = prune_proves(writer, prune.shipped);
+	if (code == 0)
+		code = mdb_cursor_open(writer->txn, writer->databases.dbi[SPOOL_DONE], &done);
 	if (code == 0) {
 		code = prune_oldest(writer, done, &prune);
 		if (code == 0)

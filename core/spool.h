@@ -48,7 +48,8 @@ void spool_writer_close(struct spool_writer *writer);
 /* Where a damaged one was put when this writer was opened; "": none was. */
 const char *spool_set_aside(const struct spool_writer *writer);
 /*
- * False: its files were taken away, cut or overwritten, or LMDB found them broken; *why says so.
+ * False: its files were taken away, cut or overwritten, or found broken by LMDB or by a row's
+ * checksum; *why says so.
  * What is written now would be found by nobody. Whoever writes ends, and opens it anew: what is
  * left is proven then, or set aside. Looks at the files by name.
  */
@@ -76,7 +77,9 @@ enum spool_result spool_get_note(struct spool_writer *writer, const char *name, 
  * Removes final rows that the shipper says it has shipped, and those put before `unshipped_before`
  * (microseconds; 0: no time counts) that nobody shipped for so long ([journal] retention_days).
  * Rows put when the clock was ahead count as put now. Looks at `most` rows at most, *more: there
- * may be others to do. A transaction of its own. *dropped counts the unshipped ones.
+ * may be others to do. A transaction of its own. *dropped counts the unshipped ones. Each call also
+ * proves the row that is to be shipped next, some others in turn, and what it removes: UNUSABLE
+ * where one fails its checksum, and the writer is no longer sound.
  */
 struct spool_pruned {
 	uint64_t removed, dropped;
@@ -105,8 +108,8 @@ struct spool_reader *spool_reader_new(const char *state_dir); /* NULL: out of me
 void spool_reader_free(struct spool_reader *reader);
 /*
  * Rows with a seq above `after`, in its order, until visit returns false; a short transaction,
- * ended on return. NOT_FOUND: there is no spool. A row that fails its checksum is passed over, and
- * the result is then UNUSABLE, though all others were visited.
+ * ended on return. NOT_FOUND: there is no spool. It ends in front of a row that fails its checksum,
+ * with UNUSABLE: those before it were visited, and nobody may count it or later ones as seen.
  */
 enum spool_result spool_read(struct spool_reader *reader, uint64_t after,
     bool (*visit)(const struct spool_entry *entry, void *context), void *context);

@@ -142,9 +142,8 @@ order_good(MDB_txn *txn, const struct spool_databases *databases, int progress)
 {
 	uint64_t count = 0;
 	MDB_cursor *cursor;
-	MDB_val number, key, value;
+	MDB_val number, key;
 	MDB_stat rows, order;
-	uint64_t seq;
 	int code = mdb_cursor_open(txn, databases->dbi[SPOOL_ORDER], &cursor);
 
 	if (code != 0 || mdb_stat(txn, databases->dbi[SPOOL_ROWS], &rows) != 0 ||
@@ -154,9 +153,7 @@ order_good(MDB_txn *txn, const struct spool_databases *databases, int progress)
 	for (code = mdb_cursor_get(cursor, &number, &key, MDB_FIRST); code == 0;
 	     code = mdb_cursor_get(cursor, &number, &key, MDB_NEXT)) {
 		struct spool_entry entry;
-		if (!spool_number_take(&number, &seq) ||
-		    mdb_get(txn, databases->dbi[SPOOL_ROWS], &key, &value) != 0 ||
-		    !spool_entry_take(&key, &value, &entry) || entry.seq != seq)
+		if (!spool_row_take(txn, databases, &number, &key, &entry))
 			return false;
 		inspect_step(progress, &count);
 	}

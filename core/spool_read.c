@@ -74,23 +74,6 @@ reading_begin(struct spool_reader *reader)
 	return code == ENOENT || code == MDB_NOTFOUND ? SPOOL_NOT_FOUND : SPOOL_UNUSABLE;
 }
 
-/* One row by its number. *go_on: the visitor wants more. */
-static enum spool_result
-row_visit(struct spool_reader *reader, MDB_val *number, MDB_val *key,
-    bool (*visit)(const struct spool_entry *entry, void *context), void *context, bool *go_on)
-{
-	struct spool_entry row;
-	MDB_val stored;
-	uint64_t seq;
-
-	if (!spool_number_take(number, &seq) ||
-	    mdb_get(reader->txn, reader->databases.dbi[SPOOL_ROWS], key, &stored) != 0 ||
-	    !spool_entry_take(key, &stored, &row) || row.seq != seq)
-		return SPOOL_UNUSABLE;
-	*go_on = visit(&row, context);
-	return SPOOL_OK;
-}
-
 enum spool_result
 spool_read(struct spool_reader *reader, uint64_t after,
     bool (*visit)(const struct spool_entry *entry, void *context), void *context)
@@ -98,7 +81,7 @@ spool_read(struct spool_reader *reader, uint64_t after,
 	uint8_t from[8];
 	MDB_val number = {.mv_size = sizeof(from), .mv_data = from}, key;
 	MDB_cursor *cursor;
-	bool go_on = true;
+	struct spool_entry row;
 	enum spool_result result;
 
 	if (after == UINT64_MAX)
@@ -109,14 +92,19 @@ spool_read(struct spool_reader *reader, uint64_t after,
 	spool_number_put(from, after + 1);
 	int code = mdb_cursor_open(reader->txn, reader->databases.dbi[SPOOL_ORDER], &cursor);
 	if (code == 0) {
-		for (code = mdb_cursor_get(cursor, &number, &key, MDB_SET_RANGE);
-		     code == 0 && go_on; code = mdb_cursor_get(cursor, &number, &key, MDB_NEXT))
-			if (row_visit(reader, &number, &key, visit, context, &go_on) != SPOOL_OK)
-				result = SPOOL_UNUSABLE;
+		for (code = mdb_cursor_get(cursor, &number, &key, MDB_SET_RANGE); code == 0;
+		     code = mdb_cursor_get(cursor, &number, &key, MDB_NEXT)) {
+			if (!spool_row_take(reader->txn, &reader->databases, &number, &key, &row)) {
+				code = MDB_CORRUPTED;
+				break;
+			}
+			if (!visit(&row, context))
+				break;
+		}
 		mdb_cursor_close(cursor);
 	}
 	reading_end(reader);
-	return code == 0 || code == MDB_NOTFOUND ? result : SPOOL_UNUSABLE;
+	return code == 0 || code == MDB_NOTFOUND ? SPOOL_OK : SPOOL_UNUSABLE;
 }
 
 enum spool_result

@@ -96,6 +96,18 @@ spool_entry_take(const MDB_val *key, const MDB_val *stored, struct spool_entry *
 }
 
 bool
+spool_row_take(MDB_txn *txn, const struct spool_databases *databases, const MDB_val *number,
+    MDB_val *key, struct spool_entry *out)
+{
+	MDB_val stored;
+	uint64_t seq;
+
+	return spool_number_take(number, &seq) &&
+	       mdb_get(txn, databases->dbi[SPOOL_ROWS], key, &stored) == 0 &&
+	       spool_entry_take(key, &stored, out) && out->seq == seq;
+}
+
+bool
 spool_path(const char *state_dir, const char *name, char out[SPOOL_PATH_SIZE])
 {
 	const int length = snprintf(out, SPOOL_PATH_SIZE, "%s/%s", state_dir, name);

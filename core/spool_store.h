@@ -43,6 +43,9 @@ int spool_databases_open(MDB_txn *txn, bool make, struct spool_databases *out);
 void spool_head_put(uint8_t head[SPOOL_HEAD_SIZE], const struct spool_entry *entry);
 /* False: damaged. */
 bool spool_entry_take(const MDB_val *key, const MDB_val *stored, struct spool_entry *out);
+/* The row of a number, by what `order` has of it. False: damaged, or there is none. */
+bool spool_row_take(MDB_txn *txn, const struct spool_databases *databases, const MDB_val *number,
+    MDB_val *key, struct spool_entry *out);
 
 void spool_number_put(uint8_t out[8], uint64_t number); /* big-endian: sorts as numbers do */
 bool spool_number_take(const MDB_val *value, uint64_t *out);

@@ -130,8 +130,9 @@ fill_batch(void *context)
 	set_spool_problem(journal, result == SPOOL_UNUSABLE ? "rows of the spool are damaged" : "");
 	if (!ship_batch_end(&journal->batch) || !is_same_spool(journal))
 		return;
-	journal->ready = journal->batch.up_to > journal->shipped;
-	if (!journal->ready)
+	journal->ready =
+	    journal->batch.up_to > journal->shipped; /* also what is before a bad row */
+	if (!journal->ready && result == SPOOL_OK)
 		journal->status->behind = 0;
 }
 
@@ -148,9 +149,12 @@ count_rows(void *context)
 {
 	struct ship_journal *journal = context;
 	uint64_t count = 0;
+	const enum spool_result result =
+	    spool_read(journal->reader, journal->shipped, count_row, &count);
 
-	(void)!spool_read(journal->reader, journal->shipped, count_row, &count);
-	journal->status->behind = count;
+	/* What is behind a bad row is not seen, but not shipped either. */
+	if (result != SPOOL_UNUSABLE || count > journal->status->behind)
+		journal->status->behind = count;
 }
 
 static void

@@ -131,6 +131,14 @@ is "$(answer)" 'action=defer_unauth_destination' 'nor its lock.mdb'
 deferred 4Bcdfg0000zB5
 ok "$(wait_for 60 holds 5 && echo 0 || echo 1)" 'and mxhold-queued goes on'
 
+# --- one byte of one row
+grep -abo '"queue_id":"4Bcdfg0000zB4"' "$stores/spool/data.mdb" | while IFS=: read -r place _; do
+	printf '#' | dd of="$stores/spool/data.mdb" bs=1 seek="$((place + 1))" conv=notrunc status=none
+done
+aside_again() { test -d "$stores/spool.damaged.2" && in_spool 4Bcdfg0000zB4 && in_spool 4Bcdfg0000zB5; }
+ok "$(wait_for 90 aside_again && echo 0 || echo 1)" 'a spool with one damaged row is set aside while it serves, and made anew from the log'
+ok "$(wait_for 30 holds 5 && echo 0 || echo 1)" 'all messages are held'
+
 # --- proving it lasts longer than the parent waits for an answer
 kill -TERM "$queued_pid"
 wait "$queued_pid" || true

@@ -285,6 +285,29 @@ try 'a login without a row is told so' wait_for 30 shipping_like last_error 'no 
 journal_conf "$to_journal user=relay_a"
 hup
 try 'and with one it goes on' wait_for 40 shipping_is state current
+# One byte of one row, while nothing can be shipped.
+journal_conf "$to_journal user=stray"
+hup
+wait_for 30 shipping_like last_error 'no relay has the login stray' || true
+last=$(cut -d' ' -f1 "$work/state/shipped")
+spool row 4XrT0000020 before@acme.example delivered 1 "$at"
+spool raw '!event/bad' '{"kind":"event","id":"e9","at":1763800000000000,"event":"alert","alert":"outage","domain":"to-be-damaged.example"}'
+spool row 4XrT0000021 after@acme.example delivered 1 "$at"
+grep -abo 'to-be-damaged' "$work/state/queued/spool/data.mdb" | while IFS=: read -r place _; do
+	printf '#' | dd of="$work/state/queued/spool/data.mdb" bs=1 seek="$place" conv=notrunc status=none
+done
+journal_conf "$to_journal user=relay_a"
+hup
+try 'what is in front of a damaged row is shipped' wait_for 40 messages_are $((have + 1))
+try 'the status tells of the row' wait_for 15 shipping_like spool_error 'damaged'
+sleep 4
+is "$(shipping state)" spool-not-readable 'and goes on to tell'
+is "$(messages) $(cut -d' ' -f1 "$work/state/shipped")" "$((have + 1)) $((last + 1))" 'neither it nor what follows counts as shipped'
+rm -rf "$work/state/queued/spool"
+spool row 4XrT0000021 after@acme.example delivered 1 "$at"
+have=$((have + 2))
+try 'from a spool that was made anew the rest is shipped' wait_for 90 messages_are "$have"
+try 'and the status is as it was' wait_for 30 shipping_is state current
 head -c 70000 /dev/urandom >"$work/state/queued/spool/data.mdb"
 try 'a spool that is garbage: the status says so' wait_for 40 shipping_is state spool-not-readable
 feed_is_quick 'a spool that is garbage'

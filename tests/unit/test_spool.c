@@ -641,6 +641,98 @@ expect_set_aside(const char *where)
 	ck_assert_str_eq(read_after(0), "new=row;");
 }
 
+/* Writes one byte over the beginning of `words`, in old copies of pages too. */
+static void
+damage_words(const char *words)
+{
+	static char bytes[MAP];
+	const int file = open(path_of("queued/spool/data.mdb"), O_RDWR);
+	const ssize_t have = pread(file, bytes, sizeof(bytes), 0);
+	int changed = 0;
+
+	ck_assert_int_gt(have, 0);
+	for (char *at = bytes;
+	     (at = memmem(at, (size_t)(bytes + have - at), words, strlen(words))) != NULL;
+	     at++, changed++)
+		ck_assert_int_eq(pwrite(file, "#", 1, at - bytes), 1);
+	ck_assert_int_gt(changed, 0);
+	close(file);
+}
+
+static void
+put_three(struct spool_writer *writer)
+{
+	begin(writer);
+	put(writer, "a", "the first", true);
+	put(writer, "b", "the second", false);
+	put(writer, "c", "the third", true);
+	commit(writer);
+}
+
+/* Whoever counts what he has read by its numbers must not count a row that he was not shown. */
+START_TEST(test_reading_ends_at_damage)
+{
+	struct spool_writer *writer = open_writer();
+	struct spool_reader *reader = spool_reader_new(directory);
+
+	put_three(writer);
+	spool_writer_close(writer);
+	damage_words("the second");
+	for (uint64_t after = 0; after < 2; after++) {
+		seen[0] = '\0';
+		last_seq = after;
+		ck_assert_int_eq(spool_read(reader, after, note_entry, NULL), SPOOL_UNUSABLE);
+		ck_assert_str_eq(seen, after == 0 ? "a=the first!;" : "");
+	}
+	spool_reader_free(reader);
+	ck_assert_str_eq(read_after(2), "c=the third!;");
+}
+END_TEST
+
+/* The writer finds a damaged row while it is open, removes nothing, and a new one sets it aside. */
+static const struct {
+	const char *words;
+	uint64_t shipped; /* the shipper says so */
+	int rows;         /* put before those three, and sound */
+	int passes;       /* until it is found, at most */
+} damaged_rows[] = {
+    {"the first", 0, 0, 1}, {"the second", 1, 0, 1}, {"the third", 0, 0, 1},
+    {"the first", 3, 0, 1},       /* to be removed */
+    {"the first", 3500, 3500, 1}, /* to be shipped next, behind many others */
+    {"the third", 0, 3500, 4},    /* not yet, but in turn */
+};
+
+START_TEST(test_damaged_row_while_open)
+{
+	spool_writer_close(open_writer());
+	ck_assert(spool_set_shipped(directory, identity_of(), damaged_rows[_i].shipped));
+	struct spool_writer *writer = open_writer();
+	struct spool_pruned pruned;
+	enum spool_result result = SPOOL_OK;
+	const char *why;
+	char key[32];
+	int passes = 0;
+
+	begin(writer);
+	for (int i = 0; i < damaged_rows[_i].rows; i++) {
+		snprintf(key, sizeof(key), "key%05d", i);
+		put(writer, key, "sound", false);
+	}
+	commit(writer);
+	put_three(writer);
+	damage_words(damaged_rows[_i].words);
+	for (; result == SPOOL_OK && passes < 100; passes++)
+		result = spool_prune(writer, 100, 2 * SECOND, 0, &pruned);
+	ck_assert_int_eq(result, SPOOL_UNUSABLE);
+	ck_assert_int_le(passes, damaged_rows[_i].passes);
+	ck_assert_uint_eq(pruned.removed, 0);
+	ck_assert(!spool_writer_sound(writer, &why));
+	ck_assert_int_eq(spool_begin(writer), SPOOL_UNUSABLE);
+	spool_writer_close(writer);
+	expect_set_aside("queued/spool.damaged.1");
+}
+END_TEST
+
 START_TEST(test_damaged_pages)
 {
 	make_some();
@@ -651,16 +743,7 @@ START_TEST(test_damaged_pages)
 	expect_set_aside("queued/spool.damaged.2");
 	/* One wrong byte in one row. */
 	make_some();
-	const int file = open(path_of("queued/spool/data.mdb"), O_RDWR);
-	char page[1 << 17];
-	const ssize_t length = pread(file, page, sizeof(page), 0);
-	int changed = 0;
-	for (char *at = page;
-	     (at = memmem(at, (size_t)(page + length - at), "will be damaged", 15)) != NULL;
-	     at++, changed++) /* in old copies of pages too */
-		ck_assert_int_eq(pwrite(file, "W", 1, at - page), 1);
-	ck_assert_int_gt(changed, 0);
-	close(file);
+	damage_words("will be damaged");
 	expect_set_aside("queued/spool.damaged.3");
 }
 END_TEST
@@ -903,6 +986,7 @@ main(void)
 	    {"reader", test_reader_beside},
 	    {"one-writer", test_one_writer},
 	    {"pages", test_damaged_pages},
+	    {"reading-damage", test_reading_ends_at_damage},
 	    {"truncated", test_truncated},
 	    {"lock", test_broken_lock},
 	    {"lock-anew", test_lock_made_anew},
@@ -924,6 +1008,12 @@ main(void)
 	tcase_add_checked_fixture(part, setup, teardown);
 	tcase_add_loop_test(
 	    part, test_mishap_while_open, 0, (int)(sizeof(mishaps) / sizeof(mishaps[0])));
+	suite_add_tcase(suite, part);
+	part = tcase_create("damaged row");
+	tcase_add_checked_fixture(part, setup, teardown);
+	tcase_set_timeout(part, 60);
+	tcase_add_loop_test(part, test_damaged_row_while_open, 0,
+	    (int)(sizeof(damaged_rows) / sizeof(damaged_rows[0])));
 	suite_add_tcase(suite, part);
 	return table_run(suite);
 }
