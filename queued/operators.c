@@ -576,7 +576,21 @@ do_drop(struct operators *operators, const struct desk_request *request, uint64_
 	return ask_helper(operators, request, ticket, HELPER_PING, drop_answered, error);
 }
 
-/* --- flush, probe, mx ------------------------------------------------------------------------ */
+/* --- flush, probe, watch, mx ----------------------------------------------------------------- */
+
+/* Between enter and leave. */
+static void
+say_not_flushed(struct operators *operators, const char *domain, char error[256])
+{
+	struct watch_view view;
+
+	if (watch_look(operators->setup.watch, domain, &view))
+		tell_not_flushed(&view, error);
+	else if (operators->setup.unknown(operators->setup.context, domain))
+		(void)fail(error, "no row speaks for this domain, and nothing is held for it");
+	else
+		(void)fail(error, "nothing is held for it");
+}
 
 static enum desk_end
 do_flush(struct operators *operators, const struct desk_request *request, uint64_t ticket,
@@ -586,9 +600,11 @@ do_flush(struct operators *operators, const struct desk_request *request, uint64
 	const bool done = watch_flush(operators->setup.watch, request->domain, now);
 
 	(void)ticket;
+	if (!done)
+		say_not_flushed(operators, request->domain, error);
 	leave(operators);
 	if (!done)
-		return fail(error, "nothing is held for it, or it is on hold: release it first");
+		return DESK_ERROR;
 	record(operators, "flush", request, "");
 	tell_on_hold(operators, request->domain, reply);
 	return DESK_DONE;

@@ -5,6 +5,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 /* A text that may not be UTF-8: its strange bytes become '?'. */
 static json_t *
@@ -139,6 +140,36 @@ tell_primary(const struct watch_view *view, struct queued_time now)
 	    "next_dns", seconds_until(view->next_dns_ms, now), "held",
 	    view->held && json_is_null(next), "reading", (int)view->reading, "endpoints",
 	    endpoints);
+}
+
+/* The row's hold goes first, as in add_hold(): no release ends it. */
+void
+tell_not_flushed(const struct watch_view *view, char out[256])
+{
+	char until[64] = "";
+	struct tm parts;
+
+	if (row_holds(view)) {
+		const time_t end = (time_t)view->row->hold_until;
+
+		if (view->row->hold_until != HOLD_FOREVER && gmtime_r(&end, &parts) != NULL)
+			(void)strftime(until, sizeof(until), " until %Y-%m-%d %H:%M:%SZ", &parts);
+		(void)snprintf(out, 256,
+		    "the SOC holds it%s, by its row: only that row, in SQL, can end it", until);
+		return;
+	}
+	switch (view->state.hold) {
+	case HOLD_OPERATOR:
+		(void)snprintf(out, 256, "an operator holds it: release it first");
+		break;
+	case HOLD_WRONG_HOST:
+		(void)snprintf(out, 256, "it is held because the primary is not the pinned one");
+		break;
+	case HOLD_BREAKER:
+		(void)snprintf(out, 256, "the breaker holds it: release has it try a message now");
+		break;
+	case HOLD_NONE: (void)snprintf(out, 256, "it cannot be flushed now: try again"); break;
+	}
 }
 
 json_t *

@@ -15,6 +15,8 @@
 json_t *tell_view(const struct watch_view *view, struct queued_time now);
 /* Its primary, with the endpoints one by one. */
 json_t *tell_primary(const struct watch_view *view, struct queued_time now);
+/* Why a domain that is watched was not flushed, and who can end that. */
+void tell_not_flushed(const struct watch_view *view, char out[256]);
 json_t *tell_status(const struct collector_status *collector, struct watch_counts watch,
     struct alerts_counts alerts, size_t helper);
 

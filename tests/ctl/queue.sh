@@ -77,7 +77,7 @@ mkdir "$work/state" "$work/sock" "$work/store"
 PF_CHROOT=n pf_create "$pf" eu.mx.example 127.0.0.1:10825
 printf 'mxhold unix - - n - - smtp\n' >>"$pf/etc/master.cf"
 pf_set "$pf" enable_long_queue_ids=yes inet_interfaces=127.0.0.1 inet_protocols=ipv4 mydestination= \
-	"relay_domains=customer.example other.example" "transport_maps=socketmap:unix:$work/sock/map:transport" \
+	"relay_domains=customer.example other.example upper.example soc.example" "transport_maps=socketmap:unix:$work/sock/map:transport" \
 	fast_flush_domains=static:all "command_directory=$work/commands" minimal_backoff_time=600s smtp_dns_support_level=enabled \
 	smtp_data_done_timeout=30s
 # A postsuper that fails while there is $work/broken.
@@ -95,6 +95,8 @@ relay eu1 eu names=eu.mx.backup.example addresses=192.0.2.11
 customer acme regions=eu
 domain customer.example acme hops=[203.0.113.25]
 domain other.example acme hops=[203.0.113.25] subdomains
+domain upper.example acme hops=[203.0.113.25] subdomains
+domain soc.example acme hops=[203.0.113.25] hold=86400
 ROWS
 "$BUILD/tests/tools/mksnapshot" -r eu1 -g 64100 "$work/state" "$work/rows"
 chown -R 64101:64100 "$work/state"
@@ -249,6 +251,7 @@ sleep 0.3
 wait_for 60 answers
 is "$(field customer.example hold)" operator 'and a kill'
 is "$(code mxholdctl queue flush customer.example)" 65 'what is on hold is not flushed'
+is "$(cat "$work/said")" 'mxholdctl: mxhold-queued: an operator holds it: release it first' 'since an operator holds it'
 is "$(code mxholdctl queue release customer.example)" 0 'it is released'
 is "$(field customer.example hold)" none 'and not on hold'
 is "$(code mxholdctl queue release customer.example)" 65 'what is not on hold is not released'
@@ -257,6 +260,20 @@ stop_queued
 start queued
 wait_for 60 answers
 is "$(field customer.example hold)" none 'a hold that was released does not come back'
+
+is "$(code mxholdctl queue flush nothing.other.example)" 65 'where nothing is held there is nothing to flush'
+is "$(cat "$work/said")" 'mxholdctl: mxhold-queued: nothing is held for it' 'it says so'
+is "$(code mxholdctl queue flush nobody.example)" 65 'nor of a domain without a row'
+is "$(cat "$work/said")" 'mxholdctl: mxhold-queued: no row speaks for this domain, and nothing is held for it' 'which is said'
+submit soc hans@soc.example
+ok "$(wait_for 60 field_is soc.example hold soc && echo 0 || echo 1)" 'what the SOC holds'
+is "$(code mxholdctl queue flush soc.example)" 65 'is not flushed'
+like "$(cat "$work/said")" 'the SOC holds it until 20[-0-9]+ [0-9:]+Z, by its row: only that row, in SQL, can end it' 'since the SOC holds it'
+is "$(code mxholdctl queue hold soc.example --for 1h)" 0 'an operator holds it too'
+is "$(code mxholdctl queue flush soc.example)" 65 'still'
+like "$(cat "$work/said")" 'the SOC holds it until 20' 'it is the SOC: a release would not do'
+is "$(code mxholdctl queue release soc.example)" 0 'it is released'
+is "$(code mxholdctl queue drop soc.example --yes)" 0 'and dropped'
 
 # --- a single message
 is "$(code mxholdctl queue hold "$id" --reason test)" 0 'a message is held'

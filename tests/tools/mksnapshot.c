@@ -9,7 +9,7 @@
  *   relay    NAME REGION [names=A,B] [addresses=X,Y]
  *   customer NAME [regions=A,B] [LIMITS] [suspended] [retired=SECONDS_AGO]
  *   domain   NAME CUSTOMER [regions=A,B] [hops=A,B] [LIMITS] [suspended] [retired=SECONDS_AGO]
- *            [subdomains] [tls] [withheld]
+ *            [subdomains] [tls] [withheld] [hold=SECONDS_FROM_NOW|forever]
  *   delete   relay|customer|domain NAME                  (with -u)
  *
  * LIMITS: size=BYTES, oversize=reject|defer, messages=N, bytes=N. '#' begins a comment.
@@ -124,6 +124,18 @@ retired_of(const struct words *words)
 		   : (int64_t)time(NULL) - (int64_t)number_of(words, "retired");
 }
 
+static int64_t
+hold_of(const struct words *words)
+{
+	const char *value = value_of(words, "hold");
+
+	if (value == NULL)
+		return 0;
+	return strcmp(value, "forever") == 0
+		   ? INT64_MAX
+		   : (int64_t)time(NULL) + (int64_t)number_of(words, "hold");
+}
+
 static struct limits
 limits_of(const struct words *words)
 {
@@ -172,6 +184,7 @@ put_domain(struct snapshot_writer *writer, const struct words *words)
 	    .tls_required = has(words, "tls"),
 	    .hops_withheld = has(words, "withheld"),
 	    .retired_at = retired_of(words),
+	    .hold_until = hold_of(words),
 	    .limits = limits_of(words),
 	};
 
