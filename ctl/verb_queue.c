@@ -489,8 +489,8 @@ look(const json_t *object, void *context)
 		dropping->shared = show_number(object, "shared");
 		dropping->bytes = show_number(object, "bytes");
 		dropping->newest = show_number(object, "newest");
-	} else if (!dropping->ctl->json && json_object_get(object, "apart") != NULL) {
-		show_apart(object);
+	} else if (json_object_get(object, "apart") != NULL) {
+		(void)told(object, dropping->ctl);
 	}
 	return true;
 }
@@ -541,10 +541,10 @@ dropped(const json_t *object, void *context)
 {
 	struct dropping *dropping = context;
 
-	if (dropping->ctl->json)
-		print_json(object);
 	if (json_object_get(object, "apart") != NULL)
 		return true; /* said before it was asked */
+	if (dropping->ctl->json)
+		print_json(object);
 	dropping->taken = show_number(object, "messages");
 	dropping->kept = show_number(object, "shared");
 	return true;

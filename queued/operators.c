@@ -569,6 +569,8 @@ do_drop(struct operators *operators, const struct desk_request *request, uint64_
 
 	collector_each_held(operators->setup.collector, one ? NULL : request->domain,
 	    one ? request->id : NULL, is_held, &found);
+	if (!found && !one)
+		tell_below(operators, request->domain, reply);
 	if (!found)
 		return fail(error, one ? "no such message is held" : "nothing is held for it");
 	if (request->ask)

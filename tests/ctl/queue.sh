@@ -459,6 +459,15 @@ is "$(code mxholdctl queue release nothing.other.example)" 0 'it is released'
 is "$(code mxholdctl queue drop a.other.example --yes)" 0 'the subdomain is dropped by its name'
 ok "$(wait_for 60 field_is a.other.example messages '' && echo 0 || echo 1)" 'and gone'
 
+submit below gerd@a.upper.example
+ok "$(wait_for 60 field_is a.upper.example messages 1 && echo 0 || echo 1)" 'a domain whose subdomain alone has held mail'
+is "$(code mxholdctl queue drop upper.example --yes)" 65 'nothing is to be dropped'
+is "$(cat "$work/said")" 'subdomains are apart: 1 of them has held mail: a.upper.example
+mxholdctl: mxhold-queued: nothing is held for it' 'but it says where there is'
+is "$(code mxholdctl --json queue drop upper.example --yes)" 65 'so it does'
+like "$(cat "$work/said")" '^[{]"apart": ?1, ?"subdomains": ?."a.upper.example".}' 'as JSON'
+is "$(code mxholdctl queue drop a.upper.example --yes)" 0 'the subdomain is dropped'
+
 is "$(printf '{"do":"mx","domain":"other.example"}\n{"do":"status"}\n{"do":"alerts"}\n' |
 	python3 -c '
 import socket, sys
