@@ -659,6 +659,23 @@ answer(struct check *check)
 	return exit_code(check->verdict.outcome);
 }
 
+/* IP[@PORT], as libunbound takes it; an IPv6 address may have a zone (fe80::1%eth0). */
+static bool
+is_server(const char *text)
+{
+	const size_t length = strcspn(text, "@"), bare = strcspn(text, "@%");
+	const char *port = text + length + 1;
+	struct ip address;
+
+	if (!ip_parse_bytes(text, bare, &address) ||
+	    (bare < length && (address.family != 6 || bare + 1 == length)))
+		return false;
+	if (text[length] == '\0')
+		return true;
+	return *port != '\0' && strlen(port) <= 5 && strspn(port, "0123456789") == strlen(port) &&
+	       strtoul(port, NULL, 10) >= 1 && strtoul(port, NULL, 10) <= 65535;
+}
+
 static int
 mx_check(struct ctl *ctl, int argc, char **argv)
 {
@@ -687,6 +704,9 @@ mx_check(struct ctl *ctl, int argc, char **argv)
 
 	if (code < 0 && count != 1)
 		code = ctl_wrong(&usage, "one domain is wanted");
+	if (code < 0 && check->server != NULL && !is_server(check->server))
+		code =
+		    ctl_wrong(&usage, "--server: %s is no IP address, nor IP@PORT", check->server);
 	if (code < 0 && !domain_normalise(operands[0], strlen(operands[0]), check->domain)) {
 		ctl_say("%s: that is no name of a mail domain", operands[0]);
 		code = CTL_DATA;

@@ -329,6 +329,10 @@ expect 75 'dns-unreadable' 'DNS that does not answer: it cannot be told' dark.ex
 within 40
 expect 75 'dns-unreadable' 'a server that is not there' --server 127.0.0.77 good.example
 expect 0 'as they should be' 'a server by name' --server 127.0.0.1 good.example
+expect 0 'as they should be' 'with its port' --server 127.0.0.1@53 good.example
+for server in foo 999.1.1.1 '' 192.0.2.53@x 192.0.2.53@ 192.0.2.53@0 192.0.2.53@65536 192.0.2.53@5x3 192.0.2.53%lo fe80::1% @53; do
+	expect 64 "^mxholdctl: --server: $server is no IP address, nor IP@PORT" "no server: '$server'" --server "$server" good.example
+done
 expect 65 'no row' 'a domain that nobody authorised' stranger.example
 expect 65 'no name of a mail domain' 'no domain' 'not a domain'
 expect 64 'one domain is wanted' 'two of them' good.example sts.example
