@@ -400,6 +400,24 @@ run(struct client *client, const struct desk_request *request)
 	}
 }
 
+/* What cannot be watched is refused at once; there is no other answer to it. */
+static void
+begin_watch(struct client *client, const struct desk_request *request)
+{
+	const struct desk_ports *ports = &client->desk->setup.ports;
+	struct desk_reply reply = {
+	    .desk = client->desk, .out = bufferevent_get_output(client->stream)};
+	char error[256] = "";
+
+	if (ports->run(ports->context, request, 0, &reply, error) != DESK_DONE) {
+		clean(error);
+		finish(client, error);
+		return;
+	}
+	memcpy(client->watched, request->domain, sizeof(client->watched));
+	client_set_state(client, CLIENT_WATCHING);
+}
+
 static void
 take_line(struct client *client, const char *line, size_t length)
 {
@@ -427,8 +445,7 @@ take_line(struct client *client, const char *line, size_t length)
 	} else if (request.what == DESK_WATCH && watchers(desk) >= DESK_WATCHERS) {
 		finish(client, "busy: too many are watching");
 	} else if (request.what == DESK_WATCH) {
-		memcpy(client->watched, request.domain, sizeof(client->watched));
-		client_set_state(client, CLIENT_WATCHING);
+		begin_watch(client, &request);
 	} else if (unread_by_all(desk) > DESK_BYTES / 2) {
 		finish(client, "busy: answers that nobody reads are waiting");
 	} else {

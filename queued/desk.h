@@ -74,7 +74,8 @@ enum desk_end {
 };
 
 struct desk_ports {
-	/* All but ping and watch. `error`: up to 256 bytes. */
+	/* All but ping. Of watch: may it begin? It says nothing, and nothing comes later. `error`:
+	   up to 256 bytes. */
 	enum desk_end (*run)(void *context, const struct desk_request *request, uint64_t ticket,
 	    struct desk_reply *reply, char error[256]);
 	/* Says what there is to see of a domain, for those who watch. */

@@ -625,6 +625,25 @@ do_probe(struct operators *operators, const struct desk_request *request, uint64
 	return done ? DESK_DONE : fail(error, "its primary is not watched: nothing is held for it");
 }
 
+/* Of a domain that nobody could mail to there would never be anything to see. */
+static enum desk_end
+do_watch(struct operators *operators, const struct desk_request *request, uint64_t ticket,
+    struct desk_reply *reply, char error[256])
+{
+	struct watch_view view;
+
+	(void)ticket;
+	(void)reply;
+	if (request->domain[0] == '\0')
+		return DESK_DONE;
+	(void)enter(operators);
+	const bool known = watch_look(operators->setup.watch, request->domain, &view) ||
+			   !operators->setup.unknown(operators->setup.context, request->domain);
+	leave(operators);
+	return known ? DESK_DONE
+		     : fail(error, "no row speaks for this domain, and nothing is held for it");
+}
+
 static enum desk_end
 do_mx(struct operators *operators, const struct desk_request *request, uint64_t ticket,
     struct desk_reply *reply, char error[256])
@@ -654,6 +673,7 @@ static handler *const handlers[DESK_DOS] = {
     [DESK_PRIMARIES] = do_list,
     [DESK_PROBE] = do_probe,
     [DESK_MX] = do_mx,
+    [DESK_WATCH] = do_watch,
     [DESK_ALERTS] = do_alerts,
 };
 

@@ -515,6 +515,15 @@ is "$(code mxholdctl queue hold "$last")" 0 'another message is held meanwhile'
 ok "$(wait_for 15 field_is customer.example messages '' && echo 0 || echo 1)" 'they have left within 15 s'
 is "$(code mxholdctl queue release "$last")" 0 'and the other one is released'
 
+# --- watching
+is "$(code mxholdctl primary watch nobody.example)" 65 'of a domain that is not known there is nothing to watch'
+is "$(cat "$work/said")" 'mxholdctl: mxhold-queued: no row speaks for this domain, and nothing is held for it' 'it says so'
+code_of_watch() { # DOMAIN: 124 where it waits
+	timeout 3 "$BUILD/bin/mxholdctl" -c "$work/mxhold.conf" primary watch "$1"
+}
+is "$(code code_of_watch upper.example)" 124 'one with a row is waited for, though nothing is held for it'
+is "$(code code_of_watch new.upper.example)" 124 'so is one below such a row'
+
 # --- the primary comes back
 mxholdctl primary watch other.example >"$work/watched" 2>&1 &
 watches() { grep -q " 03 .*/queue-control" /proc/net/unix; } # taken by mxhold-queued

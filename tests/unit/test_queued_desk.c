@@ -209,6 +209,11 @@ run(void *context, const struct desk_request *request, uint64_t ticket, struct d
 		return DESK_DONE;
 	case DESK_RELEASE: put_off = ticket; return DESK_LATER;
 	case DESK_ALERTS: (void)desk_say(reply, NULL); return DESK_DONE;
+	case DESK_WATCH:
+		if (strcmp(request->domain, "unknown.example") != 0)
+			return DESK_DONE;
+		(void)snprintf(error, 256, "nobody knows it\n");
+		return DESK_ERROR;
 	case DESK_SHOW:
 		for (int i = 0; i < 5000; i++)
 			(void)desk_say(reply, json_pack("{s:s}", "text", "0123456789"));
@@ -494,6 +499,23 @@ START_TEST(test_crowd)
 }
 END_TEST
 
+/* What is not known would be watched in silence for ever. He who was refused may ask on. */
+START_TEST(test_watching_what_is_not_known)
+{
+	const int fd = dial("c");
+
+	say(fd, "{\"do\":\"watch\",\"domain\":\"unknown.example\"}\n{\"do\":\"ping\"}\n");
+	settle();
+	ck_assert_str_eq(hear(fd), "{\"end\":true,\"error\":\"nobody knows it?\"}\n"
+				   "{\"end\":true,\"error\":null}\n");
+	desk_changed(desk, "unknown.example");
+	settle();
+	ck_assert_str_eq(hear(fd), "");
+	close(fd);
+	settle();
+}
+END_TEST
+
 /* Those who watch stay; so many that nobody else had a place are too many. */
 START_TEST(test_crowd_that_watches)
 {
@@ -640,6 +662,7 @@ main(void)
 	tcase_add_test(sockets, test_asked_and_hung_up);
 	tcase_add_test(sockets, test_gone_while_asking);
 	tcase_add_test(sockets, test_watching);
+	tcase_add_test(sockets, test_watching_what_is_not_known);
 	tcase_add_test(sockets, test_watching_a_crowd);
 	tcase_add_test(sockets, test_watching_without_reading);
 	tcase_add_test(sockets, test_unread_answers_put_off_the_next);
