@@ -421,11 +421,16 @@ judge_named(struct judge *j)
 
 	if (self != NULL && self->permitted && j->out->state == MX_STATE_NOT_NAMED) {
 		first_name(self, name);
-		find(j, MX_ISSUE_NOT_NAMED,
-		    "no MX record names this relay (%s), nor one of its addresses: it takes no "
-		    "mail "
-		    "for this domain",
-		    name);
+		if (facts->unjudged == NULL)
+			find(j, MX_ISSUE_NOT_NAMED,
+			    "no MX record names this relay (%s), nor one of its addresses: it "
+			    "takes no mail for this domain",
+			    name);
+		else
+			find(j, MX_ISSUE_NOT_NAMED,
+			    "no MX record names this relay (%s), nor one of its addresses: senders "
+			    "do not find it (rule 8 defers no mail that comes: %s)",
+			    name, facts->unjudged);
 	}
 	/* Of a set that is cut nobody knows whom it leaves out. */
 	for (size_t i = 0; !facts->cut && i < facts->relay_count && i < MX_HOSTS_MOST; i++) {

@@ -73,6 +73,8 @@ struct mx_facts {
 	size_t own_count;
 	const char *next_hops;        /* of the row; "": by MX */
 	const char *next_hop_problem; /* what the fence says against one of them; NULL: nothing */
+	/* Why rule 8 defers no mail, whatever the records name (a few words); NULL: it does. */
+	const char *unjudged;
 };
 
 /* --- verdict --------------------------------------------------------------------------------- */

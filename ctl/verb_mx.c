@@ -89,6 +89,13 @@ next_hop_problem(struct check *check)
 	return NULL;
 }
 
+/* The relays read the MX records of rows only. */
+static bool
+below_row(const struct check *check)
+{
+	return strcmp(check->domain, check->owner) != 0;
+}
+
 static int
 read_row(struct check *check)
 {
@@ -116,6 +123,10 @@ read_row(struct check *check)
 	}
 	mx_fleet_permit(&check->fleet, &check->row, known ? &customer : NULL);
 	check->facts.next_hop_problem = next_hop_problem(check);
+	if (below_row(check))
+		check->facts.unjudged = "it judges the row's own name only";
+	else if (decide_limits(&check->row, known ? &customer : NULL).mx_check == MX_CHECK_OFF)
+		check->facts.unjudged = "mx_check is off";
 	return CTL_OK;
 }
 
@@ -140,13 +151,6 @@ read_snapshot(struct check *check)
 	const int code = read_row(check);
 	snapshot_end(check->snapshot);
 	return code;
-}
-
-/* The relays read the MX records of rows only. */
-static bool
-below_row(const struct check *check)
-{
-	return strcmp(check->domain, check->owner) != 0;
 }
 
 /* Of a name below a row: what mxhold-queued has read of the row's own records, if that counts. */
@@ -175,11 +179,13 @@ on_gathered(struct mx_facts *facts, void *context)
 {
 	struct check *check = context;
 	const char *hop_problem = check->facts.next_hop_problem;
+	const char *unjudged = check->facts.unjudged;
 
 	check->facts = *facts;
 	check->facts.problem = facts->problem != NULL ? strdup(facts->problem) : NULL;
 	check->facts.domain = check->domain;
 	check->facts.next_hop_problem = hop_problem;
+	check->facts.unjudged = unjudged;
 	check->answered = true;
 }
 

@@ -33,6 +33,7 @@ mkdir "$work/state"
 		customer acme regions=eu,hk
 		domain wide.example acme subdomains
 		domain apex.example acme subdomains
+		domain bare.example acme subdomains unchecked
 		domain hop.example acme hops=eu.mx.backup.example
 		domain xn--bcher-kva.example acme
 	ROWS
@@ -72,6 +73,8 @@ set_of() { # NAME: the set that is right
 		hk.mx.backup A 192.0.2.12
 		us.mx.backup A 192.0.2.13
 		missing MX 10 mail.missing
+		sub.bare MX 10 mail.missing
+		bare MX 10 mail.missing
 		mail.missing A 198.51.100.25
 		equal MX 20 mail.equal
 		equal MX 20 eu.mx.backup
@@ -262,8 +265,16 @@ like "$out" 'row.s own name only .it is not known here whether they name this re
 expect 0 'as they should be' 'one whose own set is right, below a row whose is not' sub.apex.example
 like "$out" 'row.s own name only ' 'the row decides nothing about it'
 
+expect 1 'relay-not-named: .*senders do not find it .rule 8 defers no mail that comes: it judges the row.s own name only' \
+	'of a name below a row that names no relay it is not said that its mail is not taken' --no-reread sub.bare.example
+like "$out" 'rule 8 defers no mail' 'as the last lines say'
+case $out in *'takes no mail'*) ok 1 'nor anywhere else' ;; *) ok 0 'nor anywhere else' ;; esac
+expect 1 'relay-not-named: .*senders do not find it .rule 8 defers no mail that comes: mx_check is off' \
+	'nor of a row with mx_check off' --no-reread bare.example
+case $out in *'takes no mail'*) ok 1 'neither there' ;; *) ok 0 'neither there' ;; esac
+
 # --- faults
-expect 1 'relay-not-named: no MX record names this relay \(eu.mx.backup.example\)' 'not named' missing.example
+expect 1 'relay-not-named: no MX record names this relay \(eu.mx.backup.example\).*: it takes no mail for this domain' 'not named' missing.example
 like "$out" '^  \+ +20 eu.mx.backup.example +this relay +not found' 'the row that is missing'
 like "$out" '^  missing.example. IN MX 10 mail.missing.example.$' 'the lines to paste: his server first'
 like "$out" '^  missing.example. IN MX 20 hk.mx.backup.example.$' 'the relays between'

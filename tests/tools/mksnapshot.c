@@ -12,7 +12,8 @@
  *            [subdomains] [tls] [withheld] [hold=SECONDS_FROM_NOW|forever]
  *   delete   relay|customer|domain NAME                  (with -u)
  *
- * LIMITS: size=BYTES, oversize=reject|defer, messages=N, bytes=N. '#' begins a comment.
+ * LIMITS: size=BYTES, oversize=reject|defer, messages=N, bytes=N, unchecked (mx_check off). '#'
+ * begins a comment.
  *
  *   -n COUNT   also the domains d00000000.bench.example up to COUNT, of customer `bench`, which is
  *              permitted in REGION
@@ -148,6 +149,7 @@ limits_of(const struct words *words)
 	    .oversize = oversize == NULL                 ? OVERSIZE_INHERIT
 			: strcmp(oversize, "defer") == 0 ? OVERSIZE_DEFER
 							 : OVERSIZE_REJECT,
+	    .mx_check = has(words, "unchecked") ? MX_CHECK_OFF : MX_CHECK_INHERIT,
 	};
 }
 

@@ -138,6 +138,8 @@ take_word(char *word)
 		facts.bogus = true;
 	} else if (IS("cut")) {
 		facts.cut = true;
+	} else if (IS("unjudged")) {
+		facts.unjudged = value;
 	} else if (IS("hop-refused")) {
 		facts.next_hop_problem = "name of a relay of the fleet";
 	} else {
@@ -372,6 +374,24 @@ START_TEST(test_fenced)
 	ck_assert_uint_eq(count_findings(MX_ISSUE_TARGET_FENCED, MX_WARNING,
 			      "mail.customer.example: fe80:", "7777 (address of another relay)"),
 	    1);
+}
+END_TEST
+
+/* "It takes no mail" only where rule 8 defers it. */
+START_TEST(test_not_named)
+{
+	take_word(strcpy(words[0], "10:P"));
+	mx_judge(&facts, &verdict);
+	ck_assert_uint_eq(count_findings(MX_ISSUE_NOT_NAMED, MX_ERROR, "(eu.mx.backup.example)",
+			      ": it takes no mail for this domain"),
+	    1);
+	facts.unjudged = "mx_check is off";
+	mx_judge(&facts, &verdict);
+	ck_assert_uint_eq(count_findings(MX_ISSUE_NOT_NAMED, MX_ERROR, "(eu.mx.backup.example)",
+			      "senders do not find it (rule 8 defers no mail that comes: mx_check "
+			      "is off)"),
+	    1);
+	ck_assert_uint_eq(count_findings(MX_ISSUE_NOT_NAMED, MX_ERROR, "takes no mail", ""), 0);
 }
 END_TEST
 
@@ -635,6 +655,7 @@ main(void)
 	tcase_add_test(tests, test_sizes);
 	tcase_add_test(tests, test_policy_first);
 	tcase_add_test(tests, test_fenced);
+	tcase_add_test(tests, test_not_named);
 	tcase_add_test(tests, test_any_order);
 	tcase_add_test(tests, test_cut);
 	tcase_add_test(tests, test_no_relay_of_ours);
