@@ -304,7 +304,7 @@ queue_show(struct ctl *ctl, int argc, char **argv)
 	    {"limit", "NUMBER", "recipients at most, to 10000 (default 1000)", &limit, NULL},
 	    {NULL, NULL, NULL, NULL, NULL},
 	};
-	const struct ctl_usage usage = {"queue show DOMAIN | ID",
+	const struct ctl_usage usage = {"queue show DOMAIN | ID [--limit NUMBER]",
 	    "Shows what is held for a domain, or a message: each recipient, the attempts and the\n"
 	    "last reply.\n",
 	    options};

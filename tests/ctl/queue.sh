@@ -199,6 +199,7 @@ like "$shown" '<sender@example.org> -> <anna@customer.example>' 'show has the re
 like "$shown" 'attempt.* at .*203.0.113.25.*Connection refused|attempt.*: .*Connection refused' 'and what became of the attempts'
 like "$shown" '\[203.0.113.25\]:25 down' 'and the primary'
 alerts=$(mxholdctl queue alerts)
+like "$(mxholdctl queue show --help)" 'show DOMAIN . ID .--limit NUMBER.' 'the usage of show has its option'
 like "$alerts" '^ALERT +DOMAIN +LEVEL +SINCE +FOR +TEXT' 'alerts has a heading'
 like "$alerts" '^outage +customer.example +- +20[-0-9]+ [0-9:]+ +[0-9ms]+  mail is held, the primary is down' 'and each that stands'
 like "$(mxholdctl queue alerts --json)" '"alert": ?"outage", ?"domain": ?"customer.example", ?"level": ?0' 'as JSON too'
