@@ -64,9 +64,10 @@ struct watch_message {
 	bool lost;          /* not even when it was one again */
 	bool attempted;     /* it is known what became of an attempt */
 	bool unknown_user;  /* so it was refused, */
-	bool mixed;         /* but another recipient of it was put off */
+	bool mixed;         /* but another recipient of it was put off in the same attempt */
 	bool counted;       /* it was refused once, and counts no more for the breaker */
 	uint8_t refusals;   /* attempts that were refused, one after the other */
+	uint32_t refused;   /* recipients that were in the last of these */
 	int64_t refused_ms; /* when the primary refused it last; 0: never, or put off since */
 	int64_t taken_ms;   /* when its last recipient was taken: it is on its way out; 0: not */
 };
@@ -205,7 +206,8 @@ bool queue_wave(struct watch *watch, struct watch_domain *domain, uint64_t *want
 /* What became of an attempt is noted; what news it is for the release. */
 enum release_news queue_attempted(
     struct watch *watch, struct watch_message *message, const struct event_attempt *attempt);
-/* Was it refused? Not where one of its recipients was put off: it has to go again for him. */
+/* Was it refused? Not where one of its recipients was put off in the last attempt: it has to go
+   again for him. */
 bool queue_refused(const struct watch_message *message);
 /* Was it not refused, or long enough ago? */
 bool queue_may_go(const struct watch *watch, const struct watch_message *message);

@@ -182,7 +182,8 @@ note_restored(struct watch *watch, struct watch_message *message, uint32_t refus
 	message->refused_ms = watch->now.ms - RELEASE_REFUSED_MAX_MS;
 }
 
-/* One attempt may have several recipients: a line each. */
+/* One attempt may have several recipients: a line each. After one that put somebody off, all of
+ * them have to be refused. */
 static enum release_news
 note_refused(
     struct watch *watch, struct watch_message *message, const struct event_attempt *attempt)
@@ -191,24 +192,27 @@ note_refused(
 
 	message->counted = true;
 	message->key.domain->refused_run += !again;
-	if (message->refused_ms == 0 || watch->now.ms - message->refused_ms >= WATCH_AGAIN_MS)
+	if (message->refused_ms == 0 || watch->now.ms - message->refused_ms >= WATCH_AGAIN_MS) {
 		message->refusals += message->refusals < UINT8_MAX;
+		message->refused = 0;
+	}
 	message->refused_ms = watch->now.ms;
 	message->unknown_user = attempt->unknown_user;
-	if (message->recipients <= 1)
+	if (++message->refused >= message->recipients && message->mixed) {
 		message->mixed = false;
+		message->refusals = 1;
+	}
 	return again ? RELEASE_AGAIN : RELEASE_KNOWN;
 }
 
+/* It has to go again, be it for one recipient: what is refused then begins anew. */
 static void
-note_put_off(struct watch_message *message, enum attempt_result result)
+note_put_off(struct watch_message *message)
 {
-	if (message->recipients > 1) {
-		message->mixed = true;
-	} else if (result == ATTEMPT_DEFERRED) {
-		message->refused_ms = 0;
-		message->refusals = 0;
-	}
+	message->mixed = message->recipients > 1;
+	message->refused = 0;
+	message->refused_ms = 0;
+	message->refusals = 0;
 }
 
 /* `message` NULL: it went straight through. True: the primary is mended, and what it refused before
@@ -251,8 +255,8 @@ queue_attempted(
 	case ATTEMPT_SENT:
 		return note_sent(watch, domain, message) ? RELEASE_MENDED : RELEASE_KNOWN;
 	case ATTEMPT_REFUSED: return note_refused(watch, message, attempt);
-	case ATTEMPT_DEFERRED:
-	case ATTEMPT_UNREACHED: note_put_off(message, attempt->result); break;
+	case ATTEMPT_DEFERRED: note_put_off(message); break;
+	case ATTEMPT_UNREACHED:
 	case ATTEMPT_HELD: break;
 	}
 	if (late)

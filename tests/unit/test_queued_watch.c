@@ -2238,6 +2238,64 @@ START_TEST(test_ghost_in_company)
 }
 END_TEST
 
+/* Two recipients, refused together in the end: as polite as with one, whatever the first attempt
+ * met, */
+START_TEST(test_refused_in_company)
+{
+	static const enum attempt_result first[] = {ATTEMPT_UNREACHED, ATTEMPT_DEFERRED};
+	unsigned tries = 0;
+
+	held("a.example", "A", 3600);
+	held("a.example", "A", 3600);
+	for (int i = 0; i < 2; i++)
+		answered("a.example", "A", first[_i], 451, "4.3.0");
+	for (int64_t i = 0; i < 86400; i += 5) {
+		go_on(5000, PROBE_GOOD);
+		if (strstr(world.did, "try A") != NULL || strstr(world.did, "flush") != NULL) {
+			attempt("a.example", "A", ATTEMPT_REFUSED);
+			attempt("a.example", "A", ATTEMPT_REFUSED);
+			tries++;
+		}
+		world.did[0] = '\0';
+	}
+	ck_assert_uint_ge(tries, 24);
+	ck_assert_uint_le(tries, 24 + 8);
+}
+END_TEST
+
+/* and not while one of them is told "later" in the same attempt, whoever is answered first. */
+START_TEST(test_put_off_in_company)
+{
+	unsigned tries = 0;
+
+	held("a.example", "A", 3600);
+	held("a.example", "A", 3600);
+	for (int64_t i = 0; i < 7200; i += 5) {
+		go_on(5000, PROBE_GOOD);
+		if (strstr(world.did, "try A") != NULL || strstr(world.did, "flush") != NULL) {
+			if (_i == 0)
+				attempt("a.example", "A", ATTEMPT_REFUSED);
+			answered("a.example", "A", ATTEMPT_DEFERRED, 452, "4.2.2");
+			if (_i == 1)
+				attempt("a.example", "A", ATTEMPT_REFUSED);
+			tries++;
+		}
+		world.did[0] = '\0';
+	}
+	ck_assert_uint_ge(tries, 20); /* each five minutes, not each hour, */
+	ck_assert_uint_le(tries, 150);
+	while (tries-- > 0 && strstr(world.did, "try A") == NULL)
+		go_on(5000, PROBE_GOOD);
+	attempt("a.example", "A", ATTEMPT_REFUSED);
+	attempt("a.example", "A", ATTEMPT_REFUSED);
+	expect_try(301000, "A"); /* and what is refused then begins anew */
+	attempt("a.example", "A", ATTEMPT_REFUSED);
+	attempt("a.example", "A", ATTEMPT_REFUSED);
+	ck_assert_uint_eq(count_tries(29000), 0);
+	expect_try(62000, "A");
+}
+END_TEST
+
 /* A delivery ends a pause at once; one that brought nothing is no reason for the next. */
 START_TEST(test_delivery_ends_a_pause)
 {
@@ -2634,6 +2692,8 @@ main(void)
 		const char *name;
 		const TTest *test;
 	} twice[] = {
+	    {"refused in company", test_refused_in_company},
+	    {"put off in company", test_put_off_in_company},
 	    {"lost canaries", test_lost_canaries},
 	    {"lost canary speaks", test_lost_canary_speaks},
 	    {"no storm", test_no_storm},
