@@ -204,6 +204,14 @@ breaker_back(struct breaker *breaker, struct queued_time now)
 }
 
 void
+breaker_anew(struct breaker *breaker)
+{
+	forget_counts(breaker);
+	breaker->tries = 0;
+	breaker->back_ms = 0;
+}
+
+void
 breaker_wait(struct breaker *breaker, int64_t until_ms)
 {
 	if (breaker->stage == BREAKER_OPEN)

@@ -69,6 +69,8 @@ enum breaker_act breaker_tried(struct breaker *breaker, const char *id, struct q
 bool breaker_hurry(struct breaker *breaker, struct queued_time now);
 /* Its primary was away, and is back, perhaps mended: the same, but BREAKER_BACK_MS apart. */
 void breaker_back(struct breaker *breaker, struct queued_time now);
+/* Its primary is another one now: nothing that was counted is of that. */
+void breaker_anew(struct breaker *breaker);
 /* There is nothing to be tried yet: an open one is looked at again then. */
 void breaker_wait(struct breaker *breaker, int64_t until_ms);
 /* To be called at next_ms. */

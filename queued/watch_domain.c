@@ -134,7 +134,7 @@ judge_back(struct watch_domain *domain, enum primary_state state, struct queued_
 		domain->away = domain->away || state != PRIMARY_UNKNOWN;
 		return;
 	}
-	if (!domain->away ||
+	if (!domain->away || domain->waits > 0 || /* the DNS tells of another one, perhaps */
 	    (domain->breaker.stage != BREAKER_CLOSED && domain->breaker.stage != BREAKER_OPEN))
 		return; /* what is being tried may not have found it */
 	domain->away = false;
@@ -186,6 +186,20 @@ same_way(const struct watch_row *a, const struct watch_row *b)
 	       strcmp(a->pin_banner, b->pin_banner) == 0;
 }
 
+/* What the old one refused says nothing of the new one, whom nobody has seen yet. */
+static void
+another_primary(struct watch *watch, struct watch_domain *domain)
+{
+	const struct watch_ports *ports = &watch->setup.ports;
+
+	ports->mended(ports->context, domain->name);
+	domain->mended_ms = watch->now.ms;
+	domain->refused_run = 0;
+	domain->away = true;
+	breaker_anew(&domain->breaker);
+	release_stop(&domain->release);
+}
+
 static void
 row_lost(struct watch *watch, struct watch_domain *domain)
 {
@@ -210,6 +224,8 @@ domain_read_row(struct watch *watch, struct watch_domain *domain)
 			domain->route_ms = watch->now.ms;
 			domain->stray_ms = 0;
 			domain->strayed = false;
+			if (domain->row != NULL)
+				another_primary(watch, domain);
 		}
 		free(domain->row);
 		domain->row = row;

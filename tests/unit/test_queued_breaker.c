@@ -24,6 +24,10 @@ apply(struct breaker *breaker, const struct machine_step *step, struct queued_ti
 		breaker_back(breaker, now);
 		return BREAKER_NOTHING;
 	}
+	if (strcmp(step->input, "anew") == 0) {
+		breaker_anew(breaker);
+		return BREAKER_NOTHING;
+	}
 	if (strcmp(step->input, "wait") == 0) {
 		breaker_wait(breaker, now.ms + 1000);
 		return BREAKER_NOTHING;

@@ -2296,6 +2296,87 @@ START_TEST(test_put_off_in_company)
 }
 END_TEST
 
+static void
+move_primary(void)
+{
+	world.did[0] = '\0';
+	(void)strcpy(world.row.next_hops, "[192.0.2.2]");
+	watch_rows_changed(world.watch, world.now);
+}
+
+/* The row names another server: what the old one refused says nothing of that. */
+START_TEST(test_breaker_and_another_primary)
+{
+	char id[16];
+
+	open_breaker();
+	for (int i = 0; i < 3; i++) {
+		next_try(3600000, id);
+		attempt("a.example", id, ATTEMPT_REFUSED);
+	}
+	ck_assert_ptr_null(strstr(world.did, "mended"));
+	world.row.retention++;
+	watch_rows_changed(world.watch, world.now);
+	ck_assert_uint_eq(count_tries(30000), 0);
+	ck_assert_ptr_null(strstr(world.did, "mended"));
+	move_primary();
+	go_on(10000, PROBE_DOWN);
+	ck_assert_ptr_nonnull(strstr(world.did, "mended a.example"));
+	ck_assert_ptr_null(strstr(world.did, "try"));
+	expect_try(15000, "R3"); /* it is up */
+	ck_assert_ptr_null(strstr(world.did, "mended"));
+	answered_at("a.example", "R3", ATTEMPT_REFUSED, 554, "5.7.1", "mx[192.0.2.2]:25");
+	ck_assert_uint_eq(count_tries(290000), 0); /* as after its first refusal */
+	expect_try(20000, "R4");
+	answered_at("a.example", "R4", ATTEMPT_SENT, 250, "2.0.0", "mx[192.0.2.2]:25");
+	left("a.example", "R4");
+	go_on(1000, PROBE_GOOD);
+	ck_assert_int_eq(world.state.hold, HOLD_NONE);
+}
+END_TEST
+
+/* The same by MX records: not before the DNS has told where the new one is. */
+START_TEST(test_breaker_and_another_primary_by_mx)
+{
+	open_breaker();
+	world.did[0] = '\0';
+	world.row.next_hops[0] = '\0';
+	watch_rows_changed(world.watch, world.now);
+	ck_assert_uint_eq(count_tries(5000), 0);
+	resolved("a.example", RESOLVER_MX, "MX 10 mx.customer.example.");
+	resolved("mx.customer.example", RESOLVER_A, "A 9.9.9.9");
+	expect_try(10000, "R0");
+}
+END_TEST
+
+START_TEST(test_refused_and_another_primary)
+{
+	hold_refused("G", "5.1.1");
+	go_on(5000, PROBE_GOOD);
+	move_primary();
+	expect_try(10000, "G");
+	answered_at("a.example", "G", ATTEMPT_REFUSED, 550, "5.1.1", "mx[192.0.2.2]:25");
+	ck_assert_uint_eq(count_tries(590000), 0);
+}
+END_TEST
+
+/* Refusals of two servers are no surge of one. */
+START_TEST(test_surge_and_another_primary)
+{
+	for (char id[] = "A"; id[0] <= 'D'; id[0]++) {
+		held("a.example", id, 3600);
+		attempt("a.example", id, ATTEMPT_REFUSED);
+	}
+	go_on(1000, PROBE_GOOD);
+	move_primary();
+	go_on(5000, PROBE_GOOD);
+	held("a.example", "E", 0);
+	answered_at("a.example", "E", ATTEMPT_REFUSED, 554, "5.7.1", "mx[192.0.2.2]:25");
+	go_on(1000, PROBE_GOOD);
+	ck_assert_int_eq(world.state.hold, HOLD_NONE);
+}
+END_TEST
+
 /* A delivery ends a pause at once; one that brought nothing is no reason for the next. */
 START_TEST(test_delivery_ends_a_pause)
 {
@@ -2667,6 +2748,10 @@ main(void)
 	    {"refused for long", test_refused_for_long},
 	    {"spam for days", test_spam_for_days},
 	    {"unknown user", test_unknown_user_waits},
+	    {"breaker, another primary", test_breaker_and_another_primary},
+	    {"breaker, another by MX", test_breaker_and_another_primary_by_mx},
+	    {"refused, another primary", test_refused_and_another_primary},
+	    {"surge, another primary", test_surge_and_another_primary},
 	    {"ghost and blip", test_ghost_and_blip},
 	    {"ghost in company", test_ghost_in_company},
 	    {"delivery ends a pause", test_delivery_ends_a_pause},
