@@ -60,11 +60,21 @@ domain_breaker_alert_ends(struct watch *watch, struct watch_domain *domain)
 	alert_end(watch, domain, ALERT_BREAKER);
 }
 
+/* Who is not known may still be the stranger of before: also where a process has just begun. */
+static bool
+stranger_is_gone(const struct watch_domain *domain, enum primary_state state)
+{
+	if (state != PRIMARY_UNKNOWN)
+		return state != PRIMARY_WRONG_HOST;
+	return domain->messages == 0 || domain->row_result == WATCH_ROW_NONE ||
+	       (domain->row != NULL && !domain_is_pinned(domain));
+}
+
 static void
 judge_wrong_host(struct watch *watch, struct watch_domain *domain, enum primary_state state)
 {
 	if (state != PRIMARY_WRONG_HOST || domain->messages == 0) {
-		if (state != PRIMARY_WRONG_HOST)
+		if (stranger_is_gone(domain, state))
 			alert_end(watch, domain, ALERT_WRONG_HOST);
 		return;
 	}

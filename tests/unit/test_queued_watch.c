@@ -21,6 +21,7 @@ struct world {
 	unsigned share; /* own_hops: how many domains share one; 0: a hundred */
 	enum watch_row_result row_result;
 	bool restored;       /* an alert of an outage, told by a former process */
+	unsigned standing;   /* others that it told, 1 << kind */
 	const char *on_hold; /* messages, by an operator: their ids, which are single letters */
 	/* what was done */
 	char did[65536];
@@ -194,7 +195,10 @@ port_raise(void *context, const struct alert *alert)
 static void
 port_end(void *context, enum alert_kind kind, const char *domain)
 {
+	struct world *of = context;
+
 	(void)domain;
+	of->standing &= ~(1u << kind);
 	note(context, "end", kind_name(kind));
 }
 
@@ -205,7 +209,8 @@ port_restored(void *context, enum alert_kind kind, const char *domain)
 
 	(void)domain;
 	of->judged++;
-	return of->restored && (kind == ALERT_OUTAGE || kind == ALERT_RETENTION);
+	return (of->restored && (kind == ALERT_OUTAGE || kind == ALERT_RETENTION)) ||
+	       (of->standing & 1u << kind) != 0;
 }
 
 static void
@@ -742,6 +747,47 @@ START_TEST(test_restored_primary_up)
 	expect("probe 192.0.2.1");
 	answer(PROBE_GOOD);
 	expect("end outage; try A");
+}
+END_TEST
+
+/* Nobody knows yet how the primary is: what a former process told stands until that is known. */
+START_TEST(test_restored_wrong_host)
+{
+	world.standing = 1u << ALERT_WRONG_HOST;
+	(void)strcpy(world.row.pin_banner, "mail.customer.example");
+	held("a.example", "A", 3600);
+	go_on(5000, PROBE_WRONG_HOST);
+	ck_assert_ptr_null(strstr(world.did, "end"));
+	ck_assert_ptr_nonnull(strstr(world.did, "raise wrong-host 0"));
+	world.did[0] = '\0';
+	switch (_i) {
+	case 0: go_on(30000, PROBE_GOOD); break;
+	case 1: go_on(30000, PROBE_DOWN); break;
+	case 2:
+		left("a.example", "A");
+		go_on(40000, PROBE_WRONG_HOST);
+		break;
+	default:
+		world.row.pin_banner[0] = '\0';
+		watch_rows_changed(world.watch, world.now);
+		tick_for(2000);
+	}
+	ck_assert_ptr_nonnull(strstr(world.did, "end wrong-host"));
+}
+END_TEST
+
+/* The row cannot be read when it starts: neither. */
+START_TEST(test_restored_wrong_host_without_row)
+{
+	world.standing = 1u << ALERT_WRONG_HOST;
+	world.row_result = WATCH_ROW_CANNOT_TELL;
+	held("a.example", "A", 3600);
+	go_on(5000, PROBE_DOWN);
+	ck_assert_ptr_null(strstr(world.did, "end"));
+	world.row_result = WATCH_ROW_FOUND; /* and has no pin any more */
+	watch_rows_changed(world.watch, world.now);
+	tick_for(2000);
+	ck_assert_ptr_nonnull(strstr(world.did, "end wrong-host"));
 }
 END_TEST
 
@@ -2696,6 +2742,7 @@ main(void)
 	    {"outage", test_outage_and_return},
 	    {"restored, mail gone", test_restored_mail_gone},
 	    {"restored, primary up", test_restored_primary_up},
+	    {"restored, wrong host, no row", test_restored_wrong_host_without_row},
 	    {"old mail", test_old_mail_is_active_at_once},
 	    {"waiting mail", test_waiting_mail_becomes_active},
 	    {"by MX", test_route_by_mx},
@@ -2798,6 +2845,11 @@ main(void)
 		tcase_add_test(tcase, tests[i].test);
 		suite_add_tcase(suite, tcase);
 	}
+	TCase *stranger = tcase_create("restored, wrong host");
+	tcase_add_checked_fixture(stranger, set_up, tear_down);
+	tcase_set_timeout(stranger, 60);
+	tcase_add_loop_test(stranger, test_restored_wrong_host, 0, 4);
+	suite_add_tcase(suite, stranger);
 	add_silences(suite);
 	add_formers(suite);
 	for (size_t i = 0; i < sizeof(twice) / sizeof(twice[0]); i++) {
