@@ -132,6 +132,8 @@ domain_judge_alerts(struct watch *watch, struct watch_domain *domain, enum prima
 {
 	if (domain->breaker.stage != BREAKER_CLOSED)
 		domain_alert_breaker(watch, domain);
+	else /* a former process may have told that it was open */
+		domain_breaker_alert_ends(watch, domain);
 	judge_unknown(watch, domain, state);
 	judge_outage(watch, domain, state);
 	judge_wrong_host(watch, domain, state);

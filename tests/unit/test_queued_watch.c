@@ -791,6 +791,36 @@ START_TEST(test_restored_wrong_host_without_row)
 }
 END_TEST
 
+/* R0, the oldest, to R4, all of them refused. */
+static void
+open_breaker(void)
+{
+	char id[16];
+
+	for (int i = 0; i < 5; i++) {
+		(void)snprintf(id, sizeof(id), "R%d", i);
+		held("a.example", id, 100 - i);
+		attempt("a.example", id, ATTEMPT_REFUSED);
+	}
+	go_on(1000, PROBE_GOOD);
+}
+
+/* The breaker of a former process is closed now: its alert ends, once, until it opens again. */
+START_TEST(test_restored_breaker)
+{
+	world.standing = 1u << ALERT_BREAKER;
+	restored("a.example", "A", 3600, 3);
+	go_on(500, PROBE_GOOD);
+	ck_assert_ptr_nonnull(strstr(world.did, "end breaker"));
+	world.did[0] = '\0';
+	go_on(5000, PROBE_GOOD);
+	ck_assert_ptr_null(strstr(world.did, "end breaker"));
+	open_breaker();
+	ck_assert_ptr_nonnull(strstr(world.did, "raise breaker 0"));
+	ck_assert_ptr_null(strstr(world.did, "end breaker"));
+}
+END_TEST
+
 START_TEST(test_old_mail_is_active_at_once)
 {
 	held("a.example", "A", 3600);
@@ -1619,20 +1649,6 @@ START_TEST(test_pinned_and_two_answers)
 	ck_assert_int_eq(world.state.hold, HOLD_NONE);
 }
 END_TEST
-
-/* R0, the oldest, to R4, all of them refused. */
-static void
-open_breaker(void)
-{
-	char id[16];
-
-	for (int i = 0; i < 5; i++) {
-		(void)snprintf(id, sizeof(id), "R%d", i);
-		held("a.example", id, 100 - i);
-		attempt("a.example", id, ATTEMPT_REFUSED);
-	}
-	go_on(1000, PROBE_GOOD);
-}
 
 START_TEST(test_breaker_holds)
 {
@@ -2743,6 +2759,7 @@ main(void)
 	    {"restored, mail gone", test_restored_mail_gone},
 	    {"restored, primary up", test_restored_primary_up},
 	    {"restored, wrong host, no row", test_restored_wrong_host_without_row},
+	    {"restored, breaker", test_restored_breaker},
 	    {"old mail", test_old_mail_is_active_at_once},
 	    {"waiting mail", test_waiting_mail_becomes_active},
 	    {"by MX", test_route_by_mx},
