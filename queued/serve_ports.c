@@ -48,8 +48,8 @@ state_fail_tell(struct serve *serve)
 	    kv("cure", "it is opened anew; see that there is room on the disk"));
 }
 
-static void
-state_fail(struct serve *serve)
+void
+serve_state_fail(struct serve *serve)
 {
 	state_fail_tell(serve);
 	if (serve->state_open)
@@ -58,6 +58,7 @@ state_fail(struct serve *serve)
 	serve->state = NULL;
 	serve->state_open = false;
 	serve->state_lost = true;
+	serve->pins_withdrawn = false; /* perhaps that is lost, too */
 }
 
 static void
@@ -101,7 +102,7 @@ serve_leave(struct serve *serve)
 	}
 	if (serve->state_open && state_write_commit(serve->state) != STATE_OK) {
 		serve->state_open = false;
-		state_fail(serve);
+		serve_state_fail(serve);
 	}
 	serve->state_open = false;
 	if (serve->snapshot_open)
@@ -196,7 +197,7 @@ serve_need_state(struct serve *serve)
 	if (serve->state == NULL)
 		return false;
 	if (!serve->state_open && state_write_begin(serve->state) != STATE_OK) {
-		state_fail(serve);
+		serve_state_fail(serve);
 		return false;
 	}
 	serve->state_open = true;
@@ -238,7 +239,7 @@ port_put_state(void *context, const char *name, const struct state_domain *recor
 	else if (result == STATE_OK)
 		result = state_write_delete(serve->state, name);
 	if (result == STATE_UNUSABLE)
-		state_fail(serve);
+		serve_state_fail(serve);
 }
 
 /* --- DNS
