@@ -49,9 +49,8 @@ void spool_writer_close(struct spool_writer *writer);
 const char *spool_set_aside(const struct spool_writer *writer);
 /*
  * False: its files were taken away, cut or overwritten, or found broken by LMDB or by a row's
- * checksum; *why says so.
- * What is written now would be found by nobody. Whoever writes ends, and opens it anew: what is
- * left is proven then, or set aside. Looks at the files by name.
+ * checksum; *why says so. What is written now would be found by nobody. Whoever writes ends, and
+ * opens it anew: what is left is proven then, or set aside. Looks at the files by name.
  */
 bool spool_writer_sound(struct spool_writer *writer, const char **why);
 /* Why the last call failed. Never NULL; valid until the next call. */

@@ -130,8 +130,8 @@ fill_batch(void *context)
 	set_spool_problem(journal, result == SPOOL_UNUSABLE ? "rows of the spool are damaged" : "");
 	if (!ship_batch_end(&journal->batch) || !is_same_spool(journal))
 		return;
-	journal->ready =
-	    journal->batch.up_to > journal->shipped; /* also what is before a bad row */
+	/* What is in front of a bad row goes. */
+	journal->ready = journal->batch.up_to > journal->shipped;
 	if (!journal->ready && result == SPOOL_OK)
 		journal->status->behind = 0;
 }
