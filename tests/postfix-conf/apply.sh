@@ -222,6 +222,7 @@ pfc status >"$relay/out" 2>&1 || status=$?
 is "$status" 78 'a record without the confirmation: status asks for it'
 try 'apply --shared' pfc apply --shared
 try 'then it is noted' pfc status
+before=$(identity "$main" "$master" "$relay"/etc/mxhold-saved/*)
 
 # --- the queue of a shared relay: only customers' mail counts
 printf 'Subject: x\n\nx\n' | pf_run "$relay" sendmail -C "$relay/etc" -f a@corp.example me@wait.example
