@@ -580,6 +580,8 @@ do_drop(struct operators *operators, const struct desk_request *request, uint64_
 
 /* --- flush, probe, watch, mx ----------------------------------------------------------------- */
 
+static const char nobodys[] = "no row speaks for this domain, and nothing is held for it";
+
 /* Between enter and leave. */
 static void
 say_not_flushed(struct operators *operators, const char *domain, char error[256])
@@ -589,7 +591,7 @@ say_not_flushed(struct operators *operators, const char *domain, char error[256]
 	if (watch_look(operators->setup.watch, domain, &view))
 		tell_not_flushed(&view, error);
 	else if (operators->setup.unknown(operators->setup.context, domain))
-		(void)fail(error, "no row speaks for this domain, and nothing is held for it");
+		(void)fail(error, nobodys);
 	else
 		(void)fail(error, "nothing is held for it");
 }
@@ -640,8 +642,7 @@ do_watch(struct operators *operators, const struct desk_request *request, uint64
 	const bool known = watch_look(operators->setup.watch, request->domain, &view) ||
 			   !operators->setup.unknown(operators->setup.context, request->domain);
 	leave(operators);
-	return known ? DESK_DONE
-		     : fail(error, "no row speaks for this domain, and nothing is held for it");
+	return known ? DESK_DONE : fail(error, nobodys);
 }
 
 static enum desk_end

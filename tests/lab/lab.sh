@@ -122,6 +122,7 @@ lab_enter() {
 	[ "${LAB_INSIDE-}" = yes ] || lab_outside "$@"
 	unset LAB_INSIDE
 	mount -t tmpfs -o mode=0755,size="${LAB_SIZE:-4g}" lab "$LAB"
+	mount -t tmpfs -o mode=1777,size=256m shm /dev/shm # what is killed here leaves its segments here
 	mkdir -p "$LAB/run" "$LAB/log" "$LAB/host" "$LAB/tmp"
 	export TMPDIR="$LAB/tmp"
 	lab_remember self

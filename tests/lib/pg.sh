@@ -49,6 +49,7 @@ pg_quiet() {
 		full_page_writes = off
 		max_wal_size = 4GB
 		shared_buffers = 256MB
+		dynamic_shared_memory_type = mmap # in the cluster's folder, so that one that is killed leaves nothing elsewhere
 		max_connections = 200
 		timezone = 'UTC'
 		log_timezone = 'UTC'

@@ -23,6 +23,7 @@ cleanup() {
 	fi
 	# shellcheck disable=SC2086
 	[ -z "$pids" ] || kill -9 $pids 2>/dev/null || true
+	for pid in $pids; do rm -f /dev/shm/*faketime_*_"$pid"; done # who is killed leaves them there
 	pf_stop "$dir/pf" || true
 	rm -rf "$dir"
 }

@@ -84,9 +84,12 @@ heals 'overwritten'
 # One byte of a name: by that row's place the others' would seem to be gone.
 renamed() { python3 -c 'import sys
 with open(sys.argv[1], "r+b") as file:
-    data = file.read()
-    file.seek(0)
-    file.write(data.replace(sys.argv[2].encode(), sys.argv[3].encode()))' "$data" "$1" "$2"; }
+    data, old, new = file.read(), sys.argv[2].encode(), sys.argv[3].encode()
+    at = data.find(old)
+    while at >= 0:
+        file.seek(at)
+        file.write(new)
+        at = data.find(old, at + 1)' "$data" "$1" "$2"; }
 for name in d983.example d183.example; do
 	renamed d583.example "$name"
 	sleep 1.5
