@@ -6,7 +6,7 @@ FUZZ_NAMES := $(patsubst fuzz_%,%,$(FUZZERS))
 FUZZ_CFLAGS := -std=c11 $(filter-out -Werror,$(WARN)) -O1 -g -fno-omit-frame-pointer \
 	-fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all
 # What is fuzzed lies in core, but for parsers and state machines of single programs.
-FUZZ_ALSO := sync/row.c queued/maillog.c queued/census_parse.c queued/dialogue.c queued/route.c queued/desk.c \
+FUZZ_ALSO := sync/row.c policyd/greeting.c queued/maillog.c queued/census_parse.c queued/dialogue.c queued/route.c queued/desk.c \
 	queued/changes.c queued/keyed.c queued/primary.c queued/release.c queued/breaker.c queued/refusal.c queued/retention.c
 LIBS_FUZZ := $(LIBS_CORE) -ljansson -lunbound -lcurl -levent_core
 FUZZ_CORE := $(patsubst %.c,$(BUILD)/fuzz/obj/%.o,$(call sources,core) $(FUZZ_ALSO))

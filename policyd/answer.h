@@ -13,6 +13,7 @@
 #include "core/log.h"
 #include "core/policy_request.h"
 #include "policyd/facts.h"
+#include "policyd/pins.h"
 
 #define ANSWER_MAX 4096         /* bytes of the longest reply, with its frame */
 #define ANSWER_MAP_KEY_MAX 8192 /* bytes of a map request that we read */
@@ -30,6 +31,7 @@ struct answer_view { /* one batch of requests sees one state of the world */
 	struct judge_time now;
 	const struct answer_relay *relay;
 	struct facts *facts; /* NULL: nothing is known beside the snapshot */
+	struct pins *pins;
 };
 
 /*
@@ -54,9 +56,13 @@ struct answer_note {
 size_t answer_policy(const struct answer_view *view, char *data, size_t length,
     struct answer_note *note, char *out, size_t size) __attribute__((warn_unused_result));
 
-/* Answers one socketmap request, the payload of its netstring, with a netstring. 0: as above. */
-size_t answer_map(const struct answer_view *view, const char *data, size_t length,
-    struct answer_note *note, char *out, size_t size) __attribute__((warn_unused_result));
+/*
+ * Answers one socketmap request, the payload of its netstring, with a netstring. 0: as above.
+ * `session` is the connection's, zeroed when it is made.
+ */
+size_t answer_map(const struct answer_view *view, struct pin_session *session, const char *data,
+    size_t length, struct answer_note *note, char *out, size_t size)
+    __attribute__((warn_unused_result));
 
 /* Writes a note to the log. */
 void answer_note_log(struct answer_note *note);

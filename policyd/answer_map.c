@@ -1,11 +1,12 @@
 /*
  * answer_map: one socketmap request, "name key", from its bytes to its reply.
  *
- * Three maps: relay_domains (which domains Postfix may take mail for), transport (by which way it
- * leaves), dns_reply (the fence around that way). Postfix asks socketmaps for whole keys only,
- * for the transport also for "*"; an address comes unquoted, so its domain is what follows the last
- * '@'. Whatever cannot be told is TEMP: Postfix then defers. NOTFOUND for a domain that we have
- * would send its held mail out by another transport, past the fence.
+ * The maps: relay_domains (which domains Postfix may take mail for), transport (by which way it
+ * leaves), dns_reply (the fence around that way), pins and greeting (what a pinned primary must
+ * show before it gets any). Postfix asks socketmaps for whole keys only, for the transport also for
+ * "*"; an address comes unquoted, so its domain is what follows the last '@'. Whatever cannot be
+ * told is TEMP: Postfix then defers. NOTFOUND for a domain that we have would send its held mail
+ * out by another transport, past the fence.
  */
 #include "policyd/answer.h"
 
@@ -19,12 +20,15 @@
 #define NEXT_HOP_BLANKS ", \t"
 #define HOLD_WORDS 120 /* bytes of a hold's reason that are shown, with NUL */
 
+#define REPLY_SIZE (NEXT_HOPS_SIZE + 256) /* also for PINS_MOST certificates */
+
 struct map_request {
 	const struct answer_view *view;
+	struct pin_session *session;
 	const char *key;
 	size_t length;
 	struct answer_note *note;
-	char reply[NEXT_HOPS_SIZE + 256];
+	char reply[REPLY_SIZE];
 };
 
 typedef void map_answer(struct map_request *request);
@@ -103,12 +107,15 @@ transport_note(struct map_request *request, const char *hop, size_t length, cons
 	answer_note_add(note, kv("reason", reason));
 }
 
-/* Appends the hops of the row that the fence lets pass. Returns how many it did. */
+/*
+ * Appends the hops of the row that the fence lets pass. Returns how many it did. `pinned`: the
+ * row's name, where smtp(8) is going to ask what it pins there; else NULL.
+ */
 static size_t
 transport_hops(
-    struct map_request *request, const char *hops, const struct fleet *fleet, size_t used)
+    struct map_request *request, const char *hops, const struct fleet *fleet, const char *pinned)
 {
-	size_t kept = 0;
+	size_t kept = 0, used = strlen(request->reply);
 
 	for (;;) {
 		struct fence_verdict verdict;
@@ -126,6 +133,8 @@ transport_hops(
 			    (size_t)snprintf(request->reply + used, sizeof(request->reply) - used,
 				"%s%.*s", kept == 0 ? "" : ", ", (int)length, hops);
 			kept++;
+			if (pinned != NULL)
+				pins_remember(request->view->pins, hops, length, pinned);
 		}
 		hops += length;
 	}
@@ -156,17 +165,6 @@ transport_hold(struct map_request *request, const char *who, int64_t until, cons
 	    who, when, used > 0 ? ": " : "", words);
 }
 
-/*
- * A pinned primary has to have shown itself lately: addresses change hands, and whoever sits there
- * must get nothing. Where nobody can tell (mxhold-queued is away), its mail waits.
- */
-static bool
-pin_waits(const struct domain_record *record, const struct state_domain *state, int64_t now)
-{
-	return (record->pin_certificate[0] != '\0' || record->pin_banner[0] != '\0') &&
-	       !state_facts_at(NULL, state, now).primary_is_up;
-}
-
 /* Is its mail held back: by the SOC in the row, or by mxhold-queued in the state? */
 static bool
 transport_held(struct map_request *request, const struct domain_record *record, const char *domain)
@@ -178,23 +176,16 @@ transport_held(struct map_request *request, const struct domain_record *record, 
 	};
 	const int64_t now = request->view->now.wall;
 	struct state_domain state;
-	bool known;
 
 	if (record->hold_until > now) {
 		transport_hold(request, "the SOC", record->hold_until, "");
 		return true;
 	}
-	known = facts_record(request->view->facts, domain, &state);
-	if (known && state_held(&state, now)) {
-		transport_hold(request, who[state.hold],
-		    state.hold == HOLD_WRONG_HOST ? HOLD_NO_TIME : state.hold_until,
-		    state.hold == HOLD_OPERATOR ? "" : state.hold_reason);
-		return true;
-	}
-	if (!pin_waits(record, known ? &state : NULL, now))
+	if (!facts_record(request->view->facts, domain, &state) || !state_held(&state, now))
 		return false;
-	transport_hold(
-	    request, who[HOLD_WRONG_HOST], HOLD_NO_TIME, "it has not shown itself lately");
+	transport_hold(request, who[state.hold],
+	    state.hold == HOLD_WRONG_HOST ? HOLD_NO_TIME : state.hold_until,
+	    state.hold == HOLD_OPERATOR ? "" : state.hold_reason);
 	return true;
 }
 
@@ -205,24 +196,28 @@ map_transport(struct map_request *request)
 	struct domain_record record;
 	char domain[DOMAIN_SIZE];
 	const struct fleet *fleet;
-	const char *transport;
+	const char *owner = NULL;
+	bool pinned;
 
 	if (at != NULL) { /* only the domain counts, and only that is for the log */
 		request->length -= (size_t)(at + 1 - request->key);
 		request->key = at + 1;
 	}
-	if (!map_find_row(request, request->key, request->length, domain, &record, NULL))
+	if (!map_find_row(request, request->key, request->length, domain, &record, &owner))
 		return;
 	if (transport_held(request, &record, domain))
 		return;
-	transport = record.tls_required ? "mxhold-tls:" : "mxhold:";
-	reply(request, "OK", transport);
+	pinned = pins_row(&record);
+	reply(request, "OK",
+	    pinned                ? "mxhold-pin:"
+	    : record.tls_required ? "mxhold-tls:"
+				  : "mxhold:");
 	if (record.next_hops[0] == '\0')
 		return;
 	fleet = snapshot_fleet(request->view->snapshot);
 	if (fleet == NULL)
 		reply(request, "TEMP", "damaged record of a relay");
-	else if (transport_hops(request, record.next_hops, fleet, strlen(request->reply)) == 0)
+	else if (transport_hops(request, record.next_hops, fleet, pinned ? owner : NULL) == 0)
 		reply(request, "OK", "retry:4.4.4 no next hop of this domain may be used");
 }
 
@@ -262,6 +257,92 @@ map_dns_reply(struct map_request *request)
 		reply(request, "NOTFOUND", "");
 }
 
+/* --- pins, greeting -------------------------------------------------------------- */
+
+#define NOT_PINNED "no domain pins this next hop"
+
+/* False: the reply is TEMP. Nobody pins it: the row has changed, and its mail is led anew. */
+static bool
+pins_wanted(struct map_request *request, const char *hop, size_t length, struct pin_demand *demand)
+{
+	const struct answer_view *view = request->view;
+
+	if (!map_usable(request))
+		return false;
+	if (!pins_at(view->pins, view->snapshot, hop, length, demand))
+		reply(request, "TEMP", "snapshot cannot be read");
+	else if (demand->rows == 0)
+		reply(request, "TEMP", NOT_PINNED);
+	else
+		return true;
+	return false;
+}
+
+/* As smtp_tls_fingerprint_cert_match wants it: "12:ab:...". */
+static size_t
+put_fingerprint(char *out, size_t size, const char *hex)
+{
+	size_t used = 0;
+
+	for (size_t i = 0; hex[i] != '\0' && used + 2 < size; i++) {
+		if (i > 0 && i % 2 == 0)
+			out[used++] = ':';
+		out[used++] = hex[i];
+	}
+	out[used] = '\0';
+	return used;
+}
+
+/* A TLS policy (smtp_tls_policy_maps) for a next hop. */
+static void
+map_pins(struct map_request *request)
+{
+	struct pin_session *session = request->session;
+	struct pin_demand demand;
+	size_t used;
+
+	*session = (struct pin_session){.next_hop = ""};
+	if (request->length < sizeof(session->next_hop))
+		memcpy(session->next_hop, request->key, request->length);
+	if (!pins_wanted(request, request->key, request->length, &demand))
+		return;
+	if (demand.certificates == 0) {
+		reply(request, "OK", demand.tls_required ? "encrypt" : "may");
+		return;
+	}
+	reply(request, "OK", "fingerprint match=");
+	used = strlen(request->reply);
+	for (size_t i = 0; i < demand.certificates; i++) {
+		if (i > 0)
+			request->reply[used++] = '|';
+		used += put_fingerprint(
+		    request->reply + used, sizeof(request->reply) - used, demand.certificate[i]);
+	}
+}
+
+/* A line of a server's reply (smtp_reply_filter): one that greets has to show the banner. */
+static void
+map_greeting(struct map_request *request)
+{
+	struct pin_session *session = request->session;
+	struct pin_demand demand;
+
+	reply(request, "NOTFOUND", "");
+	if (!greeting_note(&session->greeting, request->key, request->length))
+		return;
+	if (session->next_hop[0] == '\0') { /* the connection to us broke in the middle */
+		reply(request, "TEMP", "whose greeting it is was not asked before");
+		return;
+	}
+	if (!pins_wanted(request, session->next_hop, strlen(session->next_hop), &demand) ||
+	    pin_banner_shown(&demand, request->key, request->length))
+		return;
+	reply(request, "OK", "421 4.7.5 this is not the pinned primary: it greets in other words");
+	answer_note_begin(request->note, LOG_WARNING, "pin-not-shown");
+	answer_note_add(request->note, kv("next_hop", session->next_hop));
+	answer_note_add(request->note, kv_bytes("greeting", request->key, request->length));
+}
+
 /* --- dispatch -------------------------------------------------------------------- */
 
 static const struct {
@@ -271,6 +352,8 @@ static const struct {
     {"relay_domains", map_relay_domains},
     {"transport", map_transport},
     {"dns_reply", map_dns_reply},
+    {"pins", map_pins},
+    {"greeting", map_greeting},
 };
 
 static map_answer *
@@ -286,11 +369,11 @@ map_named(const char *name, size_t length)
 }
 
 size_t
-answer_map(const struct answer_view *view, const char *data, size_t length,
-    struct answer_note *note, char *out, size_t size)
+answer_map(const struct answer_view *view, struct pin_session *session, const char *data,
+    size_t length, struct answer_note *note, char *out, size_t size)
 {
 	const char *blank = memchr(data, ' ', length);
-	struct map_request request = {.view = view, .note = note};
+	struct map_request request = {.view = view, .session = session, .note = note};
 	map_answer *answer = NULL;
 
 	note->event = NULL;

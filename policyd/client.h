@@ -31,6 +31,7 @@ struct client {
 	TAILQ_ENTRY(client) link;
 	struct server *server;
 	const struct protocol *protocol;
+	struct pin_session pins;
 	struct buffer in;  /* what was read and not yet answered */
 	struct buffer out; /* WRITING: what was answered and not yet sent */
 	size_t resume;     /* belongs to `in`: protocol_frame's */

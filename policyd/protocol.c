@@ -21,9 +21,10 @@ policy_frame(char *data, size_t length, size_t *resume, struct protocol_frame *o
 }
 
 static size_t
-policy_answer(const struct answer_view *view, const struct protocol_frame *request,
-    struct answer_note *note, char *out, size_t size)
+policy_answer(const struct answer_view *view, struct pin_session *session,
+    const struct protocol_frame *request, struct answer_note *note, char *out, size_t size)
 {
+	(void)session;
 	return answer_policy(view, request->payload, request->length, note, out, size);
 }
 
@@ -47,10 +48,10 @@ map_frame(char *data, size_t length, size_t *resume, struct protocol_frame *out)
 }
 
 static size_t
-map_answer_frame(const struct answer_view *view, const struct protocol_frame *request,
-    struct answer_note *note, char *out, size_t size)
+map_answer_frame(const struct answer_view *view, struct pin_session *session,
+    const struct protocol_frame *request, struct answer_note *note, char *out, size_t size)
 {
-	return answer_map(view, request->payload, request->length, note, out, size);
+	return answer_map(view, session, request->payload, request->length, note, out, size);
 }
 
 const struct protocol *

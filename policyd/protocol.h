@@ -23,8 +23,8 @@ struct protocol {
 	enum protocol_frame_result (*frame)(
 	    char *data, size_t length, size_t *resume, struct protocol_frame *out);
 	/* As in answer.h: the length of the reply, or 0 to close. */
-	size_t (*answer)(const struct answer_view *view, const struct protocol_frame *request,
-	    struct answer_note *note, char *out, size_t size);
+	size_t (*answer)(const struct answer_view *view, struct pin_session *session,
+	    const struct protocol_frame *request, struct answer_note *note, char *out, size_t size);
 };
 
 enum protocol_kind { PROTOCOL_POLICY, PROTOCOL_MAP, PROTOCOL_KINDS };

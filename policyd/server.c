@@ -459,7 +459,9 @@ server_open_snapshot(struct server *server, const struct conf *conf)
 
 	server->view.snapshot = snapshot_new(conf->paths.state_dir, conf->relay.name);
 	server->view.facts = facts_new(conf);
-	if (server->view.snapshot == NULL || server->view.facts == NULL)
+	server->view.pins = pins_new();
+	if (server->view.snapshot == NULL || server->view.facts == NULL ||
+	    server->view.pins == NULL)
 		return false;
 	for (i = 0; i < conf->relay.public_address_count; i++) {
 		if (!snapshot_own_address(server->view.snapshot, &conf->relay.public_addresses[i]))
@@ -514,6 +516,7 @@ server_run(const struct server_setup *setup)
 	server_log_left_out(server);
 	snapshot_free(server->view.snapshot);
 	facts_free(server->view.facts);
+	pins_free(server->view.pins);
 	event_base_free(server->base);
 	free(server);
 	return EX_OK;

@@ -81,7 +81,7 @@ turn_answer(struct server *server, struct turn *turn)
 		case FRAME_BAD: turn_refused(server, client); return TURN_BAD;
 		case FRAME_WHOLE: break;
 		}
-		length = protocol->answer(server_view(server), &frame, &note,
+		length = protocol->answer(server_view(server), &client->pins, &frame, &note,
 		    turn->out + turn->used, TURN_OUT_BYTES - turn->used);
 		server_log(server, &note);
 		if (length == 0)

@@ -24,9 +24,19 @@ static struct answer_relay relay = {
     .judge = {.region = "eu", .stale_after = 60, .queue_lifetime = LIFETIME},
 };
 static struct answer_view view = {.relay = &relay};
+static struct pin_session session;
 static char out[ANSWER_MAX];
 
 /* --- the snapshot --------------------------------------------------------------------- */
+
+#define KEY_A "aa000000000000000000000000000000000000000000000000000000000000ff"
+#define SHOWN_A                                                                                    \
+	"aa:00:00:00:00:00:00:00:00:00:00:00:00:00:00:00:"                                         \
+	"00:00:00:00:00:00:00:00:00:00:00:00:00:00:00:ff"
+#define KEY_B "bb000000000000000000000000000000000000000000000000000000000000ff"
+#define SHOWN_B                                                                                    \
+	"bb:00:00:00:00:00:00:00:00:00:00:00:00:00:00:00:"                                         \
+	"00:00:00:00:00:00:00:00:00:00:00:00:00:00:00:ff"
 
 struct row {
 	const char *name;
@@ -51,6 +61,23 @@ static const struct row rows[] = {
     {"soft.example",
 	{.customer = "acme", .limits = {.size_limit = 1000, .oversize = OVERSIZE_DEFER}}},
     {"orphan.example", {.customer = "nobody"}},
+    {"key.example", {.customer = "acme", .pin_certificate = KEY_A}},
+    {"banner.example", {.customer = "acme", .pin_banner = "mx.banner.example ESMTP"}},
+    {"strict.example",
+	{.customer = "acme", .tls_required = true, .pin_banner = "mx.strict.example"}},
+    {"wideandpinned.example",
+	{.customer = "acme", .include_subdomains = true, .pin_certificate = KEY_A}},
+    {"both.example", {.customer = "acme",
+			 .pin_certificate = KEY_A,
+			 .pin_banner = "mx.both.example",
+			 .next_hops = "[203.0.113.7]:25, [198.51.100.10], [Mail.both.example]"}},
+    {"shared1.example",
+	{.customer = "acme", .pin_certificate = KEY_A, .next_hops = "[203.0.113.8]"}},
+    {"shared2.example",
+	{.customer = "acme", .pin_certificate = KEY_B, .next_hops = "[203.0.113.8]"}},
+    {"shared3.example",
+	{.customer = "acme", .pin_certificate = KEY_B, .next_hops = "[203.0.113.8]"}},
+    {"shared4.example", {.customer = "acme", .next_hops = "[203.0.113.8]"}},
 };
 
 static void
@@ -109,6 +136,9 @@ set_up_empty(void)
 	ck_assert_ptr_nonnull(mkdtemp(state_dir));
 	view.snapshot = snapshot_new(state_dir, "relay1");
 	ck_assert_ptr_nonnull(view.snapshot);
+	view.pins = pins_new();
+	ck_assert_ptr_nonnull(view.pins);
+	session = (struct pin_session){.next_hop = ""};
 	look(0);
 	ck_assert_int_eq(view.begun, SNAPSHOT_UNUSABLE);
 }
@@ -121,6 +151,9 @@ set_up(void)
 	make_snapshot();
 	view.snapshot = snapshot_new(state_dir, "relay1");
 	ck_assert_ptr_nonnull(view.snapshot);
+	view.pins = pins_new();
+	ck_assert_ptr_nonnull(view.pins);
+	session = (struct pin_session){.next_hop = ""};
 	look(0);
 	ck_assert_int_eq(view.begun, SNAPSHOT_OK);
 }
@@ -131,6 +164,7 @@ tear_down(void)
 	char command[128];
 
 	snapshot_free(view.snapshot);
+	pins_free(view.pins);
 	if (writer != NULL)
 		snapshot_writer_close(writer);
 	writer = NULL;
@@ -171,7 +205,7 @@ map_bytes(const char *request, size_t length)
 	static char text[ANSWER_MAX];
 	struct netstring reply;
 
-	length = answer_map(&view, request, length, &note, out, sizeof(out));
+	length = answer_map(&view, &session, request, length, &note, out, sizeof(out));
 	ck_assert_int_eq(netstring_decode(out, length, NETSTRING_MAX, &reply), NETSTRING_OK);
 	ck_assert_uint_eq(reply.consumed, length);
 	memcpy(text, reply.payload, reply.length);
@@ -423,6 +457,32 @@ static const struct {
     {"dns_reply mail.customer.example. 5 IN AAAA what", "OK IGNORE"},
     {"dns_reply mail.customer.example. 5 IN CNAME x.example.", "NOTFOUND "},
 
+    {"transport u@key.example", "OK mxhold-pin:"},
+    {"transport u@strict.example", "OK mxhold-pin:"},
+    {"transport u@both.example", "OK mxhold-pin:[203.0.113.7]:25, [Mail.both.example]"},
+    {"transport u@shared4.example", "OK mxhold:[203.0.113.8]"},
+
+    {"pins key.example", "OK fingerprint match=" SHOWN_A},
+    {"pins KEY.example", "OK fingerprint match=" SHOWN_A},
+    {"pins sub.wideandpinned.example", "OK fingerprint match=" SHOWN_A},
+    {"pins banner.example", "OK may"},
+    {"pins strict.example", "OK encrypt"},
+    {"pins [203.0.113.7]:25", "OK fingerprint match=" SHOWN_A},
+    {"pins [mail.BOTH.example]", "OK fingerprint match=" SHOWN_A},
+    {"pins [203.0.113.8]", "OK fingerprint match=" SHOWN_A "|" SHOWN_B},
+    {"pins [203.0.113.8]:25", "TEMP no domain pins this next hop"},
+    {"pins both.example", "TEMP no domain pins this next hop"},
+    {"pins customer.example", "TEMP no domain pins this next hop"},
+    {"pins nobody.example", "TEMP no domain pins this next hop"},
+    {"pins .key.example", "TEMP no domain pins this next hop"},
+    {"pins *", "TEMP no domain pins this next hop"},
+    {"pins ", "TEMP no domain pins this next hop"},
+
+    {"greeting 250 mx.banner.example", "NOTFOUND "},
+    {"greeting 554 mx.banner.example", "NOTFOUND "},
+    {"greeting 220 mx.banner.example ESMTP", "TEMP whose greeting it is was not asked before"},
+    {"greeting ", "NOTFOUND "},
+
     {"relay_domain customer.example", "TEMP no map of that name"},
     {"relay_domainsx customer.example", "TEMP no map of that name"},
     {" customer.example", "TEMP no map of that name"},
@@ -451,7 +511,8 @@ START_TEST(test_map_without_snapshot)
 {
 	static const char *const questions[] = {"relay_domains customer.example",
 	    "relay_domains nobody.example", "transport u@customer.example",
-	    "transport u@nobody.example", "dns_reply a. 5 IN A 8.8.8.8"};
+	    "transport u@nobody.example", "dns_reply a. 5 IN A 8.8.8.8", "pins key.example",
+	    "greeting 220 x"};
 	size_t i;
 
 	for (i = 0; i < sizeof(questions) / sizeof(questions[0]); i++)
@@ -508,6 +569,71 @@ START_TEST(test_map_hostile_bytes)
 }
 END_TEST
 
+#define NOT_IT "OK 421 4.7.5 this is not the pinned primary: it greets in other words"
+
+/* One connection of smtp(8): the next hop, then each line that the server says. */
+START_TEST(test_map_greetings)
+{
+	ck_assert_str_eq(map("pins banner.example"), "OK may");
+	ck_assert_str_eq(map("greeting 220 mx.banner.example ESMTP Postfix"), "NOTFOUND ");
+	ck_assert_str_eq(map("greeting 250-mx.banner.example"), "NOTFOUND ");
+	ck_assert_str_eq(map("greeting 250 STARTTLS"), "NOTFOUND ");
+	ck_assert_str_eq(map("greeting 220 2.0.0 Ready to start TLS"), "NOTFOUND ");
+	ck_assert_str_eq(map("greeting 220 stranger.example ESMTP"), NOT_IT); /* the next host */
+	ck_assert_str_eq(note.event, "pin-not-shown");
+	ck_assert_str_eq(map("greeting 220-stranger.example ESMTP"), NOT_IT);
+	ck_assert_str_eq(map("greeting 220 mx.banner.example ESMTP"), "NOTFOUND ");
+	/* Another next hop: what was said before does not count. */
+	ck_assert_str_eq(map("pins [203.0.113.7]:25"), "OK fingerprint match=" SHOWN_A);
+	ck_assert_str_eq(map("greeting 220 mx.banner.example ESMTP"), NOT_IT);
+	ck_assert_str_eq(map("pins [203.0.113.7]:25"), "OK fingerprint match=" SHOWN_A);
+	ck_assert_str_eq(map("greeting 220 mx.both.example ESMTP"), "NOTFOUND ");
+	ck_assert_str_eq(map("pins key.example"), "OK fingerprint match=" SHOWN_A);
+	ck_assert_str_eq(map("greeting 220 whatever"), "NOTFOUND ");
+	ck_assert_str_eq(map("pins customer.example"), "TEMP no domain pins this next hop");
+	ck_assert_str_eq(map("greeting 220 whatever"), "TEMP no domain pins this next hop");
+}
+END_TEST
+
+static void
+change_row(const char *name, const struct domain_record *record)
+{
+	struct snapshot_meta meta;
+
+	snapshot_end(view.snapshot);
+	ck_assert_int_eq(snapshot_writer_meta(writer, &meta), SNAPSHOT_OK);
+	meta.version++;
+	ck_assert_int_eq(snapshot_write_begin(writer), SNAPSHOT_OK);
+	ck_assert_int_eq(snapshot_put_domain(writer, name, record, 0), SNAPSHOT_OK);
+	ck_assert_int_eq(snapshot_commit(writer, &meta), SNAPSHOT_OK);
+	view.begun = snapshot_begin(view.snapshot, view.now.boot_ms);
+	ck_assert_int_eq(view.begun, SNAPSHOT_OK);
+}
+
+/* Another pin counts with the next delivery. */
+START_TEST(test_map_pins_follow_rows)
+{
+	struct domain_record record = {
+	    .customer = "acme", .pin_certificate = KEY_B, .next_hops = "[203.0.113.8]"};
+
+	ck_assert_str_eq(map("pins [203.0.113.8]"), "OK fingerprint match=" SHOWN_A "|" SHOWN_B);
+	change_row("shared1.example", &record);
+	ck_assert_str_eq(map("pins [203.0.113.8]"), "OK fingerprint match=" SHOWN_B);
+	(void)strcpy(record.next_hops, "[203.0.113.9]");
+	(void)strcpy(record.pin_certificate, KEY_A);
+	change_row("shared1.example", &record);
+	ck_assert_str_eq(map("pins [203.0.113.8]"), "OK fingerprint match=" SHOWN_B);
+	/* A row's new next hop is known by what `transport` said of it. */
+	ck_assert_str_eq(map("pins [203.0.113.9]"), "TEMP no domain pins this next hop");
+	ck_assert_str_eq(map("transport u@shared1.example"), "OK mxhold-pin:[203.0.113.9]");
+	ck_assert_str_eq(map("pins [203.0.113.9]"), "OK fingerprint match=" SHOWN_A);
+	record.pin_certificate[0] = '\0';
+	change_row("shared1.example", &record);
+	ck_assert_str_eq(map("pins [203.0.113.9]"), "TEMP no domain pins this next hop");
+	ck_assert_str_eq(map("transport u@shared1.example"), "OK mxhold:[203.0.113.9]");
+}
+END_TEST
+
 /* What the log gets must outlive the answer: fields are read only now. */
 START_TEST(test_notes_hold_what_they_name)
 {
@@ -515,7 +641,7 @@ START_TEST(test_notes_hold_what_they_name)
 	char text[256];
 
 	ck_assert_uint_gt(
-	    answer_map(&view, question, strlen(question), &note, out, sizeof(out)), 0);
+	    answer_map(&view, &session, question, strlen(question), &note, out, sizeof(out)), 0);
 	ck_assert_str_eq(note.event, "next-hop-dropped");
 	ck_assert_uint_eq(note.count, 3);
 	(void)log_escape(text, sizeof(text), note.fields[0].text, note.fields[0].length);
@@ -584,6 +710,8 @@ main(void)
 	tcase_add_test(good, test_map_and_rules_agree_on_expiry);
 	tcase_add_test(good, test_map_names_allowed_networks);
 	tcase_add_test(good, test_map_hostile_bytes);
+	tcase_add_test(good, test_map_greetings);
+	tcase_add_test(good, test_map_pins_follow_rows);
 	tcase_add_test(good, test_notes_hold_what_they_name);
 	tcase_add_test(good, test_damaged_records_are_later);
 	tcase_add_checked_fixture(none, set_up_empty, tear_down);
