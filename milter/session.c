@@ -28,7 +28,7 @@ static const struct transport {
 	const char *name;
 	bool only_ours; /* nothing else may go there: an unknown domain is a race of two lookups */
 } transports[] = {
-    {"mxhold", true}, {"mxhold-tls", true},
+    {"mxhold", true}, {"mxhold-tls", true}, {"mxhold-pin", true},
     {"retry", false}, /* how a domain is held; any Postfix may use it for other mail too */
 };
 

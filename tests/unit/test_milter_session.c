@@ -83,6 +83,7 @@ static const struct recipient_case recipients[] = {
     /* a shared relay judges what goes through our transports, by the resolved address alone */
     {"<u@ok.example>", "u@ok.example", "mxhold", &shared, 0, "", "u@ok.example"},
     {"<u@ok.example>", "u@ok.example", "mxhold-tls", &shared, 0, "", "u@ok.example"},
+    {"<u@ok.example>", "u@ok.example", "mxhold-pin", &shared, 0, "", "u@ok.example"},
     {"<u@ok.example>", "u@ok.example", "retry", &shared, 0, "", "u@ok.example"},
     {"<u@ok.example>", "u@ok.example", "smtp", &shared, 0, "", NULL},
     {"<u@own.example>", "u@own.example", "local", &shared, 0, "", NULL},
@@ -98,6 +99,8 @@ static const struct recipient_case recipients[] = {
     {"<u@new.example>", "u@new.example", "mxhold", &shared, 450, "transport-ahead",
 	"u@new.example"},
     {"<u@new.example>", "u@new.example", "mxhold-tls", &dedicated, 450, "transport-ahead",
+	"u@new.example"},
+    {"<u@new.example>", "u@new.example", "mxhold-pin", &shared, 450, "transport-ahead",
 	"u@new.example"},
     /* macros that are missing */
     {"<u@ok.example>", NULL, "mxhold", &shared, 451, "macros-missing", NULL},
