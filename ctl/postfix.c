@@ -550,6 +550,16 @@ status_without_overlay(struct session *s)
 	return CTL_CONFIG;
 }
 
+/* An update of mxhold brings another overlay; what that needs shows as changes. */
+static void
+say_other_version(const struct session *s)
+{
+	if (strcmp(s->store.version, s->overlay->version) != 0)
+		ctl_say("overlay version %s is applied, and version %s is here: `mxholdctl postfix "
+			"apply` puts it in",
+		    s->store.version, s->overlay->version);
+}
+
 static int
 run_status(struct session *s)
 {
@@ -571,6 +581,7 @@ run_status(struct session *s)
 	if (state == STORE_EDITED)
 		show_edits(s);
 	if (drift > 0) {
+		say_other_version(s);
 		ctl_say("what is applied is not what overlay and mxhold.conf want now:");
 		show_changes(s->plan, s->ctl->json);
 	}

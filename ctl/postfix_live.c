@@ -63,6 +63,7 @@ ask_policy(const struct live *live, struct text *why)
 	return LIVE_GOOD;
 }
 
+/* Who knows the map of greetings knows that of pins; this would look for a next hop in all rows. */
 static const struct {
 	const char *map, *key;
 	const char *wanted; /* the whole reply */
@@ -71,6 +72,7 @@ static const struct {
     {"relay_domains", PROBE, "NOTFOUND "},
     {"transport", "user@" PROBE, "NOTFOUND "},
     {"dns_reply", PROBE ". 5 IN A 0.0.0.0", "OK IGNORE"},
+    {"greeting", "250 " PROBE, "NOTFOUND "},
 };
 
 static enum live_result
@@ -87,6 +89,11 @@ ask_map(const struct live *live, size_t which, struct text *why)
 	talk_close(fd);
 	if (!good) {
 		text_format(why, "%s does not answer for the map %s (is mxhold-policyd running?)",
+		    path, questions[which].map);
+		return LIVE_BAD;
+	}
+	if (strcmp(answer, "TEMP no map of that name") == 0) {
+		text_format(why, "%s has no map %s: an older mxhold-policyd is running, restart it",
 		    path, questions[which].map);
 		return LIVE_BAD;
 	}

@@ -22,7 +22,7 @@ struct live {
 	char *why; /* what is wrong; the caller frees */
 };
 
-/* Policy, the three maps and the milter, by their sockets and by postmap(1). */
+/* Policy, the maps and the milter, by their sockets and by postmap(1). */
 enum live_result live_sockets(struct live *live);
 /* postconf's warnings, for comparison. NULL: it failed, live->why says how. */
 char *live_warnings(struct live *live);

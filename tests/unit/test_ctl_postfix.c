@@ -289,6 +289,43 @@ START_TEST(plan_edits)
 }
 END_TEST
 
+/* A service that is like another has its options, but for those that it has itself. */
+START_TEST(service_like)
+{
+	static const char text[] =
+	    "[overlay]\nversion = 1\n"
+	    "[service both a]\nvalue = unix - - y - - smtp\nwhy = w\n"
+	    "[option both a one]\nvalue = 1\nwhy = w\n"
+	    "[option both a two]\nvalue = 2\nwhy = w\n"
+	    "[option both a three]\nvalue =\nwhy = w\n"
+	    "[service both b]\nvalue = unix - - y - 9 smtp\nlike = a\nwhy = w\n"
+	    "[option both b two]\nvalue = x\nwhy = w\n"
+	    "[option both b three]\nvalue = y\nwhy = w\n";
+	struct overlay *overlay = overlay_parse(text, "o", stderr);
+	ck_assert_ptr_nonnull(overlay);
+	struct pf_facts facts = facts_of("");
+	struct plan *plan = plan_new(&facts, overlay);
+	char *master = mem_string("");
+	struct pf_tokens words = pf_tokens_split(plan->master, 0, plan->master_length, PF_WORDS);
+	for (size_t i = 0; i < words.count; i++) {
+		const char *word = words.items[i].text;
+		if (strcmp(word, "#") == 0 || strcmp(word, "mxhold:") == 0 ||
+		    strcmp(word, "w") == 0)
+			continue;
+		char *longer = mem_format("%s%s ", master, word);
+		free(master);
+		master = longer;
+	}
+	ck_assert_str_eq(master, "a unix - - y - - smtp -o one=1 -o two=2 -o three= "
+				 "b unix - - y - 9 smtp -o one=1 -o two=x -o three=y ");
+	free(master);
+	pf_tokens_free(&words);
+	plan_free(plan);
+	pf_facts_free(&facts);
+	overlay_free(overlay);
+}
+END_TEST
+
 static const struct {
 	const char *have, *want;
 	bool good;
@@ -434,6 +471,7 @@ main(void)
 	tcase_add_loop_test(tests, overlay_refused, 0, COUNT(bad_overlays));
 	tcase_add_test(tests, overlay_variables);
 	tcase_add_loop_test(tests, plan_edits, 0, COUNT(plan_cases));
+	tcase_add_test(tests, service_like);
 	tcase_add_loop_test(tests, floor_values, 0, COUNT(floors));
 	tcase_add_loop_test(tests, table_actions, 0, COUNT(actions));
 	tcase_add_loop_test(tests, services_disabled, 0, COUNT(disables));
