@@ -493,7 +493,7 @@ lab_pf() {
 # would not know its services again.
 lab_quick() {
 	cp "$LAB/$1/etc/master.cf" "$LAB/$1/applied.cf"
-	for lab_service in mxhold mxhold-tls; do
+	for lab_service in mxhold mxhold-tls mxhold-pin; do
 		lab_pf "$1" pf_options "$lab_service/unix" smtp_connect_timeout smtp_helo_timeout smtp_starttls_timeout \
 			smtp_mail_timeout smtp_rcpt_timeout smtp_data_init_timeout
 	done

@@ -105,6 +105,38 @@ else
 fi
 like "$(smtp_talk 'EHLO x')" '^250 ' 'Postfix answers'
 
+# --- an update brings an overlay with one more service
+awk '/^\[/ { drop = /mxhold-pin/ } { sub(/^version = .*/, "version = 1") } !drop' postfix-conf/overlay.conf >"$relay/overlay.conf"
+status_words() {
+	status=0
+	pfc status >"$relay/out" 2>&1 || status=$?
+	said=$(tr -s ' \n' ' ' <"$relay/out")
+}
+try 'apply of an older overlay' ctl postfix apply --overlay "$relay/overlay.conf"
+is "$(postconf -c "$relay/etc" -M mxhold-pin/unix 2>/dev/null)" '' 'it has no mxhold-pin'
+status_words
+is "$status" 78 'status with the new one'
+like "$said" 'overlay version 1 is applied, and version 2 is here: .mxholdctl postfix apply. puts it in' 'it says which is older'
+like "$said" 'master.cf: mxhold-pin now: not there .* the mail of pinned domains waits in the queue' 'and what waits'
+try 'apply of the new one' pfc apply
+status_words
+is "$status" 0 'then there is nothing to say'
+like "$(postconf -c "$relay/etc" -Mf mxhold-pin/unix)" '^mxhold-pin +unix +- +- +y +- +300 +smtp' 'mxhold-pin lives where smtp lives'
+is "$(postconf -c "$relay/etc" -Mf mxhold-pin/unix | grep -c -- '-o smtp_tls_security_level=\|-o .*smtp_reply_filter')" 2 \
+	'what it has of its own stands there once'
+like "$(postconf -c "$relay/etc" -P mxhold-pin/unix/smtp_dns_reply_filter)" 'socketmap:unix:mxhold/map:dns_reply$' 'and it is behind the fence'
+# What somebody else changes in it.
+sed -i 's/-o smtp_tls_security_level=fingerprint/-o smtp_tls_security_level=may/' "$master"
+status_words
+is "$status" 78 'mxhold-pin is edited: status'
+like "$said" ': edited, overlay version 2' 'it says so'
+like "$said" 'master.cf: mxhold-pin now: another version of it' 'and where'
+try 'apply puts it right' pfc apply
+like "$(postconf -c "$relay/etc" -P mxhold-pin/unix/smtp_tls_security_level)" '= fingerprint$' 'it is as it was'
+try 'rollback (it was edited)' pfc rollback --force
+rm -rf "$relay/etc/mxhold-saved"
+try 'rollback: mxhold-pin is gone with the rest' same_as_made
+
 # --- an instance by its name
 mkdir "$relay/primary"
 pf_create "$relay/primary" primary.example 127.0.0.1:smtp

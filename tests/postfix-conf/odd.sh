@@ -103,6 +103,16 @@ cycle 'no milters, and the same for mail of this host'
 # shellcheck disable=SC2016
 printf 'none =\nnotify_classes = $none\nours = $smtpd_milters\nnon_smtpd_milters = $ours\n' >>"$main"
 cycle 'variables that nothing needs any more'
+printf 'smtp_tls_policy_maps = static:may\nsmtp_reply_filter = regexp:{{/^220/ 421 4.3.0 no}}\nsmtp_tls_fingerprint_digest = md5\nmax_use = 7\n' >>"$main"
+try 'TLS policies and a reply filter for other mail: apply' pfc apply --shared
+is "$(for name in smtp_tls_policy_maps smtp_reply_filter smtp_tls_fingerprint_digest max_use; do
+	postconf -c "$relay/etc" -P "mxhold-pin/unix/$name"
+done | sed 's/.* = //' | tr '\n' ' ')" 'socketmap:unix:mxhold/map:pins socketmap:unix:mxhold/map:greeting sha256 1 ' 'pins do not follow them'
+is "$(postconf -c "$relay/etc" -h max_use)" 7 'and they stay'
+try 'rollback' pfc rollback
+cycle 'the same, whole'
+printf 'mxhold-pin unix - - y - - smtp\n' >>"$master"
+refused 'a service mxhold-pin of somebody else' 78 'master.cf has a service mxhold-pin that mxhold did not write'
 printf 'this line has no equals sign\n' >>"$main"
 refused 'a main.cf that Postfix cannot read' 78 "missing '=' after attribute name"
 rm "$master"
