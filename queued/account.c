@@ -32,6 +32,7 @@ account_new(const struct account_ports *ports)
 	TAILQ_INIT(&account->intents);
 	TAILQ_INIT(&account->nameless);
 	TAILQ_INIT(&account->left);
+	TAILQ_INIT(&account->refused);
 	return account;
 }
 
@@ -222,6 +223,8 @@ attempt_count(
 		recipient->first_attempt = event->at;
 	if (event->at >= account->refusals_from)
 		refusal_note(&recipient->refusals, event, recipient->holding->last_sent);
+	if (event->result == ATTEMPT_REFUSED)
+		message_refused(account, recipient->message);
 	const bool tells = recipient->attempts == 1 || recipient->refusals.count != refusals;
 	recipient_waits(account, recipient, tells ? WAITING_URGENT : WAITING_LAZY, event->at);
 }

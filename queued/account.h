@@ -126,6 +126,10 @@ struct account_history { /* of one recipient that is held */
 size_t account_find_due(struct account *account, size_t most,
     enum account_fate (*judge)(void *context, const struct account_history *history),
     void *context);
+/* The same among the messages that were refused since they were last looked at here. */
+size_t account_find_refused(struct account *account, size_t most,
+    enum account_fate (*judge)(void *context, const struct account_history *history),
+    void *context);
 /* An operator's; the first one counts. False: no such message, or out of memory. */
 bool account_intend(struct account *account, const char *queue_id, enum journal_outcome outcome,
     const char *by) __attribute__((warn_unused_result));

@@ -204,11 +204,8 @@ message_fate(const struct search *search, const struct message *message)
 }
 
 static void
-search_message(struct keyed_node *node, void *context)
+search_message(struct search *search, struct message *message)
 {
-	struct search *search = context;
-	struct message *message = KEYED_OWNER(node, struct message, node);
-
 	if (search->found >= search->most || message->gone || message->on_hold ||
 	    message->intent_stage != INTENT_NONE || message->recipients == NULL ||
 	    message->seen_at == 0 || message->seen_at < search->account->complete)
@@ -222,6 +219,12 @@ search_message(struct keyed_node *node, void *context)
 		search->found++;
 }
 
+static void
+search_node(struct keyed_node *node, void *context)
+{
+	search_message(context, KEYED_OWNER(node, struct message, node));
+}
+
 size_t
 account_find_due(struct account *account, size_t most,
     enum account_fate (*judge)(void *context, const struct account_history *history), void *context)
@@ -230,7 +233,23 @@ account_find_due(struct account *account, size_t most,
 	    .account = account, .most = most, .judge = judge, .context = context};
 
 	if (account->complete > 0)
-		keyed_each(&account->messages, search_message, &search);
+		keyed_each(&account->messages, search_node, &search);
+	return search.found;
+}
+
+size_t
+account_find_refused(struct account *account, size_t most,
+    enum account_fate (*judge)(void *context, const struct account_history *history), void *context)
+{
+	struct search search = {
+	    .account = account, .most = most, .judge = judge, .context = context};
+	struct message *message;
+
+	while (search.found < most && (message = TAILQ_FIRST(&account->refused)) != NULL) {
+		message_refused_unlink(account, message);
+		if (account->complete > 0)
+			search_message(&search, message);
+	}
 	return search.found;
 }
 

@@ -51,7 +51,9 @@ enum intent_stage {
 struct message {
 	struct keyed_node node;
 	TAILQ_ENTRY(message) in_changed;
+	TAILQ_ENTRY(message) in_refused;
 	bool changed;  /* it is in account->changed or account->written */
+	bool refused;  /* it is in account->refused: to be judged soon */
 	bool nameless; /* it is in account->nameless: nobody has named a recipient yet */
 	bool guessed;  /* accepted_at is when a line first spoke of it: see message_arrived */
 	struct recipient *recipients;
@@ -103,7 +105,7 @@ struct account {
 	struct keyed messages, holdings, departed;
 	struct words words;
 	struct recipients urgent, lazy, written_rows;
-	struct messages changed, written, intents, nameless, left;
+	struct messages changed, written, intents, nameless, left, refused;
 	size_t left_count;
 	unsigned listing;  /* number of the last one that began */
 	unsigned complete; /* number of the last one that was complete */
@@ -125,6 +127,9 @@ struct message *message_make(struct account *account, const char *queue_id, int6
 void message_arrived(struct message *message, int64_t at);
 void message_free(struct account *account, struct message *message);
 void message_changed(struct account *account, struct message *message);
+/* One of its recipients was refused: see account_find_refused. */
+void message_refused(struct account *account, struct message *message);
+void message_refused_unlink(struct account *account, struct message *message);
 /* Is a recipient of ours held? */
 bool message_open(const struct message *message);
 /* A recipient was named, or will not be. */

@@ -143,6 +143,7 @@ message_free(struct account *account, struct message *message)
 		message->recipients = next;
 	}
 	message_intent_clear(account, message);
+	message_refused_unlink(account, message);
 	message_left_unlink(account, message);
 	message_named_one(account, message);
 	words_drop(&account->words, message->sender);
@@ -159,6 +160,23 @@ message_changed(struct account *account, struct message *message)
 		return;
 	message->changed = true;
 	TAILQ_INSERT_TAIL(&account->changed, message, in_changed);
+}
+
+void
+message_refused(struct account *account, struct message *message)
+{
+	if (message->refused)
+		return;
+	message->refused = true;
+	TAILQ_INSERT_TAIL(&account->refused, message, in_refused);
+}
+
+void
+message_refused_unlink(struct account *account, struct message *message)
+{
+	if (message->refused)
+		TAILQ_REMOVE(&account->refused, message, in_refused);
+	message->refused = false;
 }
 
 bool

@@ -34,6 +34,7 @@
 #define CENSUS_DEADLINE_S 120
 #define CENSUS_SETTLE_MS 2000 /* from a listing's end until the log must have told the same */
 #define DUE_MS 30000
+#define DUE_REFUSED_MS 2000 /* of those just refused */
 #define DUE_MOST 200
 #define ASK_PAUSE_MS 5000 /* after the helper failed; doubled while it does */
 #define ASK_PAUSE_MOST_MS 30000
@@ -72,7 +73,8 @@ struct collector {
 	char position[TAIL_POSITION_SIZE]; /* as it was committed */
 	char problem[256], log_problem[256], census_problem[256];
 	/* by the boot clock, milliseconds */
-	int64_t commit_ms, full_ms, census_ms, census_began_ms, census_ended_ms, due_ms, prune_ms;
+	int64_t commit_ms, full_ms, census_ms, census_began_ms, census_ended_ms, prune_ms;
+	int64_t due_ms, due_refused_ms;
 	int64_t steady_ms, unaccounted_ms, log_fine_ms;
 	int64_t ask_ms;        /* the helper failed: it is not asked before */
 	int64_t ask_pause_ms;  /* the last such pause; 0: it did what it was asked for */
@@ -419,17 +421,28 @@ judge(void *context, const struct account_history *history)
 	return FATE_KEEP;
 }
 
+/*
+ * All messages each half minute; soon those that were just refused, where the log has no more to
+ * say of them: after a restart their primary's health would have to be seen anew.
+ */
 static void
-due_find(struct collector *collector, int64_t now_ms)
+due_turn(struct collector *collector, int64_t now_ms)
 {
+	const bool all = now_ms - collector->due_ms >= DUE_MS;
+	const bool refused = now_ms - collector->due_refused_ms >= DUE_REFUSED_MS;
 	struct search search = {.collector = collector, .now = clock_wall_us()};
 
-	collector->due_ms = now_ms;
+	if (!all && !(refused && collector->log == TAIL_END))
+		return;
+	collector->due_refused_ms = now_ms;
+	if (all)
+		collector->due_ms = now_ms;
 	search.steady = clock_is_steady(collector, now_ms);
 	if (collector->ports.take_out == NULL || collector->full)
 		return;
 	memset(collector->cache, 0, sizeof(collector->cache));
-	if (account_find_due(collector->account, DUE_MOST, judge, &search) > 0)
+	if ((all ? account_find_due : account_find_refused)(
+		collector->account, DUE_MOST, judge, &search) > 0)
 		(void)commit(collector, false);
 	intents_ask(collector);
 }
@@ -698,8 +711,7 @@ tick(struct collector *collector)
 	(void)clock_is_steady(collector, now_ms); /* a leap is seen before lines that follow it */
 	log_read(collector, now_ms);
 	census_turn(collector, now_ms);
-	if (now_ms - collector->due_ms >= DUE_MS)
-		due_find(collector, now_ms);
+	due_turn(collector, now_ms);
 	if (now_ms - collector->prune_ms >= PRUNE_MS)
 		prune(collector, now_ms);
 	unaccounted_watch(collector, now_ms);
@@ -862,7 +874,7 @@ collector_start(struct collector *collector)
 
 	(void)clock_is_steady(collector, now_ms);
 	collector->steady_ms = collector->log_fine_ms = now_ms;
-	collector->due_ms = collector->prune_ms = now_ms;
+	collector->due_ms = collector->due_refused_ms = collector->prune_ms = now_ms;
 	collector->census_ms = now_ms;
 	return event_add(collector->tick, &at_once) == 0;
 }

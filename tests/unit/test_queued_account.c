@@ -1659,6 +1659,34 @@ START_TEST(test_refused_again)
 }
 END_TEST
 
+/* Those just refused are found without a look at all others: once, and in turns where they are
+ * many.
+ */
+START_TEST(test_just_refused)
+{
+	held_and_listed("a@c.example");
+	fate = FATE_KEEP;
+	ck_assert_uint_eq(account_find_refused(account, 10, judge, NULL), 0);
+	fate = FATE_REFUSED;
+	ck_assert_uint_eq(account_find_refused(account, 10, judge, NULL), 0);
+	answered("10:05:00", ID, "a@c.example", AWAY);
+	ck_assert_uint_eq(account_find_refused(account, 10, judge, NULL), 0);
+	answered("10:06:00", ID, "a@c.example", REFUSED);
+	answered("10:07:00", ID, "a@c.example", REFUSED);
+	ck_assert_uint_eq(account_find_refused(account, 0, judge, NULL), 0);
+	ck_assert_uint_eq(account_find_refused(account, 10, judge, NULL), 1);
+	ck_assert_uint_eq(account_find_refused(account, 10, judge, NULL), 0);
+	save();
+	account_each_intent(account, ask, NULL);
+	ck_assert_str_eq(asked, ID " refused ");
+	account_intent_failed(account, ID);
+	answered("10:08:00", ID, "a@c.example", REFUSED);
+	line_in("10:09:00", "postsuper", ID, "removed"); /* before it is looked at */
+	save();
+	ck_assert_uint_eq(account_find_refused(account, 10, judge, NULL), 0);
+}
+END_TEST
+
 /* Its primary was not well: what it refused so far counts no more, the one delivery included. */
 START_TEST(test_refusals_anew)
 {
@@ -1795,6 +1823,7 @@ main(void)
 	tcase_add_test(part, test_drop_outlives_restart);
 	tcase_add_test(part, test_drop_failed);
 	tcase_add_test(part, test_judged_failed);
+	tcase_add_test(part, test_just_refused);
 	tcase_add_loop_test(part, test_drop_gone, 0, 2);
 	tcase_add_test(part, test_drop_unwritten);
 	tcase_add_loop_test(part, test_taken_out_slowly, 0, 2);
