@@ -108,6 +108,16 @@ refusal_kind_of(const struct maillog_event *event)
 	return refusal_kind(event->stage, event->code, event->enhanced, reply);
 }
 
+/* By what is known of its deliveries now: was it well around the last one so far? */
+static void
+prove(struct refusal_history *history, int64_t taken)
+{
+	if (!history->again || taken < history->last - REFUSAL_WELL)
+		return;
+	history->proven = history->count;
+	history->proven_last = history->last;
+}
+
 void
 refusal_note(struct refusal_history *history, const struct maillog_event *event, int64_t taken)
 {
@@ -119,12 +129,14 @@ refusal_note(struct refusal_history *history, const struct maillog_event *event,
 		*history = none;
 		return;
 	}
+	prove(history, taken); /* it may have taken mail since the one before */
 	const enum refusal_kind kind = refusal_kind_of(event);
 	if (history->count == 0 || kind != history->kind || event->at < history->last)
 		*history = (struct refusal_history){.kind = kind, .first = event->at};
 	history->count++;
 	history->last = event->at;
 	history->again = history->again || (taken > history->first && taken <= event->at);
+	prove(history, taken);
 }
 
 struct refusal_limits
@@ -146,8 +158,9 @@ refusal_is_final(
 	const bool unknown = history->kind == REFUSAL_UNKNOWN_USER;
 	const uint32_t tries = unknown ? limits->unknown_user_tries : limits->other_tries;
 	const int64_t seconds = unknown ? limits->unknown_user_seconds : limits->other_seconds;
+	struct refusal_history now = *history;
 
-	return !limits->keep && history->count > 0 && history->count >= tries &&
-	       history->last - history->first >= seconds * 1000000 && history->again &&
-	       taken > history->last;
+	prove(&now, taken);
+	return !limits->keep && now.proven > 0 && now.proven >= tries &&
+	       now.proven_last - now.first >= seconds * 1000000;
 }

@@ -4,14 +4,28 @@
  * A refusal alone is not believed: a primary that was rebuilt with an empty user table says "no
  * such user" to everyone. It counts when it was repeated over a time, and when the primary was well
  * around it: it took other mail of the same domain after the first refusal, refused this one again
- * then, and took other mail after the last one too. So what was refused only while nothing was
- * taken is offered once more before it is taken out.
+ * then, and took mail of the domain shortly before the last one, or after it. So what was refused
+ * only while nothing was taken is offered once more before it is taken out, and a domain that gets
+ * little mail need not wait for another one. What was believed once stays so: later refusals, of
+ * which nobody knows how the primary was, take nothing from it.
+ *
+ * Mail of the domain is any, that for another recipient of the same message too: a primary that
+ * takes one and refuses the other in the same transaction tells them apart. What the log has in the
+ * very second of the first refusal does not count: it may have been before it, or under way when
+ * the primary broke.
  */
 #ifndef MXHOLD_QUEUED_REFUSAL_H
 #define MXHOLD_QUEUED_REFUSAL_H
 
 #include "core/conf.h"
 #include "queued/maillog.h"
+
+/*
+ * Microseconds. The primary was well when it refused if it took mail of the domain so shortly
+ * before. A shorter time would miss what a quiet domain gets; in a longer one the primary may have
+ * been rebuilt.
+ */
+#define REFUSAL_WELL 600000000
 
 enum refusal_kind { REFUSAL_OTHER, REFUSAL_UNKNOWN_USER };
 
@@ -31,6 +45,8 @@ struct refusal_history {
 	uint32_t count;
 	int64_t first, last; /* microseconds */
 	bool again; /* it was refused once more after the primary had taken mail of the domain */
+	uint32_t proven; /* the first so many of them: `again`, and it was well around their last */
+	int64_t proven_last;
 };
 
 /*

@@ -463,27 +463,40 @@ struct noted {
 };
 
 /* By what was told since the last other answer: the last ones of one kind, in the order of time. */
+static size_t
+first_of_kind(const struct noted *noted, size_t count)
+{
+	size_t first = count;
+
+	while (first > 0 && noted[first - 1].kind == noted[count - 1].kind &&
+	       (first == count || noted[first - 1].at <= noted[first].at))
+		first--;
+	return first;
+}
+
+/* Is there one by which they sufficed, with a delivery of then, or before the next? */
 static bool
 may_be_final(
     const struct noted *noted, size_t count, const struct refusal_limits *limits, int64_t taken)
 {
-	size_t first = count;
+	const size_t first = first_of_kind(noted, count);
+	bool again = false;
 
 	if (count == 0 || limits->keep)
 		return false;
-	while (first > 0 && noted[first - 1].kind == noted[count - 1].kind &&
-	       (first == count || noted[first - 1].at <= noted[first].at))
-		first--;
 	const bool unknown = noted[count - 1].kind == REFUSAL_UNKNOWN_USER;
+	const uint32_t tries = unknown ? limits->unknown_user_tries : limits->other_tries;
 	const int64_t least = unknown ? limits->unknown_user_seconds : limits->other_seconds;
-	bool again = false;
+	for (size_t i = first; i < count; i++) {
+		const int64_t well = noted[i].at - 600000000;
+		const int64_t later = i + 1 < count ? noted[i + 1].taken : taken;
 
-	for (size_t i = first; i < count; i++)
 		again |= noted[i].taken > noted[first].at && noted[i].taken <= noted[i].at;
-	return again &&
-	       count - first >= (unknown ? limits->unknown_user_tries : limits->other_tries) &&
-	       noted[count - 1].at - noted[first].at >= least * 1000000 &&
-	       taken > noted[count - 1].at;
+		if (again && (noted[i].taken >= well || later >= well) && i + 1 - first >= tries &&
+		    noted[i].at - noted[first].at >= least * 1000000)
+			return true;
+	}
+	return false;
 }
 
 static bool
@@ -495,10 +508,10 @@ run_refusal(struct input *input, unsigned settings)
 	    .unknown_user_seconds = (settings & 8) != 0 ? 600 : 0,
 	    .other_seconds = (settings & 16) != 0 ? 7200 : 0};
 	static struct noted noted[EVENTS];
-	struct refusal_history history = {.kind = REFUSAL_OTHER};
-	int64_t at = 1700000000000000, taken = 0;
+	struct refusal_history history = {.kind = REFUSAL_OTHER}, alone = history;
+	int64_t at = 1700000000000000, taken = 0, taken_before = 0;
 	size_t count = 0;
-	bool ever = false;
+	bool ever = false, was = false;
 	struct event event;
 
 	while (take(input, &event)) {
@@ -516,7 +529,9 @@ run_refusal(struct input *input, unsigned settings)
 		answer.at = at;
 		if (event.what == 15)
 			taken = at + (event.more & 1);
+		const struct refusal_history before = history;
 		refusal_note(&history, &answer, taken);
+		refusal_note(&alone, &answer, 0);
 		if (answer.stage != MAILLOG_STAGE_NONE && answer.stage != MAILLOG_STAGE_GREETING) {
 			if (answer.result == ATTEMPT_REFUSED)
 				noted[count++] = (struct noted){
@@ -529,7 +544,12 @@ run_refusal(struct input *input, unsigned settings)
 		FUZZ_HOLDS(final == may_be_final(noted, count, &limits, taken));
 		FUZZ_HOLDS(history.count <= count && (history.count > 0) == (count > 0));
 		FUZZ_HOLDS(history.first <= history.last);
-		FUZZ_HOLDS(!refusal_is_final(&history, &limits, 0));
+		/* What was refused only while nothing was taken, whatever is taken later. */
+		FUZZ_HOLDS(!refusal_is_final(&alone, &limits, taken));
+		/* Once it is, it is until it begins anew. */
+		FUZZ_HOLDS(final || !was || history.count <= before.count || taken < taken_before);
+		taken_before = taken;
+		was = final;
 		ever |= final;
 	}
 	return ever;

@@ -1,8 +1,9 @@
 #!/bin/sh
 # lab-queue-rules: what is decided about single domains and messages, with real Postfix: the quota (452, others go on), rule 10
 # (a sender who can reach the primary is told to, and is taken when he keeps trying), the operator's hold and the SOC's, unknown
-# users taken out after two tries where the primary is well, kept where the row or the primary's health says so, a queue file
-# that somebody removed, retention by domain, and that each alert has an end.
+# users taken out after two tries where the primary is well, on a domain with hardly any mail too, kept where the row or the
+# primary's health says so, none lost to a primary that knows nobody now and then, a queue file that somebody removed, retention
+# by domain, and that each alert has an end.
 #
 # A row's retention is an hour at least, and none counts in the first ten minutes of mxhold-queued: on the relay hk its clock,
 # and only its, runs ten times as fast, and the relay's default, for domains whose row does not say, is two minutes.
@@ -17,9 +18,10 @@ authorise() {
 	lab_soc "insert into mxhold.customer (name, mx_check) values ('acme', false);
 		insert into mxhold.customer_region (customer, region) values ('acme', 'eu'), ('acme', 'hk');
 		insert into mxhold.domain (name, customer, next_hops) select d || '.example', 'acme', format('[198.51.100.%s]:25', a)
-		from (values ('refuse', 25), ('keep', 25), ('held', 25), ('soc', 25), ('up', 26), ('quiet', 25), ('forgetful', 27),
+		from (values ('refuse', 25), ('keep', 25), ('held', 25), ('soc', 25), ('up', 26), ('quiet', 25), ('still', 25), ('forgetful', 27),
 			('quota', 28), ('bytes', 28), ('free', 28), ('lost', 28), ('short', 29), ('long', 29)) v (d, a);
-		insert into mxhold.domain (name, customer, next_hops) values ('mute.example', 'acme', '[198.51.100.29]:2525');
+		insert into mxhold.domain (name, customer, next_hops) values ('mute.example', 'acme', '[198.51.100.29]:2525'),
+			('small.example', 'acme', '[198.51.100.27]:2525');
 		update mxhold.domain set refused = 'keep' where name = 'keep.example';
 		update mxhold.domain set when_primary_up = 'defer' where name in ('up.example', 'quiet.example');
 		update mxhold.domain set quota_messages = 5 where name = 'quota.example';
@@ -30,10 +32,12 @@ authorise() {
 start_primaries() {
 	for n in 25 26 27 28 29; do lab_server "p$n" primary "198.51.100.$n:25"; done
 	lab_server pmute primary 198.51.100.29:2525
+	lab_server psmall primary 198.51.100.27:2525
 	for n in 26 28 29; do tell "$n" down; done
 	tell mute at banner stall
 	tell 25 at rcpt unknown ghost
 	tell 27 at rcpt reply '550 5.1.1 User unknown'
+	tell small at rcpt reply '550 5.1.1 User unknown'
 }
 
 tell() { # PRIMARY COMMAND...
@@ -100,6 +104,17 @@ tries() { # RECIPIENT
 	grep "to=<$1>" "$LAB/eu/log/mail.log" | grep -c ' said: 550 '
 }
 
+was_tried() { # RECIPIENT COUNT
+	[ "$(tries "$1")" -ge "$2" ]
+}
+
+# How long after its last refusal was a message taken out?
+left_after() { # ID RECIPIENT
+	refused=$(grep "to=<$2>" "$LAB/eu/log/mail.log" | grep ' said: 550 ' | tail -n 1 | cut -c 1-15)
+	removed=$(grep "postsuper.* $1: removed" "$LAB/eu/log/mail.log" | cut -c 1-15)
+	echo "$(($(date -d "$removed" +%s) - $(date -d "$refused" +%s)))"
+}
+
 # --- the scene ------------------------------------------------------------------------------------------------------------
 
 lab_hosts
@@ -126,7 +141,11 @@ send one@lost.example lost1
 send two@lost.example lost2
 send ghost1@refuse.example ghost1
 send ghost2@keep.example ghost2
-for n in 1 2 3; do send "user$n@forgetful.example" "forgetful$n"; done
+send ghost3@still.example ghost3
+for n in 1 2 3; do
+	send "user$n@forgetful.example" "forgetful$n"
+	send "user$n@small.example" "small$n"
+done
 send both@up.example up1
 try 'what waits is counted' wait_for 60 field_is eu lost.example messages 2
 id=
@@ -212,11 +231,40 @@ like "$(lab_rows "select reply from mxhold_journal.message where recipient = 'gh
 	"with the primary's words"
 like "$(tries ghost1@refuse.example)" '^([2-9]|[1-9][0-9]+)$' 'it was tried at least twice'
 try 'where the row says keep it is kept' wait_for 10 lab_queued eu ghost2@keep.example
+is "$(outcome ghost3@still.example)" 'held 5.1.1' 'an unknown user of a domain without other mail stays'
+id=
+is_queued_as ghost3@still.example
+send user@still.example still1
+try 'its primary takes one message, and nothing after it: taken out, as refused' \
+	wait_for 60 outcome_is ghost3@still.example 'refused 5.1.1'
+like "$(lab_rows "select reply from mxhold_journal.message where recipient = 'ghost3@still.example'")" 'User unknown' \
+	"with the primary's words"
+is "$(lab_rows "select count(*) from mxhold_journal.message where recipient = 'ghost3@still.example'")" 1 'in one row'
+like "$(left_after "$id" ghost3@still.example)" '^[0-9]$' 'at once, when it was refused again'
 for n in 1 2 3; do
 	try 'a primary that knows nobody is not believed' wait_for 10 lab_queued eu "user$n@forgetful.example"
 	like "$(tries "user$n@forgetful.example")" '^([2-9]|[1-9][0-9]+)$' 'though it said so more than once'
 done
 is "$(field_is eu forgetful.example hold breaker && echo held || echo free)" free 'but a message counts for the breaker once'
+# Another knows nobody, is mended, and knows nobody again: the mail that it took then proves nothing of later refusals.
+for n in 1 2 3; do try 'what it refused is held' wait_for 10 lab_queued eu "user$n@small.example"; done
+tell small reset
+for n in 1 2 3; do try "mended: small$n is delivered" wait_for 60 came small "small$n"; done
+tell small at rcpt reply '550 5.1.1 User unknown'
+for n in 4 5 6; do send "user$n@small.example" "small$n"; done
+for n in 4 5 6; do
+	try "it knows nobody again, and says so of user$n four times" wait_for 40 was_tried "user$n@small.example" 4
+done
+sleep 3
+for n in 4 5 6; do try 'and is not believed' wait_for 5 lab_queued eu "user$n@small.example"; done
+is "$(field_is eu small.example hold breaker && echo held || echo free)" free 'though its breaker is closed'
+tell small reset
+for n in 4 5 6; do try "mended again: small$n is delivered" wait_for 60 came small "small$n"; done
+small_delivered() {
+	[ "$(lab_rows "select string_agg(distinct outcome, ' ') || ' ' || count(*) from mxhold_journal.message
+		where recipient like '%@small.example'")" = 'delivered 6' ]
+}
+try 'none was lost' wait_for 60 small_delivered
 for n in 4 5 6 7 8 9 10 11 12 13; do send "user$n@forgetful.example" "forgetful$n"; done
 try 'ten more that it does not know: its breaker holds the domain' wait_for 60 field_is eu forgetful.example hold breaker
 
