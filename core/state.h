@@ -90,9 +90,6 @@ struct state_facts state_facts_at(
     const struct state_domain *row, const struct state_domain *domain, int64_t now);
 /* Pure: is it known at `now` how the primary is? `domain` may be NULL. */
 bool state_primary_known(const struct state_domain *domain, int64_t now);
-/* Pure: nobody looks any more whether the primary still is up. What is known of it stays, for who
-   looks next, but counts no more. False: it was not said to be up. */
-bool state_primary_unseen(struct state_domain *domain);
 /* Pure: does a hold count at `now`? */
 bool state_held(const struct state_domain *domain, int64_t now);
 
@@ -117,10 +114,6 @@ enum state_result state_write_put(struct state_writer *writer, const char *name,
     const struct state_domain *record) __attribute__((warn_unused_result));
 enum state_result state_write_get(struct state_writer *writer, const char *name,
     struct state_domain *out) __attribute__((warn_unused_result));
-/* As state_each(), past damaged records, which tell nobody anything. `visit` must not write. */
-enum state_result state_write_each(struct state_writer *writer,
-    bool (*visit)(const char *name, const struct state_domain *record, void *context),
-    void *context) __attribute__((warn_unused_result));
 enum state_result state_write_delete(struct state_writer *writer, const char *name)
     __attribute__((warn_unused_result));
 /* One with nothing in it tells readers that the writer is there. */

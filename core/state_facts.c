@@ -67,15 +67,6 @@ state_primary_known(const struct state_domain *domain, int64_t now)
 }
 
 bool
-state_primary_unseen(struct state_domain *domain)
-{
-	if (domain->primary != PRIMARY_UP || domain->primary_at == 0)
-		return false;
-	domain->primary_at = 0;
-	return true;
-}
-
-bool
 state_held(const struct state_domain *domain, int64_t now)
 {
 	return domain->hold != HOLD_NONE && domain->hold_until > now;

@@ -346,18 +346,6 @@ state_write_get(struct state_writer *writer, const char *name, struct state_doma
 }
 
 enum state_result
-state_write_each(struct state_writer *writer,
-    bool (*visit)(const char *name, const struct state_domain *record, void *context),
-    void *context)
-{
-	struct state_walk walk = {.visit = visit, .context = context};
-
-	return writer->txn != NULL && state_walk(writer->txn, writer->dbi, &walk) == 0
-		   ? STATE_OK
-		   : STATE_UNUSABLE;
-}
-
-enum state_result
 state_write_delete(struct state_writer *writer, const char *name)
 {
 	MDB_val key = {strlen(name), (void *)(uintptr_t)name};

@@ -539,8 +539,6 @@ on_heartbeat(evutil_socket_t fd, short what, void *context)
 	if (serve->state == NULL)
 		serve->state =
 		    state_writer_open(serve->conf->paths.state_dir, serve->setup->group, &problem);
-	if (serve->state != NULL && !serve->pins_withdrawn)
-		serve->pins_withdrawn = serve_withdraw_pins(serve);
 	if (serve_need_state(serve) && state_writer_renewed(serve->state) != serve->state_renewed) {
 		serve->state_renewed = state_writer_renewed(serve->state);
 		serve->state_lost = true;
@@ -573,8 +571,6 @@ on_retry(evutil_socket_t fd, short what, void *context)
 	}
 	serve_enter(serve);
 	bool opened = open_stores(serve), started = opened && start_parts(serve);
-	if (started)
-		serve->pins_withdrawn = serve_withdraw_pins(serve);
 	serve_leave(serve);
 	if (!opened)
 		serve_set_timer(serve->on_retry, RETRY_MS);
@@ -682,17 +678,6 @@ free_event(struct event *event)
 		event_free(event);
 }
 
-/* From now on nobody looks who sits at the addresses of pinned primaries. */
-static void
-withdraw_pins(struct serve *serve)
-{
-	if (serve->state == NULL || serve->snapshot == NULL)
-		return;
-	serve_enter(serve);
-	(void)serve_withdraw_pins(serve);
-	serve_leave(serve);
-}
-
 static void
 serve_end(struct serve *serve)
 {
@@ -712,8 +697,6 @@ serve_end(struct serve *serve)
 	resolver_free(serve->resolver);
 	prober_free(serve->prober);
 	watch_free(serve->watch);
-	serve->watch = NULL;
-	withdraw_pins(serve);
 	alerts_free(serve->alerts);
 	if (serve->spool != NULL)
 		spool_writer_close(serve->spool);

@@ -48,7 +48,6 @@ struct serve {
 	uint64_t serial;
 	struct state_writer *state;
 	bool state_open, state_lost;
-	bool pins_withdrawn;    /* what a former process said of pinned primaries */
 	bool quotas_judged;     /* those that a former process left standing */
 	bool list_wanted;       /* `list` is to run again */
 	bool dnssec;            /* it is checked, as was told */
@@ -85,11 +84,6 @@ void serve_leave(struct serve *serve);
 /* Within them: a transaction that lasts until the outermost serve_leave(). False: not to be had. */
 bool serve_need_snapshot(struct serve *serve);
 bool serve_need_state(struct serve *serve);
-/* It is closed, to be opened anew soon, and all records written. */
-void serve_state_fail(struct serve *serve);
-/* serve_pins.c: that pinned primaries are up is not believed any more. The watch, where there is
-   one, looks at them at once. False: it was not done. */
-bool serve_withdraw_pins(struct serve *serve);
 struct watch_ports serve_ports(struct serve *serve);
 /* serve_list.c: listings for the watch. False: out of memory. */
 bool serve_list_start(struct serve *serve);

@@ -48,8 +48,8 @@ state_fail_tell(struct serve *serve)
 	    kv("cure", "it is opened anew; see that there is room on the disk"));
 }
 
-void
-serve_state_fail(struct serve *serve)
+static void
+state_fail(struct serve *serve)
 {
 	state_fail_tell(serve);
 	if (serve->state_open)
@@ -58,7 +58,6 @@ serve_state_fail(struct serve *serve)
 	serve->state = NULL;
 	serve->state_open = false;
 	serve->state_lost = true;
-	serve->pins_withdrawn = false; /* perhaps that is lost, too */
 }
 
 static void
@@ -102,7 +101,7 @@ serve_leave(struct serve *serve)
 	}
 	if (serve->state_open && state_write_commit(serve->state) != STATE_OK) {
 		serve->state_open = false;
-		serve_state_fail(serve);
+		state_fail(serve);
 	}
 	serve->state_open = false;
 	if (serve->snapshot_open)
@@ -149,9 +148,7 @@ fill_row(const struct serve *serve, const struct domain_record *record,
 	out->retention = limits.retention != 0 ? (int64_t)limits.retention : preset;
 	if (out->retention > most)
 		out->retention = most;
-	/* policyd lets a pinned domain's mail go only to a primary that was looked at lately. */
-	out->wants_state = limits.when_primary_up == PRIMARY_UP_DEFER ||
-			   record->pin_certificate[0] != '\0' || record->pin_banner[0] != '\0';
+	out->wants_state = limits.when_primary_up == PRIMARY_UP_DEFER;
 }
 
 enum watch_row_result
@@ -197,7 +194,7 @@ serve_need_state(struct serve *serve)
 	if (serve->state == NULL)
 		return false;
 	if (!serve->state_open && state_write_begin(serve->state) != STATE_OK) {
-		serve_state_fail(serve);
+		state_fail(serve);
 		return false;
 	}
 	serve->state_open = true;
@@ -239,7 +236,7 @@ port_put_state(void *context, const char *name, const struct state_domain *recor
 	else if (result == STATE_OK)
 		result = state_write_delete(serve->state, name);
 	if (result == STATE_UNUSABLE)
-		serve_state_fail(serve);
+		state_fail(serve);
 }
 
 /* --- DNS

@@ -209,46 +209,5 @@ mv "$work/away" "$work/maillog"
 ok "$(wait_for 30 ended log && echo 0 || echo 1)" 'and ends with it'
 kill -TERM "$queued_pid"
 wait "$queued_pid" || true
-# --- a former process has seen that a pinned primary is up; since then somebody else may sit there
-pinned=$work/pinned
-mkdir "$pinned"
-ip addr add 203.0.113.26/32 dev lo
-ip addr add 203.0.113.27/32 dev lo
-sed 's/hops=.*/hops=[203.0.113.27]/' "$work/rows" >"$work/rows-pinned"
-echo 'domain pinned.example acme hops=[203.0.113.26] pin=mail.pinned.example' >>"$work/rows-pinned"
-"$BUILD/tests/tools/mksnapshot" -r eu1 -g 64100 "$pinned" "$work/rows-pinned"
-"$BUILD/tests/tools/mkqueue" "$pinned" 64100 state pinned.example 0 1 250 0
-"$BUILD/tests/tools/mkqueue" "$pinned" 64100 state customer.example 0 1 250 0
-chown -R 64101:64100 "$pinned"
-chown -R 64104:64100 "$pinned/queued"
-chmod 750 "$pinned"
-sed -i "s,^state_dir = .*,state_dir = $pinned," "$work/mxhold.conf"
-# way DOMAIN WORD: by which way does its mail leave?
-way() {
-	request="transport u@$1.example"
-	printf '%s:%s,' "${#request}" "$request" |
-		timeout 20 "$BUILD/tests/tools/asker" raw "$work/sock/map" -s -w 10000 2>/dev/null | grep -q ":OK $2:"
-}
-start policyd
-ok "$(wait_for 60 way pinned mxhold && echo 0 || echo 1)" 'mail goes to a pinned primary that was up just now'
-start queued
-ok "$(wait_for 60 way pinned retry && echo 0 || echo 1)" 'a new process does not believe the one before: it waits'
-ok "$(way customer mxhold && echo 0 || echo 1)" 'that of another domain does not'
-looked() { grep -q 'event=primary domain=pinned.example state=down' "$work/queued.log"; }
-ok "$(wait_for 60 looked && echo 0 || echo 1)" 'and it looks at once, without mail'
-"$BUILD/tests/tools/primary" -c "$work/primary" -l "$work/ledger" 203.0.113.26:25 &
-primary_pid=$!
-wait_for 10 test -S "$work/primary"
-"$BUILD/tests/tools/primary" -C "$work/primary" at banner reply '220 mail.pinned.example ESMTP' >/dev/null
-ok "$(wait_for 60 way pinned mxhold && echo 0 || echo 1)" 'its mail goes when the pinned one shows itself'
-kill -TERM "$queued_pid"
-wait "$queued_pid" || true
-ok "$(way pinned retry && echo 0 || echo 1)" 'and waits while nobody looks'
-ok "$(way customer mxhold && echo 0 || echo 1)" 'that of another domain goes on'
-start queued
-ok "$(wait_for 60 way pinned mxhold && echo 0 || echo 1)" 'a new process looks by itself'
-kill -KILL "$primary_pid"
-kill -TERM "$queued_pid" "$policyd_pid"
-wait "$queued_pid" "$policyd_pid" "$primary_pid" 2>/dev/null || true
 is "$(grep -l 'Sanitizer' "$work"/*.log || true)" '' 'no sanitizer has complained'
 tap_done

@@ -106,7 +106,6 @@ put_state(struct state_writer *writer, const char *name, char **values)
 	    .oldest = now - 3600,
 	    .primary = (enum primary_state)atoi(values[1]),
 	    .primary_since = now - 3600,
-	    .primary_at = atoi(values[1]) == PRIMARY_UP ? now : 0,
 	    .primary_code = (unsigned)atoi(values[2]),
 	    .primary_reason = "451 words of the primary",
 	    .hold = (enum hold_kind)atoi(values[3]),

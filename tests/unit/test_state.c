@@ -230,37 +230,6 @@ START_TEST(test_walk_and_change)
 }
 END_TEST
 
-/* Who wrote them is gone: what is known of a primary that was up stays, but does not count. */
-static void
-withdraw_up(void)
-{
-	struct state_domain record = {.primary = PRIMARY_UP, .primary_since = 5, .primary_at = 9};
-	struct state_writer *writer = state_open();
-	char names[256] = "";
-
-	must(state_write_each(writer, collect, names) == STATE_UNUSABLE); /* no transaction */
-	must(state_write_begin(writer) == STATE_OK);
-	must(state_write_put(writer, "d.example", &record) == STATE_OK);
-	must(state_write_each(writer, collect, names) == STATE_OK);
-	must(strcmp(names, "a.example b.example ") == 0);
-	must(state_facts_at(NULL, &record, 10).primary_is_up);
-	must(state_primary_unseen(&record));
-	must(!state_facts_at(NULL, &record, 10).primary_is_up);
-	must(!state_primary_known(&record, 10));
-	must(record.primary == PRIMARY_UP && record.primary_since == 5);
-	must(!state_primary_unseen(&record)); /* it is so already */
-	record = (struct state_domain){.primary = PRIMARY_DOWN, .primary_at = 9};
-	must(!state_primary_unseen(&record) && record.primary_at == 9);
-	state_writer_close(writer);
-}
-
-START_TEST(test_withdraw_up)
-{
-	in_child(write_full);
-	in_child(withdraw_up);
-}
-END_TEST
-
 static void
 write_nothing(void)
 {
@@ -746,7 +715,6 @@ main(void)
 	tcase_set_timeout(files, 60);
 	tcase_add_test(files, test_absent);
 	tcase_add_test(files, test_walk_and_change);
-	tcase_add_test(files, test_withdraw_up);
 	tcase_add_test(files, test_written_at);
 	tcase_add_test(files, test_one_writer);
 	tcase_add_test(files, test_modes);
