@@ -14,7 +14,7 @@ enum attempt_result {
 	ATTEMPT_SENT,      /* the primary took it */
 	ATTEMPT_DEFERRED,  /* it answered 4xx */
 	ATTEMPT_REFUSED,   /* it answered 5xx (kept by the status filter) */
-	ATTEMPT_UNREACHED, /* no answer of a primary: connection, TLS, DNS, fence */
+	ATTEMPT_UNREACHED, /* no answer of a primary: connection, TLS, DNS, fence, a stranger */
 	ATTEMPT_HELD,      /* our own `retry:` */
 };
 

@@ -435,12 +435,24 @@ words_read(struct cursor cursor, struct maillog_event *out)
 		out->relay = host;
 }
 
+/*
+ * Postfix's own words in the place of a greeting without the pinned banner: policyd's map
+ * `greeting` makes them (X.7.5 is about cryptography, no server greets with it). Nothing was
+ * offered to whoever it is, and he says nothing of the primary.
+ */
+static bool
+is_stranger(const struct maillog_event *event)
+{
+	return event->stage == MAILLOG_STAGE_GREETING && event->code == 421 &&
+	       strcmp(event->enhanced, "4.7.5") == 0;
+}
+
 static enum attempt_result
 result_of(const struct maillog_event *event, const struct maillog_text *daemon)
 {
 	if (event->status == MAILLOG_SENT)
 		return ATTEMPT_SENT;
-	if (event->stage != MAILLOG_STAGE_NONE)
+	if (event->stage != MAILLOG_STAGE_NONE && !is_stranger(event))
 		return event->code >= 500 ? ATTEMPT_REFUSED : ATTEMPT_DEFERRED;
 	if ((text_is(daemon, "error") || text_is(daemon, "retry")) && !event->suspended &&
 	    strcmp(event->enhanced, "4.3.2") == 0)

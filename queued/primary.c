@@ -165,3 +165,10 @@ primary_missed(struct primary *primary, struct queued_time now)
 	if (primary->state == PRIMARY_UP && primary->next_ms > now.ms + PRIMARY_SPACING_MS)
 		primary->next_ms = now.ms + PRIMARY_SPACING_MS;
 }
+
+void
+primary_hurry(struct primary *primary, int64_t soonest_ms)
+{
+	if (primary->state != PRIMARY_WRONG_HOST && primary->next_ms > soonest_ms)
+		primary->next_ms = soonest_ms;
+}

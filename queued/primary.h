@@ -5,7 +5,7 @@
  * It takes [queue] confirmations good probes in a row, a second apart, to be up: one answer of a
  * server that is just starting does not release a queue. It takes two bad probes in a row to leave
  * up, the second a second after the first: one lost packet stops no drain. A stranger (wrong host)
- * is believed at once, since mail must not reach it. Whoever flaps needs more good probes.
+ * is believed at once, so that its domains are held. Whoever flaps needs more good probes.
  */
 #ifndef MXHOLD_QUEUED_PRIMARY_H
 #define MXHOLD_QUEUED_PRIMARY_H
@@ -66,11 +66,14 @@ void primary_recall(struct primary *primary, enum primary_state state, int64_t s
  */
 bool primary_probed(struct primary *primary, const struct primary_policy *policy,
     const struct probe_finding *finding, struct queued_time now, double jitter);
-/* It took a message: it is up. (Not a wrong host: deliveries say nothing about pins.) True: the
-   state has changed. */
+/* It took a message: it is up. (Not a wrong host: what was under way when it came proves nothing.)
+   True: the state has changed. */
 bool primary_delivered(struct primary *primary, struct queued_time now);
 /* A delivery did not reach it: to be probed soon. */
 void primary_missed(struct primary *primary, struct queued_time now);
+/* A delivery found somebody else in its place, perhaps: to be probed at `soonest_ms`, unless that
+   is known. */
+void primary_hurry(struct primary *primary, int64_t soonest_ms);
 /* Good probes in a row that it needs now to be up. */
 unsigned primary_needed(const struct primary *primary, const struct primary_policy *policy);
 

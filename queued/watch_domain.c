@@ -49,27 +49,20 @@ domain_primary_state(const struct watch_domain *domain)
 {
 	const struct primary *primary = domain_primary(domain);
 
-	if (domain->strayed)
-		return PRIMARY_UNKNOWN;
 	if (primary != NULL)
 		return primary->state;
 	return domain->route_verdict == ROUTE_NOWHERE && domain->route_since != 0 ? PRIMARY_DOWN
 										  : PRIMARY_UNKNOWN;
 }
 
-/*
- * While a pinned primary is away, whoever answers in its place must get nothing: the domain is held
- * from the moment its mail waits until the pinned one has shown itself.
- */
+/* A stranger gets nothing in any case: smtp(8) looks at the pin. Held, its mail is not offered. */
 enum hold_kind
 domain_decide_hold(const struct watch *watch, const struct watch_domain *domain)
 {
-	enum primary_state state = domain_primary_state(domain);
-
 	if (domain_operator_holds(watch, domain))
 		return HOLD_OPERATOR;
 	if (domain->active && domain->messages > 0 &&
-	    (state == PRIMARY_WRONG_HOST || (domain_is_pinned(domain) && state != PRIMARY_UP)))
+	    domain_primary_state(domain) == PRIMARY_WRONG_HOST)
 		return HOLD_WRONG_HOST;
 	if (breaker_holds(&domain->breaker))
 		return HOLD_BREAKER;
@@ -78,19 +71,6 @@ domain_decide_hold(const struct watch *watch, const struct watch_domain *domain)
 
 /* --- judging -------------------------------------------------------------------------------------
  */
-
-/* Is its way read anew since mail went astray, and was everybody probed who may answer there? */
-static void
-judge_stray(struct watch *watch, struct watch_domain *domain)
-{
-	if (!domain->strayed || domain->route_from_ms != 0)
-		return;
-	for (size_t i = 0; i < domain->links; i++)
-		if (domain->link[i].primary->machine.state == PRIMARY_UNKNOWN)
-			return;
-	domain->strayed = false;
-	domain_dirty(watch, domain);
-}
 
 static void
 judge_hold(struct watch *watch, struct watch_domain *domain)
@@ -160,7 +140,6 @@ domain_judge(struct watch *watch, struct watch_domain *domain)
 {
 	enum primary_state state;
 
-	judge_stray(watch, domain);
 	judge_hold(watch, domain);
 	judge_probing(watch, domain);
 	judge_silence(watch, domain);
@@ -222,8 +201,6 @@ domain_read_row(struct watch *watch, struct watch_domain *domain)
 	if (domain->row_result == WATCH_ROW_FOUND) {
 		if (domain->row == NULL || !same_way(domain->row, row)) {
 			domain->route_ms = watch->now.ms;
-			domain->stray_ms = 0;
-			domain->strayed = false;
 			if (domain->row != NULL)
 				another_primary(watch, domain);
 		}
@@ -288,7 +265,7 @@ note_primary(struct watch *watch, struct watch_domain *domain, const struct even
 		domain_went_astray(watch, domain, attempt);
 		return;
 	}
-	if (attempt->result == ATTEMPT_SENT && !domain_is_pinned(domain)) {
+	if (attempt->result == ATTEMPT_SENT) {
 		const bool changed = primary_delivered(&primary->machine, watch->now);
 		primary->proved_ms = watch->now.ms;
 		primary->seen_ms = watch->now.ms;
@@ -297,6 +274,8 @@ note_primary(struct watch *watch, struct watch_domain *domain, const struct even
 			primary_tell(watch, primary);
 		else
 			primary_proved(watch, primary);
+	} else if (attempt->result == ATTEMPT_UNREACHED && domain_is_pinned(domain)) {
+		primary_doubt(watch, primary); /* a stranger, perhaps */
 	} else if (attempt->result == ATTEMPT_UNREACHED) {
 		primary_missed(&primary->machine, watch->now);
 		primary_schedule(watch, primary);

@@ -32,7 +32,6 @@
 #define WATCH_UNKNOWN_MS 60000 /* a primary that is unknown for so long is an outage */
 #define WATCH_LEAVES_MS 1000   /* what was taken is out of the queue by then */
 #define WATCH_REREAD_MS 30000  /* after mail that went astray the way is read at most so often */
-#define WATCH_STRAY_MS 120000  /* so long it is looked who answers where mail went astray */
 #define WATCH_PUT_MS 200       /* records are written at most so often */
 
 struct watch_domain;
@@ -114,10 +113,6 @@ struct watch_domain {
 	int64_t route_since;
 	int64_t route_from_ms; /* what the DNS was asked before is too old for it; 0: nothing is */
 	int64_t reread_ms;     /* when it was read anew last, since mail went elsewhere; 0: never */
-	int64_t stray_ms;      /* when mail went where none of its endpoints is; 0: never, */
-	struct ip stray;       /* and where */
-	uint16_t stray_port;
-	bool strayed; /* it is pinned, and was not probed since */
 	/* how its primary was, by a former process; UNKNOWN: not known, or handed on */
 	enum primary_state former;
 	int64_t former_since;
@@ -157,6 +152,7 @@ struct watch_primary {
 	size_t users, wants;
 	unsigned asked; /* probes at most until an operator's question is answered */
 	uint64_t probe; /* the id of the probe under way; 0: none */
+	bool doubted;   /* it may have begun before somebody else came */
 	struct keyed_node by_probe;
 	int64_t started_ms, seen_ms;
 	int64_t canary_ms; /* when one of its domains sent a canary last; 0: none */
@@ -241,10 +237,7 @@ void domain_schedule(struct watch *watch, struct watch_domain *domain);
 void domain_route(struct watch *watch, struct watch_domain *domain);
 /* Has its way read anew, past the cache. */
 void domain_reread(struct watch *watch, struct watch_domain *domain);
-/*
- * Somebody who is none of its endpoints answered to its mail. The way is read anew; mail of a
- * pinned domain is held at once, until all that may answer it were probed.
- */
+/* Somebody who is none of its endpoints answered to its mail: the way is read anew. */
 void domain_went_astray(
     struct watch *watch, struct watch_domain *domain, const struct event_attempt *attempt);
 void answer_expire(struct watch *watch, struct watch_answer *answer);
@@ -270,6 +263,8 @@ bool primary_is_probed(const struct watch_primary *primary);
 bool primary_read_named(const char *text, struct ip *address, unsigned *port);
 /* The primary that the log names as `host[address]:port`; NULL: none of this domain's. */
 struct watch_primary *domain_primary_named(struct watch_domain *domain, const char *text);
+/* smtp(8) met a stranger there, perhaps: it is probed at once, but once a second at most. */
+void primary_doubt(struct watch *watch, struct watch_primary *primary);
 void primary_tell(struct watch *watch, struct watch_primary *primary);
 /* It took a message: whoever waits for that goes on. */
 void primary_proved(struct watch *watch, struct watch_primary *primary);

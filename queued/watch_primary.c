@@ -377,6 +377,16 @@ domain_ask(struct watch *watch, struct watch_domain *domain)
 	}
 }
 
+void
+primary_doubt(struct watch *watch, struct watch_primary *primary)
+{
+	const int64_t soonest = primary->started_ms + PRIMARY_SPACING_MS;
+
+	primary->doubted = primary->probe != 0;
+	primary_hurry(&primary->machine, soonest > watch->now.ms ? soonest : watch->now.ms);
+	primary_schedule(watch, primary);
+}
+
 /* Is neither up to be confirmed, nor a doubt to be settled? */
 static bool
 is_settled(const struct primary *machine)
@@ -416,6 +426,8 @@ watch_probed(
 	changed = primary_probed(
 	    &primary->machine, &watch->setup.primary, finding, now, ports->random(ports->context));
 	count_from_start(watch, primary);
+	if (primary->doubted)
+		primary_doubt(watch, primary);
 	if (finding->outcome != PROBE_CANNOT_TELL && is_settled(&primary->machine))
 		primary->asked = 0;
 	primary_schedule(watch, primary);

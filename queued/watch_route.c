@@ -240,36 +240,9 @@ set_verdict(
 	(void)snprintf(domain->route_why, sizeof(domain->route_why), "%s", why);
 }
 
-/*
- * Mail of a pinned domain went to an address that the DNS does not tell us (Postfix may ask another
- * server, and answers may change from one to the next): it is probed for a while, too.
- */
-static void
-add_stray(struct watch *watch, const struct watch_domain *domain, struct route *route)
-{
-	const struct watch_setup *setup = &watch->setup;
-	const struct dns_record record = {
-	    .type = domain->stray.family == 4 ? DNS_A : DNS_AAAA, .address = domain->stray};
-	const struct fleet *fleet = setup->ports.fleet(setup->ports.context);
-	struct route_endpoint *endpoint = &route->endpoint[route->count];
-
-	if (!domain_is_pinned(domain) || domain->stray_ms == 0 ||
-	    watch->now.ms - domain->stray_ms > WATCH_STRAY_MS || route->count == 0 ||
-	    route->count == ROUTE_ENDPOINTS || fleet == NULL ||
-	    fence_record(&record, fleet, &setup->allow).drop)
-		return;
-	for (size_t i = 0; i < route->count; i++)
-		if (route->endpoint[i].port == domain->stray_port &&
-		    ip_equal(&route->endpoint[i].address, &domain->stray))
-			return;
-	*endpoint = (struct route_endpoint){.address = domain->stray, .port = domain->stray_port};
-	(void)ip_format(&domain->stray, endpoint->name);
-	route->count++;
-}
-
 /* What is not known for the moment leaves the endpoints as they are. */
 static void
-take_route(struct watch *watch, struct watch_domain *domain, struct route *route)
+take_route(struct watch *watch, struct watch_domain *domain, const struct route *route)
 {
 	int64_t lasts = (int64_t)route->ttl * 1000;
 
@@ -281,7 +254,6 @@ take_route(struct watch *watch, struct watch_domain *domain, struct route *route
 	set_verdict(watch, domain, route->verdict, route->why);
 	if (route->verdict != ROUTE_CANNOT_TELL) {
 		domain->route_from_ms = 0;
-		add_stray(watch, domain, route);
 		domain_link(watch, domain, route);
 	}
 	if (domain->asked && (route->verdict != ROUTE_CANNOT_TELL || domain->links > 0)) {
@@ -335,25 +307,13 @@ void
 domain_went_astray(
     struct watch *watch, struct watch_domain *domain, const struct event_attempt *attempt)
 {
-	const bool pinned = domain_is_pinned(domain);
 	struct ip address;
 	unsigned port;
 
 	if (!domain->active || domain->row == NULL || domain->route_since == 0 ||
-	    (attempt->result != ATTEMPT_SENT && attempt->result != ATTEMPT_DEFERRED &&
-		attempt->result != ATTEMPT_REFUSED) ||
-	    !primary_read_named(attempt->primary, &address, &port))
-		return;
-	if (pinned) {
-		domain->stray = address;
-		domain->stray_port = (uint16_t)port;
-		domain->stray_ms = watch->now.ms;
-		domain->strayed = true;
-		domain_dirty(watch, domain);
-		watch->put_ms = watch->now.ms; /* before the next message goes there */
-	}
-	if (domain->route_from_ms != 0 || (!pinned && domain->reread_ms != 0 &&
-					      watch->now.ms - domain->reread_ms < WATCH_REREAD_MS))
+	    (attempt->result == ATTEMPT_UNREACHED && !domain_is_pinned(domain)) ||
+	    !primary_read_named(attempt->primary, &address, &port) || domain->route_from_ms != 0 ||
+	    (domain->reread_ms != 0 && watch->now.ms - domain->reread_ms < WATCH_REREAD_MS))
 		return;
 	domain->reread_ms = watch->now.ms;
 	if (domain->hold != HOLD_OPERATOR && !domain_soc_hold(watch, domain))

@@ -102,14 +102,7 @@ compose_primary(
     const struct watch *watch, const struct watch_domain *domain, struct state_domain *out)
 {
 	const struct primary *primary = domain_primary(domain);
-	char text[IP_TEXT_SIZE];
 
-	if (domain->strayed) {
-		(void)snprintf(out->primary_reason, sizeof(out->primary_reason),
-		    "mail went to %s, which was not known to be the pinned primary",
-		    ip_format(&domain->stray, text));
-		return;
-	}
 	if (primary != NULL) {
 		out->primary = primary->state;
 		out->primary_since = primary->since;
@@ -128,7 +121,6 @@ compose_primary(
 static void
 compose_hold(const struct watch *watch, const struct watch_domain *domain, struct state_domain *out)
 {
-	struct state_domain primary = {.hold = HOLD_NONE};
 	const char *reason = "";
 
 	out->hold = domain->hold;
@@ -141,12 +133,7 @@ compose_hold(const struct watch *watch, const struct watch_domain *domain, struc
 		reason = domain->operator_reason;
 		break;
 	case HOLD_BREAKER: reason = "the primary refuses what it is offered"; break;
-	case HOLD_WRONG_HOST:
-		compose_primary(watch, domain, &primary);
-		reason = primary.primary == PRIMARY_WRONG_HOST || domain->strayed
-			     ? primary.primary_reason
-			     : "the pinned primary has not shown itself yet";
-		break;
+	case HOLD_WRONG_HOST: reason = out->primary_reason; break;
 	case HOLD_NONE: break;
 	}
 	(void)snprintf(out->hold_reason, sizeof(out->hold_reason), "%s", reason);

@@ -172,6 +172,10 @@ run_primary(struct input *input, unsigned settings)
 			FUZZ_HOLDS((primary.state == PRIMARY_UP) == (before != PRIMARY_WRONG_HOST));
 			if (before != PRIMARY_WRONG_HOST)
 				good = bad = 0;
+		} else if (event.what == 15) {
+			primary_hurry(&primary, now.ms);
+			FUZZ_HOLDS(primary.state == before);
+			FUZZ_HOLDS(before == PRIMARY_WRONG_HOST || primary.next_ms <= now.ms);
 		} else {
 			primary_missed(&primary, now);
 			FUZZ_HOLDS(primary.state == before);

@@ -24,6 +24,8 @@ apply(struct primary *primary, char input, struct queued_time now)
 
 	if (input == 'm') {
 		primary_missed(primary, now);
+	} else if (input == 'h') {
+		primary_hurry(primary, now.ms);
 	} else if (input == 's') {
 		changed = primary_delivered(primary, now);
 	} else {

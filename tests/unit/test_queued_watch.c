@@ -1497,16 +1497,16 @@ START_TEST(test_pinned)
 	(void)strcpy(world.row.pin_banner, "mail.customer.example");
 	held("a.example", "A", 3600);
 	tick_for(300);
-	/* Held until the pinned one has shown itself. */
-	ck_assert_int_eq(world.state.hold, HOLD_WRONG_HOST);
-	ck_assert_int_eq(world.state.hold_until, world.now.wall + 300);
+	ck_assert_int_eq(world.state.hold, HOLD_NONE); /* smtp(8) would meet no one but him */
 	answer(PROBE_WRONG_HOST);
 	expect("probe 192.0.2.1; raise outage 0; raise wrong-host 0");
+	ck_assert_int_eq(world.state.hold, HOLD_WRONG_HOST); /* at once */
+	ck_assert_int_eq(world.state.hold_until, world.now.wall + 300);
 	tick_for(300000);
 	ck_assert_int_eq(world.state.hold, HOLD_WRONG_HOST);
 	ck_assert_int_gt(world.state.hold_until, world.now.wall + 200);
 	ck_assert_str_eq(world.state.hold_reason, "by the test");
-	/* A delivery proves nothing about a pin. */
+	/* One that was under way when the stranger came proves nothing. */
 	attempt("a.example", "A", ATTEMPT_SENT);
 	tick_for(300);
 	ck_assert_int_eq(world.state.primary, PRIMARY_WRONG_HOST);
@@ -1514,6 +1514,163 @@ START_TEST(test_pinned)
 	go_on(10000, PROBE_GOOD);
 	ck_assert_int_eq(world.state.hold, HOLD_NONE);
 	ck_assert_ptr_nonnull(strstr(world.did, "end wrong-host; try A"));
+}
+END_TEST
+
+/* A pinned primary that is away is awaited as any other, and a delivery is proof: it had the pin.
+ */
+START_TEST(test_pinned_and_away)
+{
+	(void)strcpy(world.row.pin_banner, "mail.customer.example");
+	held("a.example", "A", 3600);
+	held("a.example", "B", 3600);
+	go_on(20000, PROBE_DOWN);
+	ck_assert_int_eq(world.state.primary, PRIMARY_DOWN);
+	ck_assert_int_eq(world.state.hold, HOLD_NONE);
+	world.did[0] = '\0';
+	attempt("a.example", "A", ATTEMPT_SENT);
+	tick_for(300);
+	ck_assert_int_eq(world.state.primary, PRIMARY_UP);
+	expect("end outage; flush a.example");
+	left("a.example", "A");
+	left("a.example", "B");
+	world.did[0] = '\0';
+	go_on(40000, PROBE_GOOD); /* without mail nobody looks */
+	ck_assert_uint_eq(watch_count(world.watch).domains, 0);
+}
+END_TEST
+
+/* What smtp(8) says of one who does not show the pin. */
+static void
+stranger(const char *domain, const char *id)
+{
+	answered_at(domain, id, ATTEMPT_UNREACHED, 0, "4.7.5", "mx[192.0.2.1]:25");
+	(void)watch_tick(world.watch, world.now);
+}
+
+/* Up, with a message that waits for its turn elsewhere; the next probe is 10 s away. */
+static void
+pinned_and_up(void)
+{
+	(void)strcpy(world.row.pin_banner, "mail.customer.example");
+	held("a.example", "A", 3600);
+	go_on(2500, PROBE_GOOD);
+	attempt("a.example", "A", ATTEMPT_DEFERRED);
+	go_on(2000, PROBE_GOOD);
+	ck_assert_int_eq(world.state.primary, PRIMARY_UP);
+	ck_assert_uint_eq(world.probing, 0);
+	world.did[0] = '\0';
+}
+
+/* smtp(8) meets a stranger between two probes: one is made at once, and is believed. */
+START_TEST(test_pinned_and_stranger)
+{
+	pinned_and_up();
+	held("a.example", "B", 0);
+	stranger("a.example", "B");
+	expect("probe 192.0.2.1");
+	answer(PROBE_WRONG_HOST);
+	ck_assert_ptr_nonnull(strstr(world.did, "raise wrong-host 0"));
+	ck_assert_int_eq(world.state.primary, PRIMARY_WRONG_HOST);
+	ck_assert_int_eq(world.state.hold, HOLD_WRONG_HOST);
+	world.did[0] = '\0';
+	for (int i = 0; i < 20; i++) {
+		stranger("a.example", "B"); /* what was under way */
+		tick_for(100);
+	}
+	expect("");
+	go_on(10000, PROBE_GOOD);
+	ck_assert_int_eq(world.state.hold, HOLD_NONE);
+	ck_assert_ptr_nonnull(strstr(world.did, "end wrong-host"));
+	ck_assert_ptr_nonnull(strstr(world.did, "try"));
+}
+END_TEST
+
+/* The first message of a domain whose mail went straight through: the same. */
+START_TEST(test_pinned_and_stranger_first)
+{
+	(void)strcpy(world.row.pin_banner, "mail.customer.example");
+	held("a.example", "A", 0);
+	expect("");
+	stranger("a.example", "A");
+	expect("probe 192.0.2.1");
+	answer(PROBE_WRONG_HOST);
+	ck_assert_int_eq(world.state.hold, HOLD_WRONG_HOST);
+	ck_assert_ptr_nonnull(strstr(world.did, "raise wrong-host 0"));
+}
+END_TEST
+
+/* The probe under way found the one of before: another one follows, a second later. */
+START_TEST(test_pinned_and_probe_of_before)
+{
+	pinned_and_up();
+	while (world.probing == 0)
+		tick_for(100);
+	held("a.example", "B", 0);
+	stranger("a.example", "B");
+	answer(PROBE_GOOD);
+	ck_assert_uint_eq(world.probing, 0);
+	tick_for(1000);
+	ck_assert_uint_eq(world.probing, 1);
+	answer(PROBE_WRONG_HOST);
+	ck_assert_int_eq(world.state.hold, HOLD_WRONG_HOST);
+}
+END_TEST
+
+/* Of two behind one address one is a stranger: a probe a second at most, whatever mail there is. */
+START_TEST(test_pinned_and_one_of_two)
+{
+	pinned_and_up();
+	world.probes_started = 0;
+	world.quiet = true;
+	for (int i = 0; i < 1000; i++) {
+		stranger("a.example", "A");
+		if (world.probing > 0)
+			answer(PROBE_GOOD);
+		tick_for(20);
+	}
+	ck_assert_uint_ge(world.probes_started, 15);
+	ck_assert_uint_le(world.probes_started, 25);
+}
+END_TEST
+
+/* Strangers count neither as refusals nor as "later". */
+START_TEST(test_strangers_open_no_breaker)
+{
+	char id[16];
+
+	pinned_and_up();
+	for (int i = 0; i < 20; i++) {
+		(void)snprintf(id, sizeof(id), "S%d", i);
+		held("a.example", id, 0);
+		stranger("a.example", id);
+		if (world.probing > 0)
+			answer(PROBE_GOOD);
+		tick_for(100);
+	}
+	ck_assert_ptr_null(strstr(world.did, "raise"));
+	ck_assert_int_eq(world.state.hold, HOLD_NONE);
+}
+END_TEST
+
+/* Its mail is offered to a stranger elsewhere: the primary may have moved, the DNS is asked. */
+START_TEST(test_pinned_and_elsewhere)
+{
+	(void)strcpy(world.row.pin_banner, "mail.customer.example");
+	world.row.next_hops[0] = '\0';
+	held("a.example", "A", 3600);
+	resolved("a.example", RESOLVER_MX, "MX 10 mx.customer.example.");
+	resolved("mx.customer.example", RESOLVER_A, "A 9.9.9.9");
+	go_on(4000, PROBE_GOOD);
+	world.did[0] = '\0';
+	held("a.example", "B", 0);
+	answered_at("a.example", "B", ATTEMPT_UNREACHED, 0, "4.7.5", "mx[8.8.8.8]:25");
+	ck_assert_ptr_nonnull(strstr(world.did, "fresh mx a.example"));
+	resolved("a.example", RESOLVER_MX, "MX 10 mx.customer.example.");
+	resolved("mx.customer.example", RESOLVER_A, "A 8.8.8.8");
+	go_on(1000, PROBE_WRONG_HOST);
+	ck_assert_int_eq(world.state.hold, HOLD_WRONG_HOST);
+	ck_assert_ptr_nonnull(strstr(world.did, "raise wrong-host 0"));
 }
 END_TEST
 
@@ -1526,7 +1683,7 @@ START_TEST(test_hold_when_clock_is_set)
 	(void)strcpy(world.row.pin_banner, "mail.customer.example");
 	held("a.example", "A", 3600);
 	held("b.example", "B", 3600);
-	tick_for(1000);
+	go_on(1000, PROBE_WRONG_HOST);
 	ck_assert_int_eq(world.state.hold, HOLD_WRONG_HOST);
 	ck_assert(
 	    watch_hold(world.watch, "b.example", world.now.wall + 600, "why", false, world.now));
@@ -1545,108 +1702,6 @@ START_TEST(test_hold_when_clock_is_set)
 	world.now.wall += 3; /* set by a little: nothing is hurried */
 	tick_for(1500);
 	ck_assert_uint_eq(world.puts, puts);
-}
-END_TEST
-
-static void
-pinned_and_up(void)
-{
-	(void)strcpy(world.row.pin_banner, "mail.customer.example");
-	world.row.wants_state = true;
-	world.row.next_hops[0] = '\0';
-	held("a.example", "A", 3600);
-	resolved("a.example", RESOLVER_MX, "MX 10 mx.customer.example.");
-	resolved("mx.customer.example", RESOLVER_A, "A 9.9.9.9");
-	go_on(4000, PROBE_GOOD);
-	left("a.example", "A");
-	tick_for(300);
-	ck_assert_int_eq(world.state.primary, PRIMARY_UP);
-	world.probing = 0;
-	world.did[0] = '\0';
-}
-
-/* Its mail goes straight through, and then to an address that is not known to be the pinned one's.
- */
-START_TEST(test_pinned_and_astray)
-{
-	pinned_and_up();
-	held("a.example", "B", 0);
-	answered_at("a.example", "B", ATTEMPT_SENT, 250, "2.0.0", "mx[8.8.8.8]:25");
-	left("a.example", "B");
-	expect("fresh mx a.example");
-	(void)watch_tick(world.watch, world.now);
-	ck_assert_int_eq(world.state.primary, PRIMARY_UNKNOWN); /* at once */
-	ck_assert_str_eq(world.state.primary_reason,
-	    "mail went to 8.8.8.8, which was not known to be the pinned primary");
-	held("a.example", "C", 0);
-	attempt("a.example", "C", ATTEMPT_HELD);
-	(void)watch_tick(world.watch, world.now);
-	ck_assert_int_eq(world.state.hold, HOLD_WRONG_HOST);
-	go_on(10000, PROBE_GOOD); /* the old one is well: that says nothing now */
-	ck_assert_int_eq(world.state.primary, PRIMARY_UNKNOWN);
-	resolved("a.example", RESOLVER_MX, "MX 10 mx.customer.example.");
-	resolved("mx.customer.example", RESOLVER_A, "A 8.8.8.8");
-	world.did[0] = '\0';
-	go_on(1000, PROBE_WRONG_HOST);
-	ck_assert_ptr_nonnull(strstr(world.did, "raise wrong-host 0"));
-	ck_assert_int_eq(world.state.primary, PRIMARY_WRONG_HOST);
-	ck_assert_int_eq(world.state.hold, HOLD_WRONG_HOST);
-}
-END_TEST
-
-/* The mail of a pinned domain is answered elsewhere; the DNS, asked again, says `record`. */
-static void
-pinned_and_elsewhere(enum attempt_result result, unsigned code, const char *record)
-{
-	pinned_and_up();
-	held("a.example", "B", 0);
-	answered_at(
-	    "a.example", "B", result, code, code < 300 ? "2.0.0" : "4.2.1", "mx[8.8.8.8]:25");
-	resolved("a.example", RESOLVER_MX, "MX 10 mx.customer.example.");
-	resolved("mx.customer.example", RESOLVER_A, record);
-	tick_for(300);
-}
-
-/* He moved, and is the pinned one there: his mail waits for the proof. */
-START_TEST(test_pinned_and_moved)
-{
-	pinned_and_elsewhere(ATTEMPT_DEFERRED, 450, "A 8.8.8.8");
-	ck_assert_int_eq(world.state.hold, HOLD_WRONG_HOST);
-	go_on(4000, PROBE_GOOD);
-	ck_assert_int_eq(world.state.primary, PRIMARY_UP);
-	ck_assert_int_eq(world.state.hold, HOLD_NONE);
-}
-END_TEST
-
-/* Postfix is told of a stranger by a DNS that tells us of the pinned one: he is probed, too. */
-START_TEST(test_pinned_and_two_answers)
-{
-	pinned_and_elsewhere(ATTEMPT_SENT, 250, "A 9.9.9.9");
-	ck_assert_int_eq(world.state.primary, PRIMARY_UNKNOWN);
-	ck_assert_ptr_nonnull(strstr(world.did, "probe 8.8.8.8"));
-	go_on(1000, PROBE_WRONG_HOST);
-	ck_assert_int_eq(world.state.primary, PRIMARY_WRONG_HOST);
-	/* Not for ever: the DNS knows him no more. */
-	world.quiet = true;
-	for (unsigned second = 0; second < 600; second++) {
-		while (world.asking > 0) {
-			if (world.ask[--world.asking].type == RESOLVER_MX)
-				resolved("a.example", RESOLVER_MX, "MX 10 mx.customer.example.");
-			else
-				resolved("mx.customer.example", RESOLVER_A, "A 9.9.9.9");
-		}
-		for (size_t i = 0; i < world.probing; i++) {
-			const struct probe_finding finding = {
-			    .outcome = world.probe[i].target.address.bytes[3] == 9
-					   ? PROBE_GOOD
-					   : PROBE_WRONG_HOST};
-			watch_probed(world.watch, world.probe[i].id, &finding, world.now);
-		}
-		world.probing = 0;
-		tick_for(1000);
-	}
-	ck_assert_int_eq(world.state.primary, PRIMARY_UP);
-	ck_assert_int_eq(world.state.hold, HOLD_NONE);
 }
 END_TEST
 
@@ -2785,9 +2840,13 @@ main(void)
 	    {"is silent?", test_is_silent},
 	    {"pinned", test_pinned},
 	    {"hold when clock is set", test_hold_when_clock_is_set},
-	    {"pinned, mail went astray", test_pinned_and_astray},
-	    {"pinned, moved", test_pinned_and_moved},
-	    {"pinned, two answers of the DNS", test_pinned_and_two_answers},
+	    {"pinned and away", test_pinned_and_away},
+	    {"pinned, a stranger", test_pinned_and_stranger},
+	    {"pinned, a stranger first", test_pinned_and_stranger_first},
+	    {"pinned, a probe of before", test_pinned_and_probe_of_before},
+	    {"pinned, one of two", test_pinned_and_one_of_two},
+	    {"strangers and the breaker", test_strangers_open_no_breaker},
+	    {"pinned, elsewhere", test_pinned_and_elsewhere},
 	    {"probe of one that moved", test_probe_of_one_that_moved},
 	    {"delivery elsewhere", test_delivery_elsewhere},
 	    {"breaker", test_breaker_holds},
