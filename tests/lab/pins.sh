@@ -1,7 +1,7 @@
 #!/bin/sh
 # lab-pins: nothing leaves the relay for a stranger who takes the place of a pinned primary, from one session to the next, while
-# mail comes all the time, and also while mxhold-queued is away. Three domains: one pinned by its certificate, one by its banner,
-# one by its certificate with two next hops. In their place come, without any outage: one with another key, one with another
+# mail comes all the time, and also while mxhold-queued is away. Three domains: one pinned by its certificate, one by its banner
+# (and found by MX), one by its certificate with two next hops. In their place come, without any outage: one with another key, one with another
 # banner, one without STARTTLS (at the first of the two). What a stranger is told stands in his ledger, command by command.
 #
 # In: LAB_RATE (messages a second for each domain, default 10).
@@ -27,7 +27,7 @@ authorise() {
 		insert into mxhold.customer_region (customer, region) values ('acme', 'eu');
 		insert into mxhold.domain (name, customer, next_hops, pin_certificate, pin_banner) values
 		('cert.example', 'acme', '[198.51.100.31]:25', '$(pin true)', null),
-		('banner.example', 'acme', '[198.51.100.32]:25', null, '220 primary.example ESMTP true'),
+		('banner.example', 'acme', null, null, '220 primary.example ESMTP true'),
 		('two.example', 'acme', '[198.51.100.33]:25, [198.51.100.34]:25', '$(pin true)', null)"
 }
 
@@ -162,6 +162,7 @@ check_ledgers() {
 
 # --- the scene ----------------------------------------------------------------------------------------------------------------
 
+printf 'banner.example.\tMX\t10 mail.banner.example.\nmail.banner.example.\tA\t198.51.100.32\n' >"$LAB/more.zone"
 lab_hosts
 lab_authority
 lab_journal
@@ -226,6 +227,28 @@ true_ones_come
 try 'the true ones are back: all is delivered, by Postfix alone' wait_for 90 all_is_there
 sent >"$LAB/sent"
 check_ledgers
+# --- another policyd: nobody has told it which row a next hop is of -----------------------------------------------------------------
+
+lab_unkeep eu.policyd
+lab_keep eu.policyd eu "$lab_bin/mxhold-policyd" -f -c "$LAB/eu/mxhold.conf"
+try 'mxhold-policyd answers again' wait_for 30 lab_has_snapshot eu
+policy() { # NEXT-HOP
+	lab_in eu postmap -q "$1" "socketmap:unix:$LAB/eu/spool/mxhold/map:pins"
+}
+like "$(policy '[198.51.100.34]:25')" '^fingerprint match=([0-9a-f]{2}:){31}[0-9a-f]{2}$' 'it knows by the rows'
+
+# --- the row pins another: the stranger of before is the primary ----------------------------------------------------------------------
+
+strangers_come
+load d 2
+load_ends d
+try 'strangers once more: mail waits' wait_for 20 has_met cert d 'Server certificate not verified'
+is "$(strangers_told MAIL)" 0 'no stranger was told of a message'
+lab_soc "update mxhold.domain set pin_certificate = '$(pin other)' where name = 'cert.example';
+	update mxhold.domain set pin_banner = 'primary.example ESMTP another' where name = 'banner.example'"
+try 'who is pinned now gets it' wait_for 90 lab_queue_empty eu
+is "$(strangers_told taken)" "$(sent | grep -c '^d.*@\(cert\|banner\)\.')" 'all of it'
+
 is "$(grep -cE 'status=(bounced|expired)' "$LAB/eu/log/mail.log" || true)" 0 'nothing bounced or expired'
 is "$(cat "$LAB"/log/eu.*.log | grep -c -e Sanitizer -e event=child-died || true)" 0 'and no daemon died of it'
 lab_done
