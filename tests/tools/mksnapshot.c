@@ -9,7 +9,7 @@
  *   relay    NAME REGION [names=A,B] [addresses=X,Y]
  *   customer NAME [regions=A,B] [LIMITS] [suspended] [retired=SECONDS_AGO]
  *   domain   NAME CUSTOMER [regions=A,B] [hops=A,B] [LIMITS] [suspended] [retired=SECONDS_AGO]
- *            [subdomains] [tls] [withheld] [hold=SECONDS_FROM_NOW|forever] [pin=BANNER]
+ *            [subdomains] [tls] [withheld] [hold=SECONDS_FROM_NOW|forever]
  *   delete   relay|customer|domain NAME                  (with -u)
  *
  * LIMITS: size=BYTES, oversize=reject|defer, messages=N, bytes=N, unchecked (mx_check off). '#'
@@ -193,7 +193,6 @@ put_domain(struct snapshot_writer *writer, const struct words *words)
 	(void)snprintf(record.customer, sizeof(record.customer), "%s", words->word[2]);
 	list_of(words, "regions", " ", record.regions, sizeof(record.regions));
 	list_of(words, "hops", ", ", record.next_hops, sizeof(record.next_hops));
-	list_of(words, "pin", " ", record.pin_banner, sizeof(record.pin_banner));
 	must(snapshot_put_domain(writer, words->word[1], &record, (int64_t)time(NULL)),
 	    words->word[1]);
 }
