@@ -213,23 +213,78 @@ lmdb_set_aside(const struct lmdb_place *place)
 	return done;
 }
 
-/* Opens `name`, and makes it over to the user if it is a directory or a plain file of one name. */
+/* What the owner of a folder or of a file must be allowed. */
+static mode_t
+owner_mode(const struct stat *status)
+{
+	return S_ISDIR(status->st_mode) ? S_IRWXU : S_IRUSR | S_IWUSR;
+}
+
+/* A folder, or a plain file with one name: another name may be somebody else's. */
 static bool
-give_one(int parent, const char *name, uid_t uid, gid_t gid)
+may_be_given(const struct stat *status)
+{
+	return S_ISDIR(status->st_mode) || (S_ISREG(status->st_mode) && status->st_nlink == 1);
+}
+
+bool
+lmdb_give_opened(int file, uid_t uid, gid_t gid)
 {
 	struct stat status;
-	const int file = openat(parent, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
 
+	if (fstat(file, &status) != 0)
+		return false;
+	if (!may_be_given(&status))
+		return true;
+	const mode_t mode = (status.st_mode & 07777) | owner_mode(&status);
+	return fchown(file, uid, gid) == 0 &&
+	       (mode == (status.st_mode & 07777) || fchmod(file, mode) == 0);
+}
+
+bool
+lmdb_give_one(int parent, const char *name, uid_t uid, gid_t gid)
+{
+	struct stat status;
+
+	if (fstatat(parent, name, &status, AT_SYMLINK_NOFOLLOW) != 0)
+		return errno == ENOENT;
+	if (!S_ISLNK(status.st_mode) && !may_be_given(&status))
+		return true; /* to open it could wait for ever, or do something */
+	const int file = openat(parent, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
 	if (file < 0)
 		return errno == ENOENT;
-	const bool done =
-	    fstat(file, &status) == 0 &&
-	    (S_ISDIR(status.st_mode) || (S_ISREG(status.st_mode) && status.st_nlink == 1)) &&
-	    fchown(file, uid, gid) == 0;
+	const bool done = lmdb_give_opened(file, uid, gid);
 	const int failed = errno;
 	close(file);
 	errno = failed;
 	return done;
+}
+
+static bool
+give_inside(int state, const char *name, uid_t uid, gid_t gid)
+{
+	const int directory = openat(state, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+
+	if (directory < 0)
+		return errno == ENOTDIR; /* its writer says so, or mends it */
+	const bool done = lmdb_give_one(directory, DATA_NAME, uid, gid) &&
+			  lmdb_give_one(directory, LOCK_NAME, uid, gid);
+	const int failed = errno;
+	close(directory);
+	errno = failed;
+	return done;
+}
+
+/* Where it is missing; whatever else has its name stays. */
+static bool
+lock_make(int state, const char *name)
+{
+	const int lock =
+	    openat(state, name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0640);
+
+	if (lock >= 0)
+		close(lock);
+	return lock >= 0 || errno == EEXIST;
 }
 
 bool
@@ -237,28 +292,44 @@ lmdb_give(const struct lmdb_place *place, uid_t uid, gid_t gid)
 {
 	char lock_name[NAME_MAX + 1];
 	const int state = open(place->state_dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	int lock = -1, directory = -1;
 
 	snprintf(lock_name, sizeof(lock_name), "%s.lock", place->name);
-	if (state >= 0 && (mkdirat(state, place->name, 0750) == 0 || errno == EEXIST)) {
-		lock = openat(
-		    state, lock_name, O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0640);
-		directory =
-		    openat(state, place->name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	}
-	const bool done = lock >= 0 && directory >= 0 && give_one(state, lock_name, uid, gid) &&
-			  give_one(directory, DATA_NAME, uid, gid) &&
-			  give_one(directory, LOCK_NAME, uid, gid) &&
-			  fchown(directory, uid, gid) == 0;
+	const bool done =
+	    state >= 0 && (mkdirat(state, place->name, 0750) == 0 || errno == EEXIST) &&
+	    lock_make(state, lock_name) && lmdb_give_one(state, lock_name, uid, gid) &&
+	    give_inside(state, place->name, uid, gid) &&
+	    lmdb_give_one(state, place->name, uid, gid);
 	const int failed = errno;
-	if (directory >= 0)
-		close(directory);
-	if (lock >= 0)
-		close(lock);
 	if (state >= 0)
 		close(state);
 	errno = failed;
 	return done;
+}
+
+bool
+lmdb_denied(const struct lmdb_place *place, char *out, size_t size)
+{
+	static const struct {
+		const char *suffix;
+		int mode;
+	} parts[] = {{"", R_OK | W_OK | X_OK}, {"/" DATA_NAME, R_OK | W_OK},
+	    {"/" LOCK_NAME, R_OK | W_OK}, {".lock", R_OK | W_OK}};
+	char path[PATH_SIZE];
+	struct stat status;
+
+	(void)snprintf(out, size, "%s", place->state_dir);
+	if (lstat(out, &status) != 0) /* what lies above is others' to mend */
+		return false;
+	if (faccessat(AT_FDCWD, out, R_OK | W_OK | X_OK, AT_EACCESS) != 0)
+		return errno == EACCES;
+	for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
+		if (!path_in(place, parts[i].suffix, path) ||
+		    faccessat(AT_FDCWD, path, parts[i].mode, AT_EACCESS) == 0 || errno != EACCES)
+			continue;
+		(void)snprintf(out, size, "%s", path);
+		return true;
+	}
+	return false;
 }
 
 /* Removes what lies in a directory, though the directory itself may have to stay. */

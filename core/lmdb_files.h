@@ -44,11 +44,26 @@ bool lmdb_lock_file_discard(const struct lmdb_place *place) __attribute__((warn_
 bool lmdb_set_aside(const struct lmdb_place *place) __attribute__((warn_unused_result));
 /*
  * For a parent that is root, before its child writes there as another user: makes STATE_DIR/NAME
- * and NAME.lock where they are missing, and gives them, with data.mdb and lock.mdb, to that user.
- * Follows no link. False: errno is set.
+ * and NAME.lock where they are missing, and gives them, with data.mdb and lock.mdb, to that user
+ * (lmdb_give_one). False: errno is set.
  */
 bool lmdb_give(const struct lmdb_place *place, uid_t uid, gid_t gid)
     __attribute__((warn_unused_result));
+/*
+ * The same of one thing: `name`, which has no slash, in the folder that is open as `parent`. Its
+ * owner may read and write it afterwards. What is missing, has several names, or is neither file
+ * nor folder stays as it is, and is no failure. False: errno is set (ELOOP: a link, never
+ * followed).
+ */
+bool lmdb_give_one(int parent, const char *name, uid_t uid, gid_t gid)
+    __attribute__((warn_unused_result));
+/* The same of what is open. */
+bool lmdb_give_opened(int file, uid_t uid, gid_t gid) __attribute__((warn_unused_result));
+/*
+ * For its writer that could not open it: is there something of it, or STATE_DIR itself, that this
+ * user may not read and write (EACCES)? Then `out` has its path.
+ */
+bool lmdb_denied(const struct lmdb_place *place, char *out, size_t size);
 /*
  * Removes STATE_DIR/NAME with all below it; a directory that this user may empty but not remove
  * stays. The caller holds the writer's lock. False: errno is set, and something is left of it.

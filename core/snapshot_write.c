@@ -6,6 +6,7 @@
  * last of them swaps the sets. Until then, and after every failure, the old snapshot stays as it
  * was. Nothing is written through the map: a full disk is an error code, not a signal.
  */
+#include "core/lmdb_files.h"
 #include "core/snapshot_link.h"
 #include "core/snapshot_value.h"
 #include "core/snapshot_writer.h"
@@ -198,6 +199,20 @@ writer_prepare(struct snapshot_writer *writer)
 	return environment_ready(writer);
 }
 
+/* Of what an operator restored as root LMDB says no more than "Permission denied". */
+static void
+name_denied(struct snapshot_writer *writer)
+{
+	const struct lmdb_place place = {
+	    .state_dir = writer->state_dir, .name = SNAPSHOT_DIRECTORY};
+	char path[SNAPSHOT_PROBLEM_SIZE - 80];
+
+	if (lmdb_denied(&place, path, sizeof(path)))
+		(void)snapshot_writer_fail(writer, SNAPSHOT_UNUSABLE,
+		    "%s: %s; mxhold-sync gives it to its user when it is started anew", path,
+		    strerror(EACCES));
+}
+
 enum snapshot_result
 snapshot_writer_open(const char *state_dir, gid_t group, size_t map_size,
     struct snapshot_writer **out, const char **problem)
@@ -217,6 +232,8 @@ snapshot_writer_open(const char *state_dir, gid_t group, size_t map_size,
 		return SNAPSHOT_UNUSABLE;
 	}
 	const enum snapshot_result result = writer_prepare(writer);
+	if (result == SNAPSHOT_UNUSABLE)
+		name_denied(writer);
 	if (result != SNAPSHOT_OK) {
 		memcpy(words, writer->problem, sizeof(words));
 		*problem = words;

@@ -215,6 +215,8 @@ parent_start_child(struct parent *parent)
 		parent->next_start = clock_ms() + PAUSE_FIRST_MS;
 		return;
 	}
+	if (parent->how->prepare != NULL)
+		parent->how->prepare(parent->how->context);
 	if (!child_fork(parent, child)) {
 		log_event(LOG_ERR, "child-start-failed", kv("daemon", parent->how->name),
 		    kv("error", strerror(errno)));

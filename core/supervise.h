@@ -38,6 +38,12 @@ struct supervise {
 	 */
 	bool (*publish)(void *context);
 	/*
+	 * In the parent before each child is started: what a child needs and may not make, such as
+	 * files of its own that an operator restored as root. A failure is the caller's to log, and
+	 * the child starts all the same. NULL: nothing to do.
+	 */
+	void (*prepare)(void *context);
+	/*
 	 * In the child: calls supervise_ready() once it can answer (SIGTERM handled by then),
 	 * serves until SIGTERM, ends what it took, returns the exit code. SIGINT and SIGHUP are
 	 * ignored, as the parent sees to them; SIGPIPE is ignored. SIGCONT comes now and then

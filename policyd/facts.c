@@ -83,7 +83,8 @@ tell_memory(struct facts *facts)
 		    kv("error", strerror(failed)),
 		    kv("effect", "when_primary_up = defer defers nobody"),
 		    kv("cure",
-			"room for 8 MiB, the directory, and no other thing named senders in it; "
+			"room for 8 MiB, the directory (a reload gives it to its user), and no "
+			"other thing named senders in it; "
 			"that is tried again by itself"));
 }
 

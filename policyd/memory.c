@@ -27,7 +27,6 @@
 
 #define MAGIC UINT64_C(0x31726f6d656d786d) /* names the format */
 #define FILE_SETS ((size_t)1 << 16)        /* half a million senders in 8 MiB */
-#define FILE_NAME "senders"
 #define AHEAD 60 /* seconds by which another process's clock may be ahead */
 
 struct entry {
@@ -237,14 +236,14 @@ make_file(int directory)
 
 	if (head == NULL)
 		return ENOMEM;
-	snprintf(name, sizeof(name), FILE_NAME ".%ld", (long)getpid());
+	snprintf(name, sizeof(name), MEMORY_FILE ".%ld", (long)getpid());
 	(void)unlinkat(directory, name, 0);
 	const int file =
 	    openat(directory, name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
 	if (file >= 0 && getrandom(secret, sizeof(secret), 0) == (ssize_t)sizeof(secret)) {
 		memory_table_init(head, FILE_SETS, secret);
 		failed = write_table(file, head);
-		if (failed == 0 && renameat(directory, name, directory, FILE_NAME) != 0)
+		if (failed == 0 && renameat(directory, name, directory, MEMORY_FILE) != 0)
 			failed = errno;
 	} else {
 		failed = errno;
@@ -264,7 +263,8 @@ map_file(struct memory *memory, int directory)
 	struct memory_table head;
 	struct stat status;
 	void *map = MAP_FAILED;
-	const int file = openat(directory, FILE_NAME, O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	const int file =
+	    openat(directory, MEMORY_FILE, O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
 
 	if (file < 0)
 		return false;

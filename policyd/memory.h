@@ -13,6 +13,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#define MEMORY_FILE "senders" /* in the directory that memory_open() is given */
+
 /* --- pure ------------------------------------------------------------------------------------ */
 
 #define MEMORY_WAYS 8        /* places for one key; the one seen longest ago goes */

@@ -5,8 +5,10 @@
 #include "policyd/policyd.h"
 
 #include "core/listener.h"
+#include "core/lmdb_files.h"
 #include "core/netstring.h"
 #include "core/supervise.h"
+#include "policyd/memory.h"
 #include "policyd/server.h"
 
 #include <errno.h>
@@ -33,8 +35,10 @@ struct policyd {
  * nobody says that mxhold-sync starts first; to him it is given when he does.
  */
 static void
-policyd_make_directory(const struct service *service)
+policyd_prepare(void *context)
 {
+	const struct policyd *policyd = context;
+	const struct service *service = policyd->service;
 	const struct daemon_identity *identity = &service->identity;
 	char path[PATH_MAX];
 	const int length =
@@ -46,7 +50,9 @@ policyd_make_directory(const struct service *service)
 	    (mkdir(path, 0700) == 0 || errno == EEXIST))
 		directory = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (directory < 0 ||
-	    (identity->change && fchown(directory, identity->uid, identity->gid) != 0))
+	    (identity->change &&
+		(!lmdb_give_one(directory, MEMORY_FILE, identity->uid, identity->gid) ||
+		    !lmdb_give_opened(directory, identity->uid, identity->gid))))
 		log_event(
 		    LOG_WARNING, "memory-unusable", kv("path", path), kv("error", strerror(errno)));
 	if (directory >= 0)
@@ -60,7 +66,6 @@ policyd_publish(void *context)
 	struct listener made;
 	size_t i;
 
-	policyd_make_directory(policyd->service);
 	for (i = 0; i < PROTOCOL_KINDS; i++) {
 		if (!listener_open(&made, policyd->service->socket_dir, protocol_of(i)->name,
 			policyd->service->identity.socket_gid))
@@ -142,10 +147,7 @@ policyd_reload(void *context)
 {
 	const struct policyd *policyd = context;
 
-	if (!service_reload(policyd->service))
-		return false;
-	policyd_make_directory(policyd->service);
-	return true;
+	return service_reload(policyd->service);
 }
 
 static void
@@ -167,6 +169,7 @@ policyd_run(struct service *service)
 	    .pid_path = service->pid_path,
 	    .identity = &service->identity,
 	    .publish = policyd_publish,
+	    .prepare = policyd_prepare,
 	    .serve = policyd_serve,
 	    .probe = policyd_probe,
 	    .reload = policyd_reload,

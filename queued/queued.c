@@ -204,12 +204,22 @@ queued_publish(void *context)
 	return open_control(queued);
 }
 
+/* What an operator restored as root would keep the child waiting. */
+static void
+queued_prepare(void *context)
+{
+	const struct queued *queued = context;
+
+	(void)make_folders(queued->service);
+}
+
 static int
 queued_serve(void *context)
 {
 	const struct queued *queued = context;
 	struct serve_setup setup = {.conf = queued->service->conf,
 	    .group = queued->service->identity.change ? queued->service->identity.gid : (gid_t)-1,
+	    .parent_gives = queued->service->identity.change,
 	    .ask_fd = queued->ask_fd,
 	    .control_fd = queued->control.fd,
 	    .alive_fd = queued->listener.fd};
@@ -275,6 +285,7 @@ queued_run(struct service *service)
 	    .pid_path = service->pid_path,
 	    .identity = &service->identity,
 	    .publish = queued_publish,
+	    .prepare = queued_prepare,
 	    .serve = queued_serve,
 	    .probe = queued_probe,
 	    .reload = queued_reload,

@@ -7,12 +7,15 @@
  */
 #include "queued/serve_inner.h"
 
+#include "core/lmdb_files.h"
 #include "core/log.h"
 #include "core/supervise.h"
 #include "queued/stand_in.h"
 
 #include <event2/buffer.h>
 #include <event2/bufferevent.h>
+#include <errno.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -157,6 +160,36 @@ start_collector(struct serve *serve)
 /* --- start
  * ------------------------------------------------------------------------------------------- */
 
+/*
+ * Is there something of them that this user may not use? Then this process ends where its parent
+ * gives such things over before it starts the next one; else they are waited for.
+ */
+static bool
+ends_for_denied(struct serve *serve)
+{
+	static const char *const names[] = {"state", "spool"};
+	char home[PATH_MAX], path[PATH_MAX];
+
+	(void)snprintf(home, sizeof(home), "%s/" QUEUED_FOLDER, serve->conf->paths.state_dir);
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		const struct lmdb_place place = {.state_dir = home, .name = names[i]};
+
+		if (!lmdb_denied(&place, path, sizeof(path)))
+			continue;
+		if (!serve->setup->parent_gives && serve->now.ms < serve->tell_ms)
+			return false;
+		serve->tell_ms = serve->now.ms + TELL_MS;
+		log_event(LOG_ERR, "store-denied", kv("path", path), kv("error", strerror(EACCES)),
+		    kv("effect", serve->setup->parent_gives
+				     ? "a new process is started, and given what is ours"
+				     : "waiting until this user may read and write it"));
+		if (serve->setup->parent_gives)
+			(void)event_base_loopbreak(serve->base);
+		return serve->setup->parent_gives;
+	}
+	return false;
+}
+
 static bool
 open_stores(struct serve *serve)
 {
@@ -172,6 +205,8 @@ open_stores(struct serve *serve)
 	stand_in_end(stand_in);
 	if (serve->state != NULL && serve->spool != NULL)
 		return true;
+	if (ends_for_denied(serve))
+		return false;
 	if (serve->now.ms >= serve->tell_ms) {
 		serve->tell_ms = serve->now.ms + TELL_MS;
 		log_event(LOG_WARNING, "stores-not-open", kv("state_dir", directory),
@@ -539,6 +574,8 @@ on_heartbeat(evutil_socket_t fd, short what, void *context)
 	if (serve->state == NULL)
 		serve->state =
 		    state_writer_open(serve->conf->paths.state_dir, serve->setup->group, &problem);
+	if (serve->state == NULL)
+		(void)ends_for_denied(serve);
 	if (serve_need_state(serve) && state_writer_renewed(serve->state) != serve->state_renewed) {
 		serve->state_renewed = state_writer_renewed(serve->state);
 		serve->state_lost = true;

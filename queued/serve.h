@@ -13,9 +13,10 @@
 
 struct serve_setup {
 	const struct conf *conf;
-	gid_t group;                  /* of what is written for others; (gid_t)-1: as it comes */
-	int ask_fd;                   /* datagrams of policyd (queued/mxwatch_io.h); -1: none */
-	int control_fd;               /* listening: queue-control (queued/desk.h) */
+	gid_t group;       /* of what is written for others; (gid_t)-1: as it comes */
+	bool parent_gives; /* files of the stores, before each process: a new one may use them */
+	int ask_fd;        /* datagrams of policyd (queued/mxwatch_io.h); -1: none */
+	int control_fd;    /* listening: queue-control (queued/desk.h) */
 	uid_t readers[SERVE_READERS]; /* who may look there, and not act: the other daemons */
 	int alive_fd; /* listening: whoever connects and says a line hears that we live */
 };

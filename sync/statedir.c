@@ -4,6 +4,7 @@
  */
 #include "sync/statedir.h"
 
+#include "core/lmdb_files.h"
 #include "core/log.h"
 
 #include <errno.h>
@@ -31,34 +32,22 @@ failed(const char *what, const char *path)
 	return false;
 }
 
-/* Only a folder, and a plain file with one name: another name may be somebody else's. */
-static bool
-give_opened(int fd, const char *name, const struct daemon_identity *identity)
-{
-	struct stat found;
-
-	if (fstat(fd, &found) != 0)
-		return failed("fstat", name);
-	if (!S_ISDIR(found.st_mode) && (!S_ISREG(found.st_mode) || found.st_nlink != 1))
-		return true;
-	return fchown(fd, identity->uid, identity->gid) == 0 || failed("chown", name);
-}
-
 /* `name` has no slash: of a path, open(2) would follow all links but the last. */
 static bool
 give(int directory, const char *name, const struct daemon_identity *identity)
 {
-	int fd = openat(directory, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-	struct stat found;
-	bool good;
+	bool good = true;
 	size_t i;
+	int fd;
 
+	if (!lmdb_give_one(directory, name, identity->uid, identity->gid))
+		return failed("chown", name);
+	fd = openat(directory, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (fd < 0)
-		return errno == ENOENT || failed("open", name);
-	good = give_opened(fd, name, identity);
-	if (good && fstat(fd, &found) == 0 && S_ISDIR(found.st_mode))
-		for (i = 0; good && i < sizeof inside / sizeof inside[0]; i++)
-			good = give(fd, inside[i], identity);
+		return true; /* no folder: nothing lies in it */
+	for (i = 0; good && i < sizeof inside / sizeof inside[0]; i++)
+		good = lmdb_give_one(fd, inside[i], identity->uid, identity->gid) ||
+		       failed("chown", inside[i]);
 	close(fd);
 	return good;
 }
@@ -98,8 +87,8 @@ statedir_lock(const char *path, const struct daemon_identity *identity)
 		(void)failed("open", name);
 		return -1;
 	}
-	if (identity->change)
-		(void)give_opened(fd, name, identity);
+	if (identity->change && !lmdb_give_opened(fd, identity->uid, identity->gid))
+		(void)failed("chown", name);
 	for (tries = 0; tries < LOCK_TRIES; tries++) {
 		if (flock(fd, LOCK_EX | LOCK_NB) == 0)
 			return fd;

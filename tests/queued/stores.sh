@@ -139,6 +139,35 @@ aside_again() { test -d "$stores/spool.damaged.2" && in_spool 4Bcdfg0000zB4 && i
 ok "$(wait_for 90 aside_again && echo 0 || echo 1)" 'a spool with one damaged row is set aside while it serves, and made anew from the log'
 ok "$(wait_for 30 holds 5 && echo 0 || echo 1)" 'all messages are held'
 
+# --- an operator restores them as root, while it serves
+# restore NAME: in the place of the store a copy that only root may use.
+restore() {
+	cp -R "$stores/$1" "$stores/$1.restored"
+	chown -R 0:0 "$stores/$1.restored"
+	chmod -R go-rwx "$stores/$1.restored"
+	rm -rf "${stores:?}/$1"
+	mv "$stores/$1.restored" "$stores/$1"
+}
+# of_queued NAME: are folder and files the user's again?
+of_queued() {
+	[ -z "$(find "$stores/$1" "$stores/$1.lock" ! -user 64104)" ]
+}
+cut_denied() { grep -o "event=store-denied path=$stores/[a-z./]* error=\"Permission denied\"" "$work/queued.log" | tail -1; }
+restore spool
+deferred 4Bcdfg0000zB6
+ok "$(wait_for 60 in_spool 4Bcdfg0000zB6 && of_queued spool && echo 0 || echo 1)" 'a spool that root restored is given over to the next process'
+ok "$(wait_for 30 holds 6 && echo 0 || echo 1)" 'which goes on with it'
+is "$(find "$stores" -name 'spool.damaged*' | wc -l)" 2 'and sets nothing aside'
+restore state
+ok "$(wait_for 60 of_queued state && echo 0 || echo 1)" 'a process that meets a state of root ends, and the next one is given it'
+is "$(cut_denied)" "event=store-denied path=$stores/state error=\"Permission denied\"" 'the log names it'
+deferred 4Bcdfg0000zB7
+ok "$(wait_for 60 holds 7 && echo 0 || echo 1)" 'and mxhold-queued goes on'
+chown 0:0 "$work/state/policyd" "$work/state/policyd/senders"
+pkill -KILL -P "$policyd_pid"
+memory_given() { [ "$(stat -c %u "$work/state/policyd" "$work/state/policyd/senders" | sort -u)" = 64102 ]; }
+ok "$(wait_for 30 memory_given && echo 0 || echo 1)" "policyd's next child is given its folder, and senders"
+
 # --- proving it lasts longer than the parent waits for an answer
 kill -TERM "$queued_pid"
 wait "$queued_pid" || true
@@ -162,7 +191,7 @@ if wait_for 10 proving; then
 else
 	note 'the proof was over at once'
 fi
-ok "$(wait_for 60 holds 5 && echo 0 || echo 1)" 'and serves then'
+ok "$(wait_for 60 holds 7 && echo 0 || echo 1)" 'and serves then'
 kill -TERM "$queued_pid" "$policyd_pid"
 wait "$queued_pid" "$policyd_pid" || true
 
@@ -176,7 +205,7 @@ sed -i "s,^state_dir = .*,state_dir = $work/small," "$work/mxhold.conf"
 stores=$work/small/queued
 mv "$work/queued.log" "$work/queued-before.log"
 start queued
-ok "$(wait_for 60 holds 5 && echo 0 || echo 1)" 'on a small disk'
+ok "$(wait_for 60 holds 7 && echo 0 || echo 1)" 'on a small disk'
 ok "$(wait_for 30 in_spool 4Bcdfg0000zB5 && echo 0 || echo 1)" 'there is a spool'
 kill -KILL "$queued_pid"
 wait "$queued_pid" 2>/dev/null || true
@@ -193,7 +222,7 @@ sleep 8
 most=$(grep -c 'event=state-unusable' "$work/queued.log" || true)
 ok "$([ "$most" -le 3 ] && echo 0 || echo 1)" 'that the state cannot be written is not told each second'
 rm "$work/small/filler"
-ok "$(wait_for 60 holds 905 && echo 0 || echo 1)" 'with room again the log is read on'
+ok "$(wait_for 60 holds 907 && echo 0 || echo 1)" 'with room again the log is read on'
 ended() { grep -q "event=alert-ended alert=$1 " "$work/queued.log"; }
 ok "$(wait_for 60 ended spool && echo 0 || echo 1)" 'and this alert ends'
 ok "$(ended spool-damaged && echo 1 || echo 0)" 'the other one stands'

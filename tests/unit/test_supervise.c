@@ -3,9 +3,9 @@
  * reloaded, made unreachable and replaced, while the test asks it by its public socket.
  *
  * The server answers each connection with one line: its pid, the generation of its configuration
- * and a letter. Every wait has an end. Where a bound is not what a test is about, it is so wide
- * that a machine with no time for us does not meet it: a child that is starved looks like one that
- * hangs.
+ * and how often its parent has prepared something. Every wait has an end. Where a bound is not what
+ * a test is about, it is so wide that a machine with no time for us does not meet it: a child that
+ * is starved looks like one that hangs.
  */
 #include "core/listener.h"
 #include "core/supervise.h"
@@ -40,6 +40,8 @@ static size_t parent_count;
 struct toy {
 	struct listener listener;
 	int generation;
+	int prepared; /* how often */
+	pid_t parent;
 };
 
 static int64_t
@@ -120,9 +122,20 @@ toy_answer(const struct toy *toy)
 		return;
 	while (mode_is("hang"))
 		pause_ms(10);
-	(void)snprintf(text, sizeof(text), "%ld %d x\n", (long)getpid(), toy->generation);
+	(void)snprintf(text, sizeof(text), "%ld %d %d\n", (long)getpid(), toy->generation,
+	    toy->parent == getppid() ? toy->prepared : 0);
 	(void)!send(fd, text, strlen(text), MSG_NOSIGNAL);
 	(void)close(fd);
+}
+
+/* In the parent, or `parent_pid` would be another. */
+static void
+toy_prepare(void *context)
+{
+	struct toy *toy = context;
+
+	toy->prepared++;
+	toy->parent = getpid();
 }
 
 static int
@@ -194,6 +207,7 @@ start_toy(int generation)
 	    .name = "toy",
 	    .pid_path = pid_path,
 	    .publish = toy_publish,
+	    .prepare = toy_prepare,
 	    .serve = toy_serve,
 	    .probe = toy_probe,
 	    .reload = toy_reload,
@@ -221,7 +235,7 @@ start_toy(int generation)
 
 struct answer {
 	long pid;
-	int generation;
+	int generation, prepared;
 };
 
 /* Asks once. Returns 0, or an errno; ENODATA for an end without an answer. */
@@ -240,7 +254,8 @@ ask(struct answer *answer)
 		error = errno;
 	else if (recv(fd, text, sizeof(text) - 1, 0) <= 0)
 		error = ENODATA;
-	else if (sscanf(text, "%ld %d", &answer->pid, &answer->generation) != 2)
+	else if (sscanf(text, "%ld %d %d", &answer->pid, &answer->generation, &answer->prepared) !=
+		 3)
 		error = EBADMSG;
 	(void)close(fd);
 	return error;
@@ -352,6 +367,21 @@ START_TEST(test_serves_and_ends)
 	ck_assert(gone(child, LATE_MS));
 	ck_assert_int_ne(stat(socket_path, &status), 0);
 	ck_assert_int_ne(stat(pid_path, &status), 0);
+}
+END_TEST
+
+START_TEST(test_prepares_before_each_child)
+{
+	struct answer answer;
+
+	(void)start_toy(1);
+	const long first = wait_answer(0, 1, LATE_MS);
+	ck_assert_int_eq(ask(&answer), 0);
+	ck_assert_int_eq(answer.prepared, 1);
+	ck_assert_int_eq(kill((pid_t)first, SIGKILL), 0);
+	(void)wait_answer(first, 1, LATE_MS);
+	ck_assert_int_eq(ask(&answer), 0);
+	ck_assert_int_eq(answer.prepared, 2);
 }
 END_TEST
 
@@ -555,7 +585,7 @@ END_TEST
 START_TEST(test_reload_under_load_drops_nothing)
 {
 	pid_t parent = start_toy(1);
-	struct answer answer = {0, 1};
+	struct answer answer = {.generation = 1};
 	int64_t until;
 	int i, failed = 0;
 
@@ -722,6 +752,7 @@ main(void)
 	tcase_add_checked_fixture(tcase, set_up, tear_down);
 	tcase_set_timeout(tcase, 120);
 	tcase_add_test(tcase, test_serves_and_ends);
+	tcase_add_test(tcase, test_prepares_before_each_child);
 	tcase_add_test(tcase, test_child_cannot_write_the_pid_file);
 	tcase_add_test(tcase, test_child_that_starts_ends_at_once);
 	tcase_add_test(tcase, test_killed_child_is_replaced_and_no_connection_is_refused);

@@ -4,6 +4,7 @@
  * can show it; for others there is no change of user, and nothing to test.
  */
 #include "core/log.h"
+#include "core/snapshot_writer.h"
 #include "sync/statedir.h"
 
 #include "tests/unit/table.h"
@@ -73,6 +74,58 @@ START_TEST(test_own_files_change_hands)
 	ck_assert_uint_eq(owner_of("state/snapshot"), OTHER);
 	ck_assert_uint_eq(owner_of("state/snapshot/data.mdb"), OTHER);
 	ck_assert_uint_eq(owner_of("state/sync.lock"), OTHER);
+}
+END_TEST
+
+/* To open a socket or a pipe could fail, or last; who uses it finds what is wrong with it. */
+START_TEST(test_neither_file_nor_folder)
+{
+	ck_assert_int_eq(mkdir("state/snapshot", 0750), 0);
+	ck_assert_int_eq(mkfifo("state/snapshot/data.mdb", 0600), 0);
+	ck_assert_int_eq(mknod("state/snapshot/lock.mdb", S_IFSOCK | 0600, 0), 0);
+	ck_assert_int_eq(mkfifo("state/unusable", 0600), 0);
+	ck_assert(statedir_prepare("state", &identity));
+	ck_assert_uint_eq(owner_of("state/snapshot"), OTHER);
+	ck_assert_uint_eq(owner_of("state/snapshot/data.mdb"), 0);
+	ck_assert_uint_eq(owner_of("state/snapshot/lock.mdb"), 0);
+}
+END_TEST
+
+/* As the user, in a process of his own. 0: the problem names `path`. */
+static int
+names_denied(const char *path)
+{
+	struct snapshot_writer *writer;
+	const char *problem;
+
+	if (setgid(OTHER) != 0 || setuid(OTHER) != 0 ||
+	    snapshot_writer_open("state", (gid_t)-1, 0, &writer, &problem) != SNAPSHOT_UNUSABLE)
+		return 2;
+	return strncmp(problem, path, strlen(path)) == 0 &&
+		       strstr(problem, ": Permission denied; ") == problem + strlen(path)
+		   ? 0
+		   : 1;
+}
+
+/* Restored by an operator while mxhold-sync runs, which is no longer root: it says what is wrong.
+ */
+START_TEST(test_restored_as_root)
+{
+	int status;
+
+	ck_assert_int_eq(mkdir("state/snapshot", 0750), 0);
+	ck_assert_int_eq(chmod(top, 0755), 0);
+	ck_assert(statedir_prepare("state", &identity));
+	make_file("state/snapshot/data.mdb");
+	ck_assert_int_eq(truncate("state/snapshot/data.mdb", 65536), 0);
+	const pid_t child = fork();
+	ck_assert_int_ge(child, 0);
+	if (child == 0)
+		_exit(names_denied("state/snapshot/data.mdb"));
+	ck_assert_int_eq(waitpid(child, &status, 0), child);
+	ck_assert_int_eq(status, 0);
+	ck_assert(statedir_prepare("state", &identity)); /* as a new start does */
+	ck_assert_uint_eq(owner_of("state/snapshot/data.mdb"), OTHER);
 }
 END_TEST
 
@@ -155,12 +208,14 @@ int
 main(void)
 {
 	Suite *suite = suite_create("sync_statedir");
-	TCase *tests = tcase_create("links");
+	TCase *tests = tcase_create("owners");
 
 	tcase_set_timeout(tests, 30);
 	tcase_add_checked_fixture(tests, setup, teardown);
 	if (geteuid() == 0) {
 		tcase_add_test(tests, test_own_files_change_hands);
+		tcase_add_test(tests, test_neither_file_nor_folder);
+		tcase_add_test(tests, test_restored_as_root);
 		tcase_add_test(tests, test_linked_directory);
 		tcase_add_test(tests, test_linked_file);
 		tcase_add_test(tests, test_link_that_comes_and_goes);
