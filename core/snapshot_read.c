@@ -257,6 +257,8 @@ look_at_files(struct snapshot *snapshot)
 		return fail(
 		    snapshot, SNAPSHOT_UNUSABLE, "%s: %s", snapshot->data_path, strerror(errno));
 	}
+	if (!S_ISREG(status.st_mode))
+		return fail(snapshot, SNAPSHOT_DAMAGED, "%s is no plain file", snapshot->data_path);
 	if (status.st_size < FILE_AT_LEAST)
 		return fail_truncated(snapshot);
 	snapshot->lock_inode = 0;
@@ -265,6 +267,9 @@ look_at_files(struct snapshot *snapshot)
 	if (stat(snapshot->lock_path, &status) != 0)
 		return fail(
 		    snapshot, SNAPSHOT_UNUSABLE, "%s: %s", snapshot->lock_path, strerror(errno));
+	if (!S_ISREG(status.st_mode))
+		return fail(
+		    snapshot, SNAPSHOT_UNUSABLE, "%s is no plain file", snapshot->lock_path);
 	snapshot->lock_inode = status.st_ino;
 	snapshot->lock_device = status.st_dev;
 	return SNAPSHOT_OK;

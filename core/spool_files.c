@@ -291,7 +291,11 @@ spool_inspect(const char *state_dir, int lock_held)
 	char path[SPOOL_PATH_SIZE], lock[SPOOL_PATH_SIZE];
 
 	if (!spool_path(state_dir, SPOOL_DIRECTORY, path) ||
-	    !spool_path(state_dir, LOCK_FILE, lock) || !lmdb_lock_file_renew(&place))
+	    !spool_path(state_dir, LOCK_FILE, lock))
+		return SPOOL_FOUND_CANNOT_TELL;
+	if (!spool_files_plain(path))
+		return SPOOL_FOUND_DAMAGED;
+	if (!lmdb_lock_file_renew(&place))
 		return SPOOL_FOUND_CANNOT_TELL;
 	const enum spool_found found = inspect_in_child(path, lock_held);
 	if (found != SPOOL_FOUND_DAMAGED)

@@ -53,8 +53,9 @@ reading_end(struct spool_reader *reader)
 static enum spool_result
 reading_begin(struct spool_reader *reader)
 {
+	if (!spool_files_plain(reader->path))
+		return SPOOL_UNUSABLE;
 	int code = mdb_env_create(&reader->env);
-
 	if (code != 0) {
 		reader->env = NULL;
 		return SPOOL_UNUSABLE;

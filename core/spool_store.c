@@ -8,6 +8,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #define XXH_INLINE_ALL
 #include <xxhash.h>
@@ -105,6 +106,18 @@ spool_row_take(MDB_txn *txn, const struct spool_databases *databases, const MDB_
 	return spool_number_take(number, &seq) &&
 	       mdb_get(txn, databases->dbi[SPOOL_ROWS], key, &stored) == 0 &&
 	       spool_entry_take(key, &stored, out) && out->seq == seq;
+}
+
+bool
+spool_files_plain(const char *path)
+{
+	char data[SPOOL_PATH_SIZE];
+	struct stat status;
+
+	if (stat(path, &status) != 0)
+		return true; /* for others to find fault with */
+	return S_ISDIR(status.st_mode) && (!spool_path(path, "data.mdb", data) ||
+					      stat(data, &status) != 0 || S_ISREG(status.st_mode));
 }
 
 bool

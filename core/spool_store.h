@@ -50,6 +50,9 @@ bool spool_row_take(MDB_txn *txn, const struct spool_databases *databases, const
 void spool_number_put(uint8_t out[8], uint64_t number); /* big-endian: sorts as numbers do */
 bool spool_number_take(const MDB_val *value, uint64_t *out);
 
+/* Is the spool at `path` a folder, and its data.mdb a plain file, where they are there? To open
+   anything else could wait for ever (a pipe), or do something (a device). */
+bool spool_files_plain(const char *path) __attribute__((warn_unused_result));
 bool spool_path(const char *state_dir, const char *name, char out[SPOOL_PATH_SIZE]);
 
 /* --- files (spool_files.c) ---------------------------------------------------------------------

@@ -111,7 +111,8 @@ look(void *answer, const void *context)
 	int code = 0;
 
 	*(enum look *)answer = LOOK_SOUND;
-	if (stat(writer->data_path, &status) != 0 || status.st_size == 0)
+	if (stat(writer->data_path, &status) != 0 ||
+	    (S_ISREG(status.st_mode) && status.st_size == 0))
 		return; /* there is none yet */
 	if (!S_ISREG(status.st_mode) || status.st_size < LMDB_FILE_AT_LEAST)
 		code = MDB_CORRUPTED;
@@ -187,7 +188,8 @@ prepare(struct state_writer *writer)
 	const struct lmdb_place place = place_of(writer);
 
 	writer->problem = "the state's directory cannot be made";
-	if (!lmdb_directory_make(&place))
+	if (!lmdb_directory_make(&place) &&
+	    (errno != ENOTDIR || !lmdb_remove(&place) || !lmdb_directory_make(&place)))
 		return false;
 	writer->problem = "the state's lock.mdb cannot be made anew";
 	if (!lmdb_lock_file_renew(&place))
@@ -230,6 +232,19 @@ set_paths(struct state_writer *writer, const char *state_dir)
 	return writer->folder != NULL;
 }
 
+/* errno says why. */
+static const char *
+lock_problem(const struct state_writer *writer)
+{
+	static char words[PATH_SIZE + 80];
+
+	if (errno == EWOULDBLOCK)
+		return "another mxhold-queued is writing it";
+	snprintf(
+	    words, sizeof(words), "%s/" STATE_NAME ".lock: %s", writer->folder, strerror(errno));
+	return words;
+}
+
 struct state_writer *
 state_writer_open(const char *state_dir, gid_t group, const char **problem)
 {
@@ -248,8 +263,7 @@ state_writer_open(const char *state_dir, gid_t group, const char **problem)
 	if (mkdir(writer->folder, 0750) == 0 || errno == EEXIST)
 		writer->lock = lmdb_lock_take(&place);
 	if (writer->lock < 0)
-		*problem = errno == EWOULDBLOCK ? "another mxhold-queued is writing it"
-						: "its writer's lock cannot be taken";
+		*problem = lock_problem(writer);
 	else if (prepare(writer)) {
 		*problem = writer->problem;
 		return writer;

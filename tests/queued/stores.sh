@@ -163,6 +163,21 @@ ok "$(wait_for 60 of_queued state && echo 0 || echo 1)" 'a process that meets a 
 is "$(cut_denied)" "event=store-denied path=$stores/state error=\"Permission denied\"" 'the log names it'
 deferred 4Bcdfg0000zB7
 ok "$(wait_for 60 holds 7 && echo 0 || echo 1)" 'and mxhold-queued goes on'
+
+# --- neither file nor folder: to open it could wait for ever
+rm "$stores/spool/data.mdb"
+mkfifo "$stores/spool/data.mdb"
+aside_pipe() { test -p "$stores/spool.damaged.3/data.mdb" && in_spool 4Bcdfg0000zB7; }
+ok "$(wait_for 60 aside_pipe && echo 0 || echo 1)" 'a spool whose data.mdb is a pipe is set aside, and made anew'
+kill -TERM "$queued_pid"
+wait "$queued_pid" || true
+rm -r "$stores/state" "$stores/spool/lock.mdb"
+mkfifo "$stores/state" "$stores/spool/lock.mdb"
+start queued
+ok "$(wait_for 60 holds 7 && echo 0 || echo 1)" 'pipes for the state and a lock.mdb keep it from nothing'
+ok "$(test -d "$stores/state" && of_queued state && echo 0 || echo 1)" 'the state is made anew'
+is "$(find "$stores" -name 'spool.damaged*' | wc -l)" 3 'the spool is not set aside for its lock.mdb'
+
 chown 0:0 "$work/state/policyd" "$work/state/policyd/senders"
 pkill -KILL -P "$policyd_pid"
 memory_given() { [ "$(stat -c %u "$work/state/policyd" "$work/state/policyd/senders" | sort -u)" = 64102 ]; }

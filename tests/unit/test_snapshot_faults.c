@@ -3,6 +3,7 @@
  * with readers that died. What they look for above all: a domain that is in the file must never be
  * "not found", for that is what the sender would be told for good.
  */
+#include "tests/unit/other_kinds.h"
 #include "tests/unit/snapshot_fixture.h"
 
 #include <errno.h>
@@ -412,6 +413,26 @@ START_TEST(test_no_lock_file)
 }
 END_TEST
 
+START_TEST(test_other_kinds)
+{
+	char path[200];
+
+	for (unsigned kind = 0; kind < other_kinds(); kind++) {
+		in_child(write_rows);
+		data_path(path);
+		make_other_kind(kind, path);
+		check_unusable("data.mdb is no plain file");
+		in_child(open_damaged);
+		in_child(write_rows);
+		snprintf(path, sizeof(path), "%s/snapshot/lock.mdb", state_dir);
+		make_other_kind(kind, path);
+		check_unusable("lock.mdb is no plain file");
+		in_child(write_rows);
+		snapshot_free(reader_begin());
+	}
+}
+END_TEST
+
 START_TEST(test_garbage_for_a_file)
 {
 	char path[200];
@@ -700,6 +721,7 @@ main(void)
 	tcase_add_test(tests, test_other_format);
 	tcase_add_test(tests, test_rows_beside_the_count);
 	tcase_add_test(tests, test_no_lock_file);
+	tcase_add_test(tests, test_other_kinds);
 	tcase_add_test(tests, test_garbage_for_a_file);
 	tcase_add_test(tests, test_load_cures);
 	tcase_add_test(tests, test_census);

@@ -5,6 +5,7 @@
  */
 #include "core/spool.h"
 
+#include "tests/unit/other_kinds.h"
 #include "tests/unit/table.h"
 
 #include <fcntl.h>
@@ -756,6 +757,54 @@ START_TEST(test_truncated)
 }
 END_TEST
 
+static void
+expect_unusable(void)
+{
+	struct spool_reader *reader = spool_reader_new(directory);
+
+	ck_assert_int_eq(spool_read(reader, 0, count_entry, NULL), SPOOL_UNUSABLE);
+	spool_reader_free(reader);
+}
+
+START_TEST(test_other_kinds)
+{
+	char where[40];
+	unsigned aside = 0;
+
+	for (unsigned kind = 0; kind < other_kinds(); kind++) {
+		make_some();
+		make_other_kind(kind, path_of("queued/spool/data.mdb"));
+		expect_unusable();
+		snprintf(where, sizeof(where), "queued/spool.damaged.%u", ++aside);
+		expect_set_aside(where);
+		if (kind == 2)
+			continue; /* a folder it is to be */
+		ck_assert_int_eq(unlink(path_of("queued/spool/data.mdb")), 0);
+		ck_assert_int_eq(unlink(path_of("queued/spool/lock.mdb")), 0);
+		make_other_kind(kind, path_of("queued/spool"));
+		expect_unusable();
+		snprintf(where, sizeof(where), "queued/spool.damaged.%u", ++aside);
+		expect_set_aside(where);
+	}
+}
+END_TEST
+
+START_TEST(test_lock_of_other_kinds)
+{
+	for (unsigned kind = 0; kind < other_kinds(); kind++) {
+		int rows = 0;
+
+		make_some();
+		make_other_kind(kind, path_of("queued/spool/lock.mdb"));
+		struct spool_writer *writer = open_writer();
+		ck_assert_str_eq(spool_set_aside(writer), "");
+		ck_assert_int_eq(spool_each_open(writer, count_entry, &rows), SPOOL_OK);
+		ck_assert_int_eq(rows, 500);
+		spool_writer_close(writer);
+	}
+}
+END_TEST
+
 START_TEST(test_broken_lock)
 {
 	make_some();
@@ -988,6 +1037,8 @@ main(void)
 	    {"pages", test_damaged_pages},
 	    {"reading-damage", test_reading_ends_at_damage},
 	    {"truncated", test_truncated},
+	    {"other kinds", test_other_kinds},
+	    {"lock of other kinds", test_lock_of_other_kinds},
 	    {"lock", test_broken_lock},
 	    {"lock-anew", test_lock_made_anew},
 	    {"lock-of-reader", test_broken_lock_of_a_reader},

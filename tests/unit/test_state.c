@@ -6,6 +6,7 @@
 #include "core/state_value.h"
 #include "core/trap.h"
 
+#include "tests/unit/other_kinds.h"
 #include "tests/unit/snapshot_fixture.h"
 
 #include <fcntl.h>
@@ -390,6 +391,58 @@ START_TEST(test_garbage)
 }
 END_TEST
 
+/* By the next writer; nobody waits. */
+static void
+expect_made_anew(struct state *state)
+{
+	struct state_domain record;
+
+	in_child(write_full);
+	ck_assert_int_eq(later(state), STATE_OK);
+	ck_assert_int_eq(state_domain(state, "a.example", &record), STATE_OK);
+}
+
+START_TEST(test_other_kinds)
+{
+	struct state *state = reader();
+	char path[128], folder[128];
+
+	snprintf(folder, sizeof(folder), "%s/queued/state", state_dir);
+	for (unsigned kind = 0; kind < other_kinds(); kind++) {
+		in_child(write_full);
+		path_of("data.mdb", path);
+		make_other_kind(kind, path);
+		ck_assert_int_ne(later(state), STATE_OK);
+		expect_made_anew(state);
+		path_of("lock.mdb", path);
+		make_other_kind(kind, path);
+		expect_made_anew(state);
+		ck_assert_int_eq(unlink(path), 0);
+		path_of("data.mdb", path);
+		ck_assert_int_eq(unlink(path), 0);
+		make_other_kind(kind, folder);
+		ck_assert_int_ne(later(state), STATE_OK);
+		expect_made_anew(state);
+	}
+	state_free(state);
+}
+END_TEST
+
+/* Whatever keeps the writer's lock from being taken, its name is said. */
+START_TEST(test_lock_is_named)
+{
+	char folder[100], path[128];
+	const char *problem;
+
+	snprintf(folder, sizeof(folder), "%s/queued", state_dir);
+	snprintf(path, sizeof(path), "%s/state.lock", folder);
+	ck_assert_int_eq(mkdir(folder, 0700), 0);
+	make_other_kind(1, path);
+	ck_assert_ptr_null(state_writer_open(state_dir, (gid_t)-1, &problem));
+	ck_assert_msg(strncmp(problem, path, strlen(path)) == 0, "%s", problem);
+}
+END_TEST
+
 START_TEST(test_replaced)
 {
 	struct state *state = reader();
@@ -722,6 +775,8 @@ main(void)
 	tcase_add_loop_test(files, test_truncated, 0, 4);
 	tcase_add_loop_test(files, test_garbage, 0, 2);
 	tcase_add_test(files, test_replaced);
+	tcase_add_test(files, test_other_kinds);
+	tcase_add_test(files, test_lock_is_named);
 	tcase_add_test(files, test_writer_bereft);
 	tcase_add_test(files, test_writer_killed);
 	tcase_add_test(files, test_many_readers);
