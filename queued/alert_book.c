@@ -185,6 +185,8 @@ alert_book_raise(struct alert_book *book, const struct alert *alert, struct queu
 	    alert->domain != NULL ? alert->domain : "");
 	copy_text(standing.text, alert->text);
 	entry = entry_find(book, standing.kind, standing.domain);
+	if (alert->reworded && (entry == NULL || entry->stage == STAGE_OVER))
+		return;
 	if (entry == NULL) {
 		raise_first(book, &standing, now);
 		return;

@@ -1,8 +1,8 @@
 /*
  * alert_book: which alerts stand, and what is to be told of them. Pure but for malloc.
  *
- * Raised: told at once; raised again: only a higher level is told, or what says that there is more;
- * ended: told with its duration.
+ * Raised: told at once; raised again: only a higher level is told, or what says that there is more,
+ * but the last words are what stands; reworded: nothing is told; ended: told with its duration.
  * Whoever flaps is told of less: what is raised again within ALERT_AGAIN_MS of its end must stand
  * for a minute, then two, four, ... before it is told, and is not told of at all when it ends
  * before that. What was taken over from a former process and is not raised anew within the kind's

@@ -78,6 +78,7 @@ struct alert {
 	unsigned level;     /* percent, 0 where there are no levels */
 	const char *text;   /* one line, for people; no addresses; ALERT_TEXT_SIZE is kept */
 	bool more;          /* it happened again: told also where it stands already */
+	bool reworded;      /* it may only change the words of what stands, and is not told */
 };
 
 #endif

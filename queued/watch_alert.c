@@ -5,17 +5,29 @@
 #include "queued/watch_inner.h"
 
 #include <stdio.h>
+#include <string.h>
+
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
+static void
+alert_say(struct watch *watch, struct watch_domain *domain, const struct alert *what)
+{
+	const struct watch_ports *ports = &watch->setup.ports;
+	struct alert alert = *what;
+
+	alert.domain = domain->name;
+	domain->alerts |= 1u << alert.kind;
+	ports->raise(ports->context, &alert);
+}
 
 static void
 alert_raise(struct watch *watch, struct watch_domain *domain, enum alert_kind kind, unsigned level,
     const char *text)
 {
-	const struct watch_ports *ports = &watch->setup.ports;
-	const struct alert alert = {
-	    .kind = kind, .domain = domain->name, .level = level, .text = text};
+	const struct alert alert = {.kind = kind, .level = level, .text = text};
 
-	domain->alerts |= 1u << kind;
-	ports->raise(ports->context, &alert);
+	alert_say(watch, domain, &alert);
 }
 
 static bool
@@ -110,21 +122,31 @@ outage_reason(const struct watch_domain *domain)
 	return domain->route_why[0] != '\0' ? domain->route_why : "the DNS has not answered";
 }
 
+/* What stands already is not told again: only its words change. */
+static void
+outage_raise(struct watch *watch, struct watch_domain *domain, enum primary_state state)
+{
+	char text[STATE_TEXT_SIZE + 64];
+	const struct alert alert = {
+	    .kind = ALERT_OUTAGE, .text = text, .reworded = alert_is_raised(domain, ALERT_OUTAGE)};
+
+	(void)snprintf(text, sizeof(text), "mail is held, the primary is %s: %s",
+	    primary_state_name(state), outage_reason(domain));
+	const uint64_t words = XXH3_64bits(text, strlen(text));
+	if (alert.reworded && words == domain->outage)
+		return;
+	domain->outage = words;
+	alert_say(watch, domain, &alert);
+}
+
 static void
 judge_outage(struct watch *watch, struct watch_domain *domain, enum primary_state state)
 {
-	char text[STATE_TEXT_SIZE + 64];
-
-	if (state == PRIMARY_UP || domain->messages == 0 || domain->row_result == WATCH_ROW_NONE) {
+	if (state == PRIMARY_UP || domain->messages == 0 || domain->row_result == WATCH_ROW_NONE)
 		alert_end(watch, domain, ALERT_OUTAGE);
-		return;
-	}
-	if ((state == PRIMARY_UNKNOWN && watch->now.ms < domain->unknown_ms) ||
-	    alert_is_raised(domain, ALERT_OUTAGE) || domain_is_silent(watch, domain))
-		return;
-	(void)snprintf(text, sizeof(text), "mail is held, the primary is %s: %s",
-	    primary_state_name(state), outage_reason(domain));
-	alert_raise(watch, domain, ALERT_OUTAGE, 0, text);
+	else if ((state != PRIMARY_UNKNOWN || watch->now.ms >= domain->unknown_ms) &&
+		 (alert_is_raised(domain, ALERT_OUTAGE) || !domain_is_silent(watch, domain)))
+		outage_raise(watch, domain, state);
 }
 
 void

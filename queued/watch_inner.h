@@ -97,6 +97,7 @@ struct watch_domain {
 	int64_t
 	    fresh_ms; /* when its first message came; the try that left it here is not known yet */
 	int64_t missed_ms;  /* when its primary was not reached last; 0: never */
+	uint64_t outage;    /* a hash of what the outage's alert says at present */
 	int64_t unknown_ms; /* when it is an outage not to know its primary; NEVER_MS: not */
 	int64_t turn_ms;    /* another domain's canary is under way: no longer waited for then */
 	struct watch_primary *turn_at; /* where that one was sent; NULL: it waits for none */

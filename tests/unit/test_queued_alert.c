@@ -84,6 +84,38 @@ START_TEST(test_told_once)
 }
 END_TEST
 
+static void
+note_text(const struct alert_standing *standing, void *context)
+{
+	(void)snprintf(context, ALERT_TEXT_SIZE, "%s", standing->text);
+}
+
+/* What stands is shown with the last words that were said of it, and not told again. */
+START_TEST(test_last_words)
+{
+	const struct alert other = {
+	    .kind = ALERT_OUTAGE, .domain = "a.example", .text = "other", .reworded = true};
+	struct told told = {.count = 0};
+	struct alert_book book = {.tell = tell, .context = &told};
+	char text[ALERT_TEXT_SIZE] = "";
+
+	alert_book_raise(&book, &other, at(0)); /* it does not stand */
+	expect(&told, NULL);
+	raise_at(&book, ALERT_OUTAGE, 0, 0);
+	expect(&told, "raised outage a.example 0");
+	alert_book_raise(&book, &other, at(1));
+	expect(&told, NULL);
+	alert_book_each(&book, note_text, text);
+	ck_assert_str_eq(text, "other");
+	alert_book_end(&book, ALERT_OUTAGE, "a.example", at(2));
+	expect(&told, "ended outage a.example 0");
+	alert_book_raise(&book, &other, at(3));
+	expect(&told, NULL);
+	ck_assert_uint_eq(book.standing, 0);
+	alert_book_free(&book);
+}
+END_TEST
+
 START_TEST(test_levels)
 {
 	struct told told = {.count = 0};
@@ -904,6 +936,7 @@ main(void)
 	TCase *many = tcase_create("many");
 
 	tcase_add_test(book, test_told_once);
+	tcase_add_test(book, test_last_words);
 	tcase_add_test(book, test_levels);
 	tcase_add_test(book, test_more_of_it);
 	tcase_add_test(book, test_flapping);

@@ -29,6 +29,7 @@ struct world {
 	struct state_domain state;  /* the last one put for `watched` */
 	char watched[DOMAIN_SIZE], flushing[DOMAIN_SIZE];
 	char raised[ALERT_TEXT_SIZE]; /* the text of the last alert */
+	char outage[ALERT_TEXT_SIZE]; /* and of the last of that kind */
 	unsigned puts, probes_started, flushes, judged;
 	/* what is under way */
 	struct {
@@ -188,8 +189,10 @@ port_raise(void *context, const struct alert *alert)
 	char text[64];
 
 	(void)snprintf(of->raised, sizeof(of->raised), "%s", alert->text);
+	if (alert->kind == ALERT_OUTAGE)
+		(void)snprintf(of->outage, sizeof(of->outage), "%s", alert->text);
 	(void)snprintf(text, sizeof(text), "%s %u", kind_name(alert->kind), alert->level);
-	note(context, "raise", text);
+	note(context, alert->reworded ? "reword" : "raise", text);
 }
 
 static void
@@ -1674,6 +1677,30 @@ START_TEST(test_pinned_and_elsewhere)
 }
 END_TEST
 
+/* Down first, and then somebody else: the outage's alert says what it is now, once. */
+START_TEST(test_outage_says_why_now)
+{
+	(void)strcpy(world.row.pin_banner, "mail.customer.example");
+	held("a.example", "A", 3600);
+	tick_for(300);
+	answer(PROBE_DOWN);
+	expect("probe 192.0.2.1; raise outage 0");
+	ck_assert_str_eq(world.raised, "mail is held, the primary is down: by the test");
+	tick_for(6000);
+	answer(PROBE_DOWN);
+	expect("probe 192.0.2.1");
+	tick_for(10000);
+	answer(PROBE_WRONG_HOST);
+	expect("probe 192.0.2.1; reword outage 0; raise wrong-host 0");
+	ck_assert_str_eq(world.outage, "mail is held, the primary is wrong-host: by the test");
+	tick_for(20000);
+	answer(PROBE_WRONG_HOST);
+	expect("probe 192.0.2.1");
+	go_on(10000, PROBE_GOOD);
+	ck_assert_ptr_nonnull(strstr(world.did, "end outage"));
+}
+END_TEST
+
 /* Holds of ours end 5 minutes from now by a clock that was set too, from the next tick on. */
 START_TEST(test_hold_when_clock_is_set)
 {
@@ -2839,6 +2866,7 @@ main(void)
 	    {"not silent", test_hold_that_is_not_silent},
 	    {"is silent?", test_is_silent},
 	    {"pinned", test_pinned},
+	    {"outage says why now", test_outage_says_why_now},
 	    {"hold when clock is set", test_hold_when_clock_is_set},
 	    {"pinned and away", test_pinned_and_away},
 	    {"pinned, a stranger", test_pinned_and_stranger},
