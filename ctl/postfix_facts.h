@@ -78,7 +78,9 @@ struct pf_facts {
 	bool shared_said;         /* --shared */
 	const char *postmaster;
 	const char *socket_dir;
-	const char *queue_user;            /* [users] queued; NULL: not looked at */
+	const char *queue_user; /* [users] queued; NULL: not looked at */
+	const char *maillog;    /* [paths] maillog where it is not the instance's maillog_file; else
+				   NULL, as where that is not set */
 	long long queue_lifetime;          /* seconds */
 	const struct ip *public_addresses; /* configuration's, else the snapshot's */
 	size_t public_count;

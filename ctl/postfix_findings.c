@@ -748,10 +748,31 @@ judge_queue_user(struct judge *j)
 	}
 }
 
+/* Does mxhold-queued read what this instance writes? */
+static void
+judge_maillog(struct judge *j)
+{
+	const char *file = facts_value(j->facts, "maillog_file");
+	if (j->facts->maillog == NULL || j->facts->looked_after != NULL)
+		return;
+	char *cure =
+	    strncmp(file, "/dev/", 5) == 0
+		? mem_string("set maillog_file to the file that [paths] maillog names, or "
+			     "to nothing (syslog)")
+		: mem_format("set [paths] maillog = %s, and start mxhold-queued anew", file);
+	warn(j, "maillog_file",
+	    mem_format("maillog_file = %s, but %s has [paths] maillog = %s: mxhold-queued would "
+		       "read another log, and not learn what becomes of held mail",
+		file, j->facts->conf_path, j->facts->maillog),
+	    cure);
+	free(cure);
+}
+
 static void
 judge_rest(struct judge *j)
 {
 	judge_queue_user(j);
+	judge_maillog(j);
 	if (has_word(facts_value(j->facts, "defer_transports"), "mxhold"))
 		refuse(j, "defer_transports",
 		    mem_string("defer_transports has our transport: nothing would be delivered"),

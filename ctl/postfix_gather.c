@@ -38,7 +38,7 @@ static const char *const looked_at[] = {"queue_directory", "config_directory", "
     "mime_header_checks", "nested_header_checks", "body_checks", "milter_header_checks",
     "smtpd_tls_chain_files", "smtpd_tls_cert_file", "smtpd_tls_eccert_file", "smtpd_tls_dcert_file",
     "smtpd_tls_security_level", "authorized_mailq_users", "authorized_flush_users",
-    "master_service_disable"};
+    "master_service_disable", "maillog_file"};
 
 char *
 gather_file(const char *path, size_t *length)
@@ -308,6 +308,22 @@ read_config(const char *config_dir, const char *name, char **bytes, size_t *leng
 	return *bytes != NULL;
 }
 
+static bool
+same_file(const char *a, const char *b)
+{
+	struct stat one, other;
+	return strcmp(a, b) == 0 || (stat(a, &one) == 0 && stat(b, &other) == 0 &&
+					one.st_dev == other.st_dev && one.st_ino == other.st_ino);
+}
+
+/* Without maillog_file Postfix logs to syslog: where that ends nobody tells. */
+static const char *
+other_maillog(const struct conf *conf, const struct pf_facts *facts)
+{
+	const char *file = facts_value(facts, "maillog_file");
+	return *file == '\0' || same_file(file, conf->paths.maillog) ? NULL : conf->paths.maillog;
+}
+
 bool
 gather_facts(const struct gather *gather, const struct overlay *overlay, struct pf_facts *out)
 {
@@ -329,6 +345,7 @@ gather_facts(const struct gather *gather, const struct overlay *overlay, struct 
 	    !read_config(out->config_dir, "master.cf", &out->master, &out->master_length) ||
 	    !gather_settings(gather, overlay, out) || !gather_addresses(out))
 		return false;
+	out->maillog = other_maillog(conf, out);
 	struct facts_hits candidates = {0};
 	tables_gather(out, &candidates, gather->verbose);
 	gather_snapshot(conf, &candidates, out);

@@ -66,6 +66,7 @@ conf_write() {
 		state_dir = $relay/state
 		socket_dir = $relay/spool/mxhold
 		postfix_config_dir = $relay/etc
+		maillog = $relay/log/mail.log
 		[fence]
 		allow = ${allow:-}
 		[users]

@@ -71,6 +71,8 @@ found() {
 		rows = [json.loads(line) for line in open(path)]
 		if level == "none":
 		    sys.exit(any(r["kind"] == "refused" for r in rows))
+		if level == "silent":
+		    sys.exit(any(r.get("subject") == subject for r in rows))
 		sys.exit(not any(r["kind"] == level and r["subject"] == subject and text in r["cause"] and r["cure"]
 		                 for r in rows))
 	PYTHON
