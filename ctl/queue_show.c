@@ -200,10 +200,11 @@ show_apart(const json_t *object)
 {
 	const json_t *names = json_object_get(object, "subdomains"), *name;
 	const int64_t count = show_number(object, "apart");
+	const int64_t messages = show_number(object, "apart_messages");
 	size_t i;
 
-	printf("subdomains are apart: %" PRId64 " of them %s held mail: ", count,
-	    count == 1 ? "has" : "have");
+	printf("subdomains are apart: %" PRId64 " of them %s held mail (%" PRId64 " message%s): ",
+	    count, count == 1 ? "has" : "have", messages, messages == 1 ? "" : "s");
 	json_array_foreach(names, i, name)
 	{
 		fputs(i > 0 ? ", " : "", stdout);

@@ -187,14 +187,17 @@ below(struct operators *operators, const char *domain)
 {
 	const char *names[BELOW_SHOWN];
 	json_t *shown = json_array();
+	uint64_t messages;
 
 	(void)enter(operators);
-	const size_t count = watch_below(operators->setup.watch, domain, names, BELOW_SHOWN);
+	const size_t count =
+	    watch_below(operators->setup.watch, domain, names, BELOW_SHOWN, &messages);
 	for (size_t i = 0; i < count && i < BELOW_SHOWN; i++)
 		(void)json_array_append_new(shown, json_string(names[i]));
 	leave(operators);
 	if (count > 0)
-		return json_pack("{s:I, s:o}", "apart", (json_int_t)count, "subdomains", shown);
+		return json_pack("{s:I, s:I, s:o}", "apart", (json_int_t)count, "apart_messages",
+		    (json_int_t)messages, "subdomains", shown);
 	json_decref(shown);
 	return NULL;
 }

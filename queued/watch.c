@@ -475,9 +475,10 @@ watch_look(struct watch *watch, const char *name, struct watch_view *out)
 }
 
 struct below {
-	const char *domain, *owner;
+	const char *domain;
 	const char **names;
 	size_t count, room;
+	uint64_t messages;
 };
 
 static bool
@@ -489,6 +490,7 @@ is_below(const char *name, const char *domain)
 	       strcmp(name + length - above, domain) == 0;
 }
 
+/* Of a row of its own, below `domain`, nobody thinks that an order for that is for it as well. */
 static void
 visit_below(struct keyed_node *node, void *context)
 {
@@ -496,25 +498,22 @@ visit_below(struct keyed_node *node, void *context)
 	struct below *below = context;
 
 	if (domain->messages == 0 || domain->owner == NULL ||
-	    !is_below(domain->name, below->domain) ||
-	    strcmp(domain->owner->name, below->owner) != 0)
+	    !is_below(domain->name, below->domain) || is_below(domain->owner->name, below->domain))
 		return;
 	if (below->count < below->room)
 		below->names[below->count] = domain->name;
 	below->count++;
+	below->messages += domain->messages;
 }
 
 size_t
-watch_below(struct watch *watch, const char *name, const char **names, size_t room)
+watch_below(
+    struct watch *watch, const char *name, const char **names, size_t room, uint64_t *messages)
 {
-	const struct watch_domain *domain = domain_find(watch, name);
-	const bool owned = domain != NULL && domain->owner != NULL;
-	struct below below = {.domain = name,
-	    .owner = owned ? domain->owner->name : name,
-	    .names = names,
-	    .room = room};
+	struct below below = {.domain = name, .names = names, .room = room};
 
 	keyed_each(&watch->domains, visit_below, &below);
+	*messages = below.messages;
 	return below.count;
 }
 

@@ -153,9 +153,11 @@ struct watch_view {
 
 /* Valid until the watch is called again. False: not watched. */
 bool watch_look(struct watch *watch, const char *domain, struct watch_view *out);
-/* Domains below `domain` that have held mail, and the same row: what is ordered of `domain` leaves
-   them out. Returns how many, and up to `room` of their names, valid as those of watch_look(). */
-size_t watch_below(struct watch *watch, const char *domain, const char **names, size_t room);
+/* Domains below `domain` that have held mail, and a row at or above it: what is ordered of `domain`
+   leaves them out. Returns how many, what they hold, and up to `room` of their names, valid as
+   those of watch_look(). */
+size_t watch_below(
+    struct watch *watch, const char *domain, const char **names, size_t room, uint64_t *messages);
 void watch_each(
     struct watch *watch, void (*visit)(const char *domain, void *context), void *context);
 

@@ -449,11 +449,11 @@ last=$(mxholdctl queue show other.example --json | sed -n 's/.*"queue_id":"\([0-
 submit sub gerd@a.other.example
 ok "$(wait_for 60 field_is a.other.example messages 1 && echo 0 || echo 1)" 'a subdomain has held mail'
 is "$(code mxholdctl queue hold other.example --for 1h)" 0 'a domain is held'
-is "$(cat "$work/said")" 'subdomains are apart: 1 of them has held mail: a.other.example' 'it says that its subdomains are not'
+is "$(cat "$work/said")" 'subdomains are apart: 1 of them has held mail (1 message): a.other.example' 'it says that its subdomains are not'
 is "$(field a.other.example hold)" none 'nor are they'
 is "$(code mxholdctl queue release other.example)" 0 'it is released'
 is "$(code mxholdctl queue drop other.example)" 75 'drop asks'
-like "$(cat "$work/said")" 'subdomains are apart: 1 of them has held mail: a.other.example' 'and says so too'
+like "$(cat "$work/said")" 'subdomains are apart: 1 of them has held mail .1 message.: a.other.example' 'and says so too'
 is "$(code mxholdctl queue hold nothing.other.example --for 1h)" 0 'of a domain below nothing is to be said'
 is "$(cat "$work/said")" '' 'nor is it'
 is "$(code mxholdctl queue release nothing.other.example)" 0 'it is released'
@@ -463,10 +463,16 @@ ok "$(wait_for 60 field_is a.other.example messages '' && echo 0 || echo 1)" 'an
 submit below gerd@a.upper.example
 ok "$(wait_for 60 field_is a.upper.example messages 1 && echo 0 || echo 1)" 'a domain whose subdomain alone has held mail'
 is "$(code mxholdctl queue drop upper.example --yes)" 65 'nothing is to be dropped'
-is "$(cat "$work/said")" 'subdomains are apart: 1 of them has held mail: a.upper.example
+is "$(cat "$work/said")" 'subdomains are apart: 1 of them has held mail (1 message): a.upper.example
 mxholdctl: mxhold-queued: nothing is held for it' 'but it says where there is'
 is "$(code mxholdctl --json queue drop upper.example --yes)" 65 'so it does'
-like "$(cat "$work/said")" '^[{]"apart": ?1, ?"subdomains": ?."a.upper.example".}' 'as JSON'
+like "$(cat "$work/said")" '^[{]"apart": ?1, ?"apart_messages": ?1, ?"subdomains": ?."a.upper.example".}' 'as JSON'
+submit deeper gerd@b.c.upper.example
+ok "$(wait_for 60 field_is b.c.upper.example messages 1 && echo 0 || echo 1)" 'one below a name that has no row, and no mail'
+is "$(code mxholdctl queue drop c.upper.example --yes)" 65 'nothing of that name is to be dropped'
+is "$(cat "$work/said")" 'subdomains are apart: 1 of them has held mail (1 message): b.c.upper.example
+mxholdctl: mxhold-queued: nothing is held for it' 'and where there is some is said of it as well'
+is "$(code mxholdctl queue drop b.c.upper.example --yes)" 0 'it is dropped'
 is "$(code mxholdctl queue drop a.upper.example --yes)" 0 'the subdomain is dropped'
 
 is "$(printf '{"do":"mx","domain":"other.example"}\n{"do":"status"}\n{"do":"alerts"}\n' |

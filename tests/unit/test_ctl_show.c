@@ -105,10 +105,11 @@ END_TEST
 static const struct {
 	const char *object, *shown;
 } aparts[] = {
-    {"{\"apart\":1,\"subdomains\":[\"a.b.example\"]}",
-	"subdomains are apart: 1 of them has held mail: a.b.example\n"},
-    {"{\"apart\":3,\"subdomains\":[\"a.b.example\",\"c.b.example\"]}",
-	"subdomains are apart: 3 of them have held mail: a.b.example, c.b.example, ...\n"},
+    {"{\"apart\":1,\"apart_messages\":1,\"subdomains\":[\"a.b.example\"]}",
+	"subdomains are apart: 1 of them has held mail (1 message): a.b.example\n"},
+    {"{\"apart\":3,\"apart_messages\":12,\"subdomains\":[\"a.b.example\",\"c.b.example\"]}",
+	"subdomains are apart: 3 of them have held mail (12 messages): a.b.example, c.b.example, "
+	"...\n"},
 };
 
 START_TEST(test_apart)

@@ -1426,23 +1426,35 @@ END_TEST
 START_TEST(test_below)
 {
 	const char *names[2];
+	uint64_t messages;
 
 	(void)strcpy(world.row.owner, "row.example");
 	held("a.row.example", "A", 0);
 	held("b.a.row.example", "A", 0);
+	held("b.a.row.example", "B", 0);
 	held("c.row.example", "A", 0);
 	left("c.row.example", "A");
 	held("xrow.example", "A", 0);
-	ck_assert_uint_eq(watch_below(world.watch, "row.example", names, 2), 2);
+	ck_assert_uint_eq(watch_below(world.watch, "row.example", names, 2, &messages), 2);
 	ck_assert_str_ne(names[0], names[1]);
-	ck_assert_uint_eq(watch_below(world.watch, "row.example", names, 1), 2);
-	ck_assert_uint_eq(watch_below(world.watch, "a.row.example", names, 2), 1);
+	ck_assert_uint_eq(messages, 3);
+	ck_assert_uint_eq(watch_below(world.watch, "row.example", names, 1, &messages), 2);
+	ck_assert_uint_eq(messages, 3);
+	ck_assert_uint_eq(watch_below(world.watch, "a.row.example", names, 2, &messages), 1);
 	ck_assert_str_eq(names[0], "b.a.row.example");
-	ck_assert_uint_eq(watch_below(world.watch, "b.a.row.example", names, 2), 0);
-	ck_assert_uint_eq(watch_below(world.watch, "example", names, 2), 0); /* another row */
+	ck_assert_uint_eq(messages, 2);
+	ck_assert_uint_eq(watch_below(world.watch, "b.a.row.example", names, 2, &messages), 0);
+	/* another row */
+	ck_assert_uint_eq(watch_below(world.watch, "example", names, 2, &messages), 0);
+	ck_assert_uint_eq(messages, 0);
 	(void)strcpy(world.row.owner, "own.row.example");
 	held("own.row.example", "A", 0);
-	ck_assert_uint_eq(watch_below(world.watch, "row.example", names, 2), 2);
+	ck_assert_uint_eq(watch_below(world.watch, "row.example", names, 2, &messages), 2);
+	/* Below a name of which nothing is known, and that has no row of its own. */
+	(void)strcpy(world.row.owner, "row.example");
+	held("d.e.row.example", "A", 0);
+	ck_assert_uint_eq(watch_below(world.watch, "e.row.example", names, 2, &messages), 1);
+	ck_assert_str_eq(names[0], "d.e.row.example");
 }
 END_TEST
 
