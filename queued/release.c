@@ -195,8 +195,7 @@ canary_later(struct release *release, unsigned code, struct queued_time now)
 		return canary_next(release, now);
 	if (code == 421)
 		return pause_growing(release, false, now);
-	release->step = next_step(release->step);
-	return wave_begin(release, false, now);
+	return wave_begin(release, false, now); /* whose end makes the pause grow */
 }
 
 /* Refused once more: that is enough for now, whatever else waits that was refused before. */
