@@ -30,7 +30,7 @@ release_enter(struct release *release, enum release_stage stage, int64_t next_ms
 {
 	release->stage = stage;
 	release->next_ms = next_ms;
-	release->canary[0] = '\0';
+	release->round.canary[0] = '\0';
 }
 
 void
@@ -66,8 +66,8 @@ next_step(unsigned step)
 static enum release_act
 pause_until(struct release *release, enum release_why why, int64_t until, bool proved)
 {
-	release->why = why;
-	release->proved = proved;
+	release->pause.why = why;
+	release->pause.proved = proved;
 	release_enter(release, RELEASE_PAUSE, until);
 	return RELEASE_NOTHING;
 }
@@ -86,9 +86,9 @@ pause_refused(struct release *release, int64_t due_ms, struct queued_time now)
 static enum release_act
 pause_growing(struct release *release, bool proved, struct queued_time now)
 {
-	int64_t length = doubled(RELEASE_PAUSE_MS, release->step, RELEASE_PAUSE_MAX_MS);
+	int64_t length = doubled(RELEASE_PAUSE_MS, release->pause.step, RELEASE_PAUSE_MAX_MS);
 
-	release->step = next_step(release->step);
+	release->pause.step = next_step(release->pause.step);
 	return pause_until(release, RELEASE_FOR_OTHERS, now.ms + length, proved);
 }
 
@@ -96,9 +96,9 @@ pause_growing(struct release *release, bool proved, struct queued_time now)
 static enum release_act
 pause_short(struct release *release, struct queued_time now)
 {
-	int64_t length = doubled(RELEASE_PAUSE_MS, release->short_step, RELEASE_SHORT_MAX_MS);
+	int64_t length = doubled(RELEASE_PAUSE_MS, release->pause.short_step, RELEASE_SHORT_MAX_MS);
 
-	release->short_step = next_step(release->short_step);
+	release->pause.short_step = next_step(release->pause.short_step);
 	return pause_until(release, RELEASE_FOR_OTHERS, now.ms + length, false);
 }
 
@@ -108,11 +108,9 @@ pause_short(struct release *release, struct queued_time now)
 static enum release_act
 round_begin(struct release *release, struct queued_time now)
 {
-	release->canaries = 0;
-	release->later = release->lost = 0;
-	release->again = false;
+	release->round = (struct release_round){.canaries = 0};
 	release->held_ms = 0;
-	release->listing = false;
+	release->wave.listing = false;
 	release_enter(release, RELEASE_CANARY, now.ms + RELEASE_CANARY_MS);
 	return RELEASE_TRY;
 }
@@ -130,12 +128,9 @@ release_start(struct release *release, struct queued_time now)
 static enum release_act
 wave_begin(struct release *release, bool sure, struct queued_time now)
 {
-	release->sure = sure;
-	release->short_step = 0;
-	release->sent = release->deferred = release->refused = release->unheard = 0;
-	release->attempts = release->before = release->listings = 0;
-	release->listing = release->singly = release->blind = false;
-	release->active_ms = release->listed_ms = now.ms;
+	release->wave =
+	    (struct release_flush){.sure = sure, .active_ms = now.ms, .listed_ms = now.ms};
+	release->pause.short_step = 0;
 	release->held_ms = 0;
 	release_enter(release, RELEASE_DRAIN, now.ms + RELEASE_QUIET_MS);
 	return RELEASE_FLUSH;
@@ -153,9 +148,9 @@ release_start_proved(struct release *release, struct queued_time now)
 static enum release_act
 round_end(struct release *release, int64_t due_ms, struct queued_time now)
 {
-	if (release->later > 0)
+	if (release->round.later > 0)
 		return pause_growing(release, false, now);
-	if (release->lost > 0 || due_ms <= now.ms)
+	if (release->round.lost > 0 || due_ms <= now.ms)
 		return pause_short(release, now);
 	return pause_refused(release, due_ms, now);
 }
@@ -163,7 +158,7 @@ round_end(struct release *release, int64_t due_ms, struct queued_time now)
 static enum release_act
 canary_next(struct release *release, struct queued_time now)
 {
-	if (release->canaries >= RELEASE_CANARIES)
+	if (release->round.canaries >= RELEASE_CANARIES)
 		return round_end(release, now.ms, now);
 	release_enter(release, RELEASE_CANARY, now.ms + RELEASE_CANARY_MS);
 	return RELEASE_TRY;
@@ -176,9 +171,9 @@ release_tried(struct release *release, const struct release_canary *canary, stru
 		return RELEASE_NOTHING;
 	if (canary->id == NULL)
 		return round_end(release, canary->due_ms, now);
-	release->canaries++;
-	release->again = canary->again;
-	(void)snprintf(release->canary, sizeof(release->canary), "%s", canary->id);
+	release->round.canaries++;
+	release->round.again = canary->again;
+	(void)snprintf(release->round.canary, sizeof(release->round.canary), "%s", canary->id);
 	release->next_ms = now.ms + RELEASE_CANARY_MS;
 	return RELEASE_NOTHING;
 }
@@ -190,8 +185,8 @@ release_tried(struct release *release, const struct release_canary *canary, stru
 static enum release_act
 canary_later(struct release *release, unsigned code, struct queued_time now)
 {
-	release->later++;
-	if (release->later < RELEASE_LATER && code != 421)
+	release->round.later++;
+	if (release->round.later < RELEASE_LATER && code != 421)
 		return canary_next(release, now);
 	if (code == 421)
 		return pause_growing(release, false, now);
@@ -202,10 +197,11 @@ canary_later(struct release *release, unsigned code, struct queued_time now)
 static enum release_act
 canary_refused(struct release *release, struct queued_time now)
 {
-	if (!release->again)
+	if (!release->round.again)
 		return canary_next(release, now);
-	return release->later > 0 || release->lost > 0 ? round_end(release, now.ms, now)
-						       : pause_refused(release, now.ms, now);
+	return release->round.later > 0 || release->round.lost > 0
+		   ? round_end(release, now.ms, now)
+		   : pause_refused(release, now.ms, now);
 }
 
 static bool
@@ -218,7 +214,7 @@ is_put_off(const struct event_attempt *attempt)
 static enum release_act
 heard_late(struct release *release, const struct event_attempt *attempt, struct queued_time now)
 {
-	if (release->next_ms > now.ms + RELEASE_SOON_MS && !release->listing)
+	if (release->next_ms > now.ms + RELEASE_SOON_MS && !release->wave.listing)
 		release->next_ms = now.ms + RELEASE_SOON_MS;
 	return attempt->result == ATTEMPT_UNREACHED ? RELEASE_PROBE : RELEASE_NOTHING;
 }
@@ -236,12 +232,12 @@ static enum release_act
 canary_attempt(struct release *release, const struct event_attempt *attempt, enum release_news news,
     struct queued_time now)
 {
-	bool ours = strcmp(release->canary, attempt->queue_id) == 0;
+	bool ours = strcmp(release->round.canary, attempt->queue_id) == 0;
 
 	if (attempt->result == ATTEMPT_SENT) {
-		release->step = 0;
+		release->pause.step = 0;
 		if (ours)
-			release->news_step = 0;
+			release->pause.news_step = 0;
 		return wave_begin(release, true, now);
 	}
 	if (news == RELEASE_LATE && is_put_off(attempt))
@@ -267,20 +263,20 @@ pause_shorten(struct release *release, int64_t until)
 {
 	if (release->next_ms > until)
 		release->next_ms = until;
-	release->why = RELEASE_FOR_OTHERS;
+	release->pause.why = RELEASE_FOR_OTHERS;
 }
 
 /* What is put off anew, each time, must not have the domain tried all the time. */
 static void
 pause_fresh(struct release *release, struct queued_time now)
 {
-	if (now.ms - release->news_ms > RELEASE_NEWS_OLD_MS)
-		release->news_step = 0;
+	if (now.ms - release->pause.news_ms > RELEASE_NEWS_OLD_MS)
+		release->pause.news_step = 0;
 	const int64_t until =
-	    now.ms + doubled(RELEASE_NEWS_MS, release->news_step, RELEASE_PAUSE_MAX_MS);
+	    now.ms + doubled(RELEASE_NEWS_MS, release->pause.news_step, RELEASE_PAUSE_MAX_MS);
 	if (release->next_ms > until) {
-		release->news_step = next_step(release->news_step);
-		release->news_ms = now.ms;
+		release->pause.news_step = next_step(release->pause.news_step);
+		release->pause.news_ms = now.ms;
 	}
 	pause_shorten(release, until);
 }
@@ -289,11 +285,11 @@ static enum release_act
 pause_attempt(struct release *release, const struct event_attempt *attempt, enum release_news news,
     struct queued_time now)
 {
-	if (release->why == RELEASE_FOR_HOLD)
+	if (release->pause.why == RELEASE_FOR_HOLD)
 		return RELEASE_NOTHING;
 	if (attempt->result == ATTEMPT_SENT) {
 		if (news != RELEASE_MENDED &&
-		    (release->vain || release->why == RELEASE_FOR_REFUSED))
+		    (release->pause.vain || release->pause.why == RELEASE_FOR_REFUSED))
 			return RELEASE_NOTHING;
 		return wave_begin(release, true, now);
 	}
@@ -315,18 +311,18 @@ static enum release_act
 wave_attempt(struct release *release, const struct event_attempt *attempt, enum release_news news,
     struct queued_time now)
 {
-	release->active_ms = now.ms;
-	release->attempts++;
+	release->wave.active_ms = now.ms;
+	release->wave.attempts++;
 	if (news == RELEASE_LATE && is_put_off(attempt)) {
-		release->listings = 0; /* it is not tried yet: a listing finds it */
+		release->wave.listings = 0; /* it is not tried yet: a listing finds it */
 		return heard_late(release, attempt, now);
 	}
 	switch (attempt->result) {
-	case ATTEMPT_SENT: release->sent++; break;
-	case ATTEMPT_DEFERRED: release->deferred++; break;
-	case ATTEMPT_REFUSED: release->refused++; break;
+	case ATTEMPT_SENT: release->wave.sent++; break;
+	case ATTEMPT_DEFERRED: release->wave.deferred++; break;
+	case ATTEMPT_REFUSED: release->wave.refused++; break;
 	case ATTEMPT_HELD: release->held_ms = now.ms; break;
-	case ATTEMPT_UNREACHED: release->unheard++; return RELEASE_PROBE;
+	case ATTEMPT_UNREACHED: release->wave.unheard++; return RELEASE_PROBE;
 	}
 	return RELEASE_NOTHING;
 }
@@ -335,45 +331,46 @@ wave_attempt(struct release *release, const struct event_attempt *attempt, enum 
 static enum release_act
 wave_end(struct release *release, struct queued_time now)
 {
-	unsigned later = release->deferred + release->unheard;
+	unsigned later = release->wave.deferred + release->wave.unheard;
 	int64_t held_until = release->held_ms + RELEASE_HELD_MS;
 
-	if (release->sent + later + release->refused == 0 && release->held_ms == 0) {
+	if (release->wave.sent + later + release->wave.refused == 0 && release->held_ms == 0) {
 		(void)pause_growing(release, true, now);
 		return RELEASE_TRY_SOME;
 	}
-	release->vain =
-	    later > release->sent && (release->vain || release->sure || release->sent > 0);
-	if (release->sent > 0 && release->sent >= later)
-		release->step = 0;
+	release->pause.vain = later > release->wave.sent &&
+			      (release->pause.vain || release->wave.sure || release->wave.sent > 0);
+	if (release->wave.sent > 0 && release->wave.sent >= later)
+		release->pause.step = 0;
 	if (release->held_ms != 0)
 		return pause_until(
 		    release, RELEASE_FOR_HOLD, held_until > now.ms ? held_until : now.ms, true);
-	if (release->refused > 0 && later == 0)
+	if (release->wave.refused > 0 && later == 0)
 		return round_begin(release, now);
-	return pause_growing(release, release->sent > 0, now);
+	return pause_growing(release, release->wave.sent > 0, now);
 }
 
 static int64_t
 list_due(const struct release *release, bool busy)
 {
-	int64_t stalled = release->active_ms + (busy ? RELEASE_BUSY_MS : RELEASE_STALL_MS);
+	int64_t stalled = release->wave.active_ms + (busy ? RELEASE_BUSY_MS : RELEASE_STALL_MS);
 	int64_t pause = RELEASE_LIST_MS;
 
-	for (unsigned i = 0; i < release->listings && pause < RELEASE_LIST_MAX_MS; i++)
+	for (unsigned i = 0; i < release->wave.listings && pause < RELEASE_LIST_MAX_MS; i++)
 		pause *= 2;
 	if (pause > RELEASE_LIST_MAX_MS)
 		pause = RELEASE_LIST_MAX_MS;
-	return stalled > release->listed_ms + pause ? stalled : release->listed_ms + pause;
+	return stalled > release->wave.listed_ms + pause ? stalled
+							 : release->wave.listed_ms + pause;
 }
 
 static enum release_act
 wave_list(struct release *release, struct queued_time now)
 {
-	if (release->listings < 20)
-		release->listings++;
-	release->listing = true;
-	release->listed_ms = now.ms;
+	if (release->wave.listings < 20)
+		release->wave.listings++;
+	release->wave.listing = true;
+	release->wave.listed_ms = now.ms;
 	release->next_ms = now.ms + RELEASE_LOST_MS;
 	return RELEASE_LIST;
 }
@@ -381,13 +378,13 @@ wave_list(struct release *release, struct queued_time now)
 static enum release_act
 wave_tick(struct release *release, const struct release_wave *wave, struct queued_time now)
 {
-	int64_t due = release->active_ms + RELEASE_QUIET_MS;
+	int64_t due = release->wave.active_ms + RELEASE_QUIET_MS;
 
-	if (release->listing) { /* next_ms has come, and no answer */
-		release->listing = false;
-		release->blind = true;
+	if (release->wave.listing) { /* next_ms has come, and no answer */
+		release->wave.listing = false;
+		release->wave.blind = true;
 	}
-	if (wave->untried > 0 && !release->blind) {
+	if (wave->untried > 0 && !release->wave.blind) {
 		due = list_due(release, wave->busy);
 		if (now.ms >= due)
 			return wave_list(release, now);
@@ -427,7 +424,7 @@ release_empty(struct release *release, struct queued_time now)
 enum release_act
 release_left(struct release *release, const char *id, struct queued_time now)
 {
-	if (release->stage == RELEASE_CANARY && strcmp(release->canary, id) == 0)
+	if (release->stage == RELEASE_CANARY && strcmp(release->round.canary, id) == 0)
 		return canary_next(release, now);
 	return RELEASE_NOTHING;
 }
@@ -436,25 +433,25 @@ void
 release_flushing(struct release *release, struct queued_time now)
 {
 	if (release->stage == RELEASE_DRAIN)
-		release->active_ms = now.ms;
+		release->wave.active_ms = now.ms;
 }
 
 void
 release_listed(struct release *release, bool good, bool singly, struct queued_time now)
 {
-	if (release->stage != RELEASE_DRAIN || !release->listing)
+	if (release->stage != RELEASE_DRAIN || !release->wave.listing)
 		return;
-	release->listing = false;
+	release->wave.listing = false;
 	release->next_ms = now.ms;
 	/* What was tried singly the last time had no effect, either. */
-	if (!good || (release->singly && release->before == release->attempts))
-		release->blind = true;
+	if (!good || (release->wave.singly && release->wave.before == release->wave.attempts))
+		release->wave.blind = true;
 	if (!singly)
 		return;
-	release->singly = true;
-	release->before = release->attempts;
-	release->listings = 0;
-	release->active_ms = now.ms;
+	release->wave.singly = true;
+	release->wave.before = release->wave.attempts;
+	release->wave.listings = 0;
+	release->wave.active_ms = now.ms;
 }
 
 enum release_act
@@ -463,10 +460,10 @@ release_tick(struct release *release, const struct release_wave *wave, struct qu
 	if (now.ms < release->next_ms)
 		return RELEASE_NOTHING;
 	switch (release->stage) {
-	case RELEASE_CANARY: release->lost++; return canary_next(release, now);
+	case RELEASE_CANARY: release->round.lost++; return canary_next(release, now);
 	case RELEASE_PAUSE:
-		return release->proved ? wave_begin(release, false, now)
-				       : round_begin(release, now);
+		return release->pause.proved ? wave_begin(release, false, now)
+					     : round_begin(release, now);
 	case RELEASE_DRAIN: return wave_tick(release, wave, now);
 	case RELEASE_IDLE:
 	case RELEASE_STAGES: break;

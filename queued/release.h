@@ -54,32 +54,44 @@ enum release_why {
 	RELEASE_FOR_HOLD,    /* a try met our own hold: nothing shortens it */
 };
 
-struct release {
-	enum release_stage stage;
-	int64_t next_ms;                           /* when release_tick() is wanted */
-	unsigned canaries;                         /* of this round */
-	unsigned later;                            /* of them: answered 4xx */
-	unsigned lost;                             /* of them: without a line in the log */
-	bool again;                                /* the canary was refused before */
-	unsigned sent, deferred, refused, unheard; /* attempts of this wave; unheard: no answer */
-	unsigned attempts;                         /* all of this wave */
+struct release_round { /* of canaries */
+	unsigned canaries;
+	unsigned later;               /* of them: answered 4xx */
+	unsigned lost;                /* of them: without a line in the log */
+	bool again;                   /* the canary was refused before */
+	char canary[JOURNAL_ID_SIZE]; /* "": none under way */
+};
+
+struct release_flush {                             /* a wave */
+	unsigned sent, deferred, refused, unheard; /* attempts; unheard: no answer */
+	unsigned attempts;                         /* all of them */
+	unsigned before;                           /* attempts when messages were tried singly */
+	unsigned listings;                         /* since the last one that helped */
 	int64_t active_ms;                         /* the last attempt or flush */
 	int64_t listed_ms;                         /* when a listing was asked for last */
-	unsigned listings;            /* of this wave, since the last one that helped */
-	unsigned before;              /* attempts when messages were tried singly */
-	bool listing;                 /* one is asked for */
-	bool singly;                  /* messages of this wave were tried one by one */
-	bool blind;                   /* no listing is to be had, or none helps */
-	int64_t held_ms;              /* a try that met our own hold; 0: none */
-	unsigned step;                /* pauses grow with it, */
-	unsigned short_step;          /* the short ones with this, */
-	unsigned news_step;           /* and this is how often one was cut short for news, */
-	int64_t news_ms;              /* the last time then */
-	enum release_why why;         /* of the pause */
-	bool sure;                    /* this wave began with a delivery */
-	bool vain;                    /* such a wave brought less than it left */
-	bool proved;                  /* after the pause: flush, without a canary */
-	char canary[JOURNAL_ID_SIZE]; /* "": none under way */
+	bool listing;                              /* one is asked for */
+	bool singly;                               /* messages of it were tried one by one */
+	bool blind;                                /* no listing is to be had, or none helps */
+	bool sure;                                 /* it began with a delivery */
+};
+
+struct release_rest { /* pauses: the present one, and how they grow */
+	enum release_why why;
+	bool proved;         /* after it: flush, without a canary */
+	bool vain;           /* a wave that began with a delivery brought less than it left */
+	unsigned step;       /* they grow with it, */
+	unsigned short_step; /* the short ones with this, */
+	unsigned news_step;  /* and this is how often one was cut short for news, */
+	int64_t news_ms;     /* the last time then */
+};
+
+struct release {
+	enum release_stage stage;
+	int64_t next_ms; /* when release_tick() is wanted */
+	int64_t held_ms; /* a try that met our own hold; 0: none */
+	struct release_round round;
+	struct release_flush wave;
+	struct release_rest pause;
 };
 
 #define RELEASE_CANARY_MS 20000 /* a canary without a line in the log is lost after this */

@@ -237,7 +237,7 @@ queue_attempted(
     struct watch *watch, struct watch_message *message, const struct event_attempt *attempt)
 {
 	struct watch_domain *domain = message->key.domain;
-	const bool ours = strcmp(message->key.id, domain->release.canary) == 0;
+	const bool ours = strcmp(message->key.id, domain->release.round.canary) == 0;
 	const bool late = message->asked && (message->lost || !ours);
 	const bool fresh = !message->attempted || queue_refused(message);
 

@@ -55,7 +55,7 @@ try_canary(struct watch *watch, struct watch_domain *domain)
 {
 	struct release_canary canary = {.id = NULL};
 
-	if (domain->release.canaries == 0)
+	if (domain->release.round.canaries == 0)
 		queue_round(domain);
 	struct watch_message *message = queue_pick(watch, domain, QUEUE_FOR_RELEASE);
 	if (message != NULL) {

@@ -203,7 +203,8 @@ check_release(const struct release *release)
 	    release->stage != RELEASE_CANARY || release->next_ms <= latest_ms + RELEASE_CANARY_MS);
 	FUZZ_HOLDS(
 	    release->stage != RELEASE_DRAIN || release->next_ms <= latest_ms + RELEASE_LOST_MS);
-	FUZZ_HOLDS(release->canaries <= RELEASE_CANARIES && release->later <= RELEASE_CANARIES);
+	FUZZ_HOLDS(release->round.canaries <= RELEASE_CANARIES &&
+		   release->round.later <= RELEASE_CANARIES);
 }
 
 /* What the caller would answer to RELEASE_TRY. */
