@@ -5,14 +5,9 @@
 set -eu
 cd "$(dirname "$0")/../.."
 
-if [ "$(id -u)" -ne 0 ]; then
-	echo '1..0 # SKIP namespaces of the test are for root to make'
-	exit 0
-fi
-if [ "${MX_INSIDE:-}" != yes ]; then
-	exec env MX_INSIDE=yes unshare --mount --propagation private --net --pid --fork --kill-child --mount-proc -- sh "$0" "$@"
-fi
 . tests/lib/tap.sh
+. tests/lib/relay.sh
+relay_alone "$0" "$@"
 
 BUILD=${BUILD:-build}
 work=$(mktemp -d /tmp/mxd.XXXXXX)
@@ -21,9 +16,8 @@ trap 'exit 129' HUP
 trap 'exit 130' INT
 trap 'exit 143' TERM
 chmod 755 "$work"
-ip link set lo up
 
-mkdir "$work/state" "$work/sock" "$work/postfix" "$work/other" "$work/dns"
+mkdir "$work/sock" "$work/postfix" "$work/other" "$work/dns"
 : >"$work/maillog"
 cat >"$work/rows" <<'ROWS'
 relay eu1 eu names=eu.mx.backup.example addresses=192.0.2.11
@@ -31,8 +25,7 @@ customer acme regions=eu
 domain good.example acme
 domain bad.example acme
 ROWS
-"$BUILD/tests/tools/mksnapshot" -r eu1 -g 64100 "$work/state" "$work/rows"
-chown -R 64101:64100 "$work/state"
+relay_state "$work/state"
 for name in good bad; do
 	printf '%s.example. MX 10 mail.%s.example.\n%s.example. MX 20 eu.mx.backup.example.\n%s.example. MX 30 mail.%s.example.\n' \
 		"$name" "$name" "$name" "$name" "$name"
@@ -69,29 +62,7 @@ mount --bind "$work/resolv.conf" /etc/resolv.conf
 
 # configure [ANCHOR]
 configure() {
-	cat >"$work/mxhold.conf" <<-CONF
-		[relay]
-		name = eu1
-		region = eu
-		[authority]
-		stale_after = 1d
-		[fence]
-		allow = 198.51.100.0/24
-		[paths]
-		state_dir = $work/state
-		socket_dir = $work/sock
-		postfix_config_dir = $work/postfix
-		maillog = $work/maillog
-		[users]
-		group = 64100
-		socket_group = 64105
-		sync = 64101
-		policyd = 64102
-		milter = 64103
-		queued = 64104
-		[queue]
-		${1:+trust_anchor = $1}
-	CONF
+	relay_conf '[fence]' 'allow = 198.51.100.0/24' '[queue]' "${1:+trust_anchor = $1}"
 }
 # check DOMAIN: the exit code, what DNSSEC says, the outcome, and what is found
 check() {

@@ -4,14 +4,9 @@
 set -eu
 cd "$(dirname "$0")/../.."
 
-if [ "$(id -u)" -ne 0 ]; then
-	echo '1..0 # SKIP namespaces of the test are for root to make'
-	exit 0
-fi
-if [ "${MX_INSIDE:-}" != yes ]; then
-	exec env MX_INSIDE=yes unshare --mount --propagation private --net --pid --fork --kill-child --mount-proc -- sh "$0" "$@"
-fi
 . tests/lib/tap.sh
+. tests/lib/relay.sh
+relay_alone "$0" "$@"
 
 BUILD=${BUILD:-build}
 ctl=$BUILD/bin/mxholdctl
@@ -21,7 +16,6 @@ trap 'exit 129' HUP
 trap 'exit 130' INT
 trap 'exit 143' TERM
 chmod 755 "$work"
-ip link set lo up
 
 # --- the authority's rows
 mkdir "$work/state"

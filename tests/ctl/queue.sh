@@ -5,14 +5,9 @@
 set -eu
 cd "$(dirname "$0")/../.."
 
-if [ "$(id -u)" -ne 0 ]; then
-	echo '1..0 # SKIP namespaces and users of the test are for root to make'
-	exit 0
-fi
-if [ "${QUEUE_INSIDE:-}" != yes ]; then
-	exec env QUEUE_INSIDE=yes unshare --mount --propagation private --net --pid --fork --kill-child --mount-proc -- sh "$0" "$@"
-fi
 . tests/lib/tap.sh
+. tests/lib/relay.sh
+relay_alone "$0" "$@"
 . tests/lib/postfix.sh
 
 BUILD=${BUILD:-build}
@@ -71,9 +66,8 @@ field_is() {
 }
 
 # --- the scene
-ip link set lo up
 ip addr add 203.0.113.25/32 dev lo
-mkdir "$work/state" "$work/sock" "$work/store"
+mkdir "$work/sock" "$work/store"
 PF_CHROOT=n pf_create "$pf" eu.mx.example 127.0.0.1:10825
 printf 'mxhold unix - - n - - smtp\n' >>"$pf/etc/master.cf"
 pf_set "$pf" enable_long_queue_ids=yes inet_interfaces=127.0.0.1 inet_protocols=ipv4 mydestination= \
@@ -98,9 +92,7 @@ domain other.example acme hops=[203.0.113.25] subdomains
 domain upper.example acme hops=[203.0.113.25] subdomains
 domain soc.example acme hops=[203.0.113.25] hold=86400
 ROWS
-"$BUILD/tests/tools/mksnapshot" -r eu1 -g 64100 "$work/state" "$work/rows"
-chown -R 64101:64100 "$work/state"
-chmod 750 "$work/state"
+relay_state "$work/state"
 cat >"$work/alert" <<ALERT
 #!/bin/sh
 # Of several at once each adds its line by one write.
@@ -110,30 +102,8 @@ ALERT
 chmod 755 "$work/alert"
 : >"$work/alerts"
 chown 64104 "$work/alerts"
-cat >"$work/mxhold.conf" <<CONF
-[relay]
-name = eu1
-region = eu
-[authority]
-stale_after = 1d
-[paths]
-state_dir = $work/state
-socket_dir = $work/sock
-postfix_config_dir = $pf/etc
-maillog = $pf/log/mail.log
-[queue]
-probe_interval = 1s
-quota_messages = 20
-[alert]
-command = $work/alert
-[users]
-group = 64100
-socket_group = postfix
-sync = 64101
-policyd = 64102
-milter = 64103
-queued = 64104
-CONF
+RELAY_POSTFIX=$pf/etc RELAY_LOG=$pf/log/mail.log RELAY_SOCKETS=postfix relay_conf \
+	'[queue]' 'probe_interval = 1s' 'quota_messages = 20' '[alert]' "command = $work/alert"
 
 start() {
 	"$BUILD/bin/mxhold-$1" -f -c "$work/mxhold.conf" 2>>"$work/$1.log" &

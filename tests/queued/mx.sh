@@ -5,14 +5,9 @@
 set -eu
 cd "$(dirname "$0")/../.."
 
-if [ "$(id -u)" -ne 0 ]; then
-	echo '1..0 # SKIP namespaces and users of the test are for root to make'
-	exit 0
-fi
-if [ "${MX_INSIDE:-}" != yes ]; then
-	exec env MX_INSIDE=yes unshare --mount --propagation private --net --pid --fork --kill-child --mount-proc -- sh "$0" "$@"
-fi
 . tests/lib/tap.sh
+. tests/lib/relay.sh
+relay_alone "$0" "$@"
 
 BUILD=${BUILD:-build}
 ctl=$BUILD/bin/mxholdctl
@@ -22,10 +17,9 @@ trap 'exit 129' HUP
 trap 'exit 130' INT
 trap 'exit 143' TERM
 chmod 755 "$work"
-ip link set lo up
 ip addr add 192.0.2.11/32 dev lo
 
-mkdir "$work/state" "$work/sock"
+mkdir "$work/sock"
 cat >"$work/rows" <<'ROWS'
 relay eu1 eu names=eu.mx.backup.example addresses=192.0.2.11
 customer acme regions=eu
@@ -40,31 +34,9 @@ domain stsslow.example acme
 domain stsnear.example acme
 domain stsself.example acme
 ROWS
-"$BUILD/tests/tools/mksnapshot" -r eu1 -g 64100 "$work/state" "$work/rows"
-chown -R 64101:64100 "$work/state"
-chmod 750 "$work/state"
+relay_state "$work/state"
 : >"$work/maillog"
-cat >"$work/mxhold.conf" <<CONF
-[relay]
-name = eu1
-region = eu
-[authority]
-stale_after = 1d
-[fence]
-allow = 127.0.0.3, 198.51.100.0/24
-[paths]
-state_dir = $work/state
-socket_dir = $work/sock
-postfix_config_dir = $work/postfix
-maillog = $work/maillog
-[users]
-group = 64100
-socket_group = 64105
-sync = 64101
-policyd = 64102
-milter = 64103
-queued = 64104
-CONF
+relay_conf '[fence]' 'allow = 127.0.0.3, 198.51.100.0/24'
 
 cat >"$work/example.zone" <<'ZONE'
 $ORIGIN example.

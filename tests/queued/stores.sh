@@ -4,14 +4,9 @@
 set -eu
 cd "$(dirname "$0")/../.."
 
-if [ "$(id -u)" -ne 0 ]; then
-	echo '1..0 # SKIP namespaces and users of the test are for root to make'
-	exit 0
-fi
-if [ "${STORES_INSIDE:-}" != yes ]; then
-	exec env STORES_INSIDE=yes unshare --mount --propagation private --net --pid --fork --kill-child --mount-proc -- sh "$0" "$@"
-fi
 . tests/lib/tap.sh
+. tests/lib/relay.sh
+relay_alone "$0" "$@"
 
 BUILD=${BUILD:-build}
 work=$(mktemp -d /tmp/mxst.XXXXXX)
@@ -27,37 +22,17 @@ trap cleanup EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
 chmod 711 "$work"
-ip link set lo up
 
-mkdir "$work/state" "$work/sock" "$work/postfix"
+mkdir "$work/sock" "$work/postfix"
 cat >"$work/rows" <<'ROWS'
 relay eu1 eu names=eu.mx.backup.example addresses=192.0.2.11
 customer acme regions=eu
 domain customer.example acme hops=[203.0.113.25]
 ROWS
-"$BUILD/tests/tools/mksnapshot" -r eu1 -g 64100 "$work/state" "$work/rows"
-chown -R 64101:64100 "$work/state"
-chmod 750 "$work/state"
+relay_state "$work/state"
 : >"$work/maillog"
-cat >"$work/mxhold.conf" <<CONF
-[relay]
-name = eu1
-region = eu
-[authority]
-stale_after = 1d
-[paths]
-state_dir = $work/state
-socket_dir = $work/sock
-postfix_config_dir = $work/postfix
-maillog = $work/maillog
-[users]
-group = 64100
-socket_group = 64105
-sync = 64101
-policyd = 64102
-milter = 64103
-queued = 64104
-CONF
+# shellcheck disable=SC2119 # no lines of its own
+relay_conf
 stores=$work/state/queued
 queued_pid=
 policyd_pid=
@@ -213,9 +188,7 @@ wait "$queued_pid" "$policyd_pid" || true
 # --- the disk is full, while the alert of a spool that was set aside stands
 mkdir "$work/small"
 mount -t tmpfs -o size=8m none "$work/small"
-"$BUILD/tests/tools/mksnapshot" -r eu1 -g 64100 "$work/small" "$work/rows"
-chown -R 64101:64100 "$work/small"
-chmod 750 "$work/small"
+relay_state "$work/small"
 sed -i "s,^state_dir = .*,state_dir = $work/small," "$work/mxhold.conf"
 stores=$work/small/queued
 mv "$work/queued.log" "$work/queued-before.log"
