@@ -261,6 +261,16 @@ map_dns_reply(struct map_request *request)
 
 #define NOT_PINNED "no domain pins this next hop"
 
+static void
+pins_note(struct map_request *request, const char *hop, size_t length, size_t left_out)
+{
+	answer_note_begin(request->note, LOG_WARNING, "pins-left-out");
+	answer_note_add(request->note, kv_bytes("next_hop", hop, length));
+	answer_note_add(request->note, kv_number("rows", (long long)left_out));
+	answer_note_add(request->note, kv_number("most", PINS_MOST));
+	answer_note_add(request->note, kv("effect", "their mail waits"));
+}
+
 /* False: the reply is TEMP. Nobody pins it: the row has changed, and its mail is led anew. */
 static bool
 pins_wanted(struct map_request *request, const char *hop, size_t length, struct pin_demand *demand)
@@ -273,9 +283,9 @@ pins_wanted(struct map_request *request, const char *hop, size_t length, struct 
 		reply(request, "TEMP", "snapshot cannot be read");
 	else if (demand->rows == 0)
 		reply(request, "TEMP", NOT_PINNED);
-	else
-		return true;
-	return false;
+	if (demand->left_out > 0)
+		pins_note(request, hop, length, demand->left_out);
+	return demand->rows > 0;
 }
 
 /* As smtp_tls_fingerprint_cert_match wants it: "12:ab:...". */
@@ -328,12 +338,14 @@ map_greeting(struct map_request *request)
 	struct pin_demand demand;
 
 	reply(request, "NOTFOUND", "");
-	if (!greeting_note(&session->greeting, request->key, request->length))
-		return;
-	if (session->next_hop[0] == '\0') { /* the connection to us broke in the middle */
-		reply(request, "TEMP", "whose greeting it is was not asked before");
+	if (session->next_hop[0] == '\0') {
+		/* The connection to us broke in the middle: what was taken must not be put off. */
+		if (request->length >= 3 && memcmp(request->key, "220", 3) == 0)
+			reply(request, "TEMP", "whose greeting it is was not asked before");
 		return;
 	}
+	if (!greeting_note(&session->greeting, request->key, request->length))
+		return;
 	if (!pins_wanted(request, session->next_hop, strlen(session->next_hop), &demand) ||
 	    pin_banner_shown(&demand, request->key, request->length))
 		return;

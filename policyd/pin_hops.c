@@ -18,6 +18,7 @@ struct hop {
 struct pin_hops {
 	void *root;
 	size_t pairs, limit;
+	uint64_t changes;
 	bool complete;
 };
 
@@ -40,7 +41,7 @@ static void
 empty(struct pin_hops *hops)
 {
 	tdestroy(hops->root, hop_free);
-	*hops = (struct pin_hops){.limit = SPARE};
+	*hops = (struct pin_hops){.limit = SPARE, .changes = hops->changes};
 }
 
 struct pin_hops *
@@ -127,6 +128,7 @@ pin_hops_add(struct pin_hops *hops, const char *hop, size_t length, const char *
 	if (place == NULL || !name_add(place, name))
 		return false;
 	hops->pairs++;
+	hops->changes++;
 	return true;
 }
 
@@ -158,6 +160,12 @@ pin_hops_each(const struct pin_hops *hops, const char *hop, size_t length,
 		place = hop_of(hops, key);
 	if (place != NULL)
 		twalk_r(place->names, visit_name, &visitor);
+}
+
+uint64_t
+pin_hops_changes(const struct pin_hops *hops)
+{
+	return hops->changes;
 }
 
 bool

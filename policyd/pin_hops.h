@@ -9,6 +9,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #define PIN_HOP_SIZE 272 /* "[name]:port", with NUL; longer ones are not remembered */
 
@@ -25,6 +26,8 @@ bool pin_hops_add(struct pin_hops *hops, const char *hop, size_t length, const c
 /* Calls `visit` for each row that named it, once; they may have changed since. */
 void pin_hops_each(const struct pin_hops *hops, const char *hop, size_t length,
     void (*visit)(const char *name, void *context), void *context);
+/* How often was something added? */
+uint64_t pin_hops_changes(const struct pin_hops *hops);
 /*
  * Were all rows read into it? They have to be read again when rows that changed had left more in it
  * than there were, and it was emptied.

@@ -16,6 +16,7 @@
 
 struct answer {
 	uint64_t serial, version; /* of the snapshot */
+	uint64_t changes;         /* of what is remembered */
 	char hop[PIN_HOP_SIZE];
 	struct pin_demand demand;
 };
@@ -81,16 +82,19 @@ any_hop(
 	}
 }
 
-static void
+/* False: there is no place for it. */
+static bool
 want(char *list, size_t size, size_t *count, const char *pin)
 {
-	if (pin[0] == '\0' || strlen(pin) >= size)
-		return;
+	if (pin[0] == '\0')
+		return true;
 	for (size_t i = 0; i < *count; i++)
 		if (strcmp(list + i * size, pin) == 0)
-			return;
-	if (*count < PINS_MOST)
-		memcpy(list + (*count)++ * size, pin, strlen(pin) + 1);
+			return true;
+	if (*count == PINS_MOST || strlen(pin) >= size)
+		return false;
+	memcpy(list + (*count)++ * size, pin, strlen(pin) + 1);
+	return true;
 }
 
 static void
@@ -98,9 +102,10 @@ demand_row(struct pin_demand *demand, const struct domain_record *record)
 {
 	demand->rows++;
 	demand->tls_required = demand->tls_required || record->tls_required;
-	want(demand->certificate[0], PIN_CERTIFICATE_SIZE, &demand->certificates,
-	    record->pin_certificate);
-	want(demand->banner[0], PIN_SIZE, &demand->banners, record->pin_banner);
+	if (!want(demand->certificate[0], PIN_CERTIFICATE_SIZE, &demand->certificates,
+		record->pin_certificate) ||
+	    !want(demand->banner[0], PIN_SIZE, &demand->banners, record->pin_banner))
+		demand->left_out++;
 }
 
 /* --- what is remembered ---------------------------------------------------------------------- */
@@ -161,14 +166,13 @@ remember_row(const char *name, const struct domain_record *record, void *context
 static bool
 look_at_rows(struct look *look)
 {
-	const struct pin_hops *hops = look->pins->hops;
+	struct pin_hops *hops = look->pins->hops;
 
-	pin_hops_each(hops, look->hop, look->length, look_at_row, look);
-	if (look->demand->rows > 0 || look->failed || pin_hops_complete(hops))
-		return !look->failed;
-	if (snapshot_each_domain(look->snapshot, remember_row, look) == SNAPSHOT_UNUSABLE)
-		return false;
-	pin_hops_completed(look->pins->hops);
+	if (!pin_hops_complete(hops)) {
+		if (snapshot_each_domain(look->snapshot, remember_row, look) == SNAPSHOT_UNUSABLE)
+			return false;
+		pin_hops_completed(hops);
+	}
 	pin_hops_each(hops, look->hop, look->length, look_at_row, look);
 	return !look->failed;
 }
@@ -219,8 +223,8 @@ pins_at(struct pins *pins, struct snapshot *snapshot, const char *hop, size_t le
 	if (length == 0 || length >= PIN_HOP_SIZE)
 		return true;
 	if (answer->demand.rows > 0 && answer->serial == meta->serial &&
-	    answer->version == meta->version && strlen(answer->hop) == length &&
-	    memcmp(answer->hop, hop, length) == 0) {
+	    answer->version == meta->version && answer->changes == pin_hops_changes(pins->hops) &&
+	    strlen(answer->hop) == length && memcmp(answer->hop, hop, length) == 0) {
 		*out = answer->demand;
 		return true;
 	}
@@ -228,9 +232,20 @@ pins_at(struct pins *pins, struct snapshot *snapshot, const char *hop, size_t le
 		return false;
 	answer->serial = meta->serial;
 	answer->version = meta->version;
+	answer->changes = pin_hops_changes(pins->hops);
 	memcpy(answer->hop, hop, length);
 	answer->hop[length] = '\0';
 	answer->demand = *out;
+	return true;
+}
+
+/* As smtp(8) hands it out: printable ASCII is itself, anything else may be '?'. */
+static bool
+begins_with(const char *text, const char *pin)
+{
+	for (; *pin != '\0'; pin++, text++)
+		if (*text != *pin && (*text != '?' || (*pin >= ' ' && *pin <= '~')))
+			return false;
 	return true;
 }
 
@@ -245,7 +260,7 @@ pin_banner_shown(const struct pin_demand *demand, const char *line, size_t lengt
 		const size_t wanted = strlen(demand->banner[i]);
 
 		if (length - CODE_AND_BLANK >= wanted &&
-		    memcmp(line + CODE_AND_BLANK, demand->banner[i], wanted) == 0)
+		    begins_with(line + CODE_AND_BLANK, demand->banner[i]))
 			return true;
 	}
 	return false;

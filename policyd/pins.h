@@ -13,11 +13,12 @@
 #include "policyd/greeting.h"
 #include "policyd/pin_hops.h"
 
-#define PINS_MOST 8 /* different ones of a next hop; the ninth is not known */
+#define PINS_MOST 8 /* different certificates, or banners, of a next hop */
 #define PIN_CERTIFICATE_SIZE 65
 
 struct pin_demand {
-	size_t rows; /* that pin it; 0: nobody does */
+	size_t rows;     /* that pin it; 0: nobody does */
+	size_t left_out; /* of them: with one beyond PINS_MOST */
 	bool tls_required;
 	size_t certificates, banners;
 	char certificate[PINS_MOST][PIN_CERTIFICATE_SIZE]; /* SHA-256 of the key, hex digits */
@@ -40,7 +41,10 @@ void pins_remember(struct pins *pins, const char *hop, size_t length, const char
 /* In a transaction of the snapshot. False: it cannot be told. */
 bool pins_at(struct pins *pins, struct snapshot *snapshot, const char *hop, size_t length,
     struct pin_demand *out) __attribute__((warn_unused_result));
-/* Does a greeting's first line, code and all, begin with one of the banners, or is none wanted? */
+/*
+ * Does a greeting's first line, code and all, begin with one of the banners, or is none wanted?
+ * smtp(8) hands out '?' for what is not ASCII (where smtputf8_enable is `no`).
+ */
 bool pin_banner_shown(const struct pin_demand *demand, const char *line, size_t length);
 
 #endif

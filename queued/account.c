@@ -3,6 +3,9 @@
  */
 #include "queued/account_inner.h"
 
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -211,6 +214,56 @@ tell_attempt(
 		account->ports.sink.attempt(account->ports.sink.context, &attempt);
 }
 
+/* "mx.example[192.0.2.1]:25": one server may have several names. */
+static uint64_t
+server_of(const struct maillog_event *event)
+{
+	const struct maillog_text *relay = &event->relay;
+	const char *address;
+
+	if (relay->length == 0)
+		return 0;
+	address = memchr(relay->at, '[', relay->length);
+	if (address == NULL)
+		address = relay->at;
+	return XXH3_64bits(address, relay->length - (size_t)(address - relay->at));
+}
+
+/* Its place; where it has none, that of whoever took mail longest ago. */
+static struct taker *
+taker_of(struct holding *holding, uint64_t server)
+{
+	struct taker *oldest = &holding->taker[0];
+
+	for (size_t i = 0; i < TAKERS; i++) {
+		struct taker *taker = &holding->taker[i];
+
+		if (taker->at != 0 && taker->server == server)
+			return taker;
+		if (taker->at < oldest->at)
+			oldest = taker;
+	}
+	return oldest;
+}
+
+static void
+note_taken(struct holding *holding, const struct maillog_event *event)
+{
+	const uint64_t server = server_of(event);
+
+	*taker_of(holding, server) = (struct taker){.server = server, .at = event->at};
+}
+
+/* When did the server of this line last take mail of the domain? 0: not known. */
+static int64_t
+taken_by(struct holding *holding, const struct maillog_event *event)
+{
+	const uint64_t server = server_of(event);
+	const struct taker *taker = taker_of(holding, server);
+
+	return taker->server == server ? taker->at : 0;
+}
+
 static void
 attempt_count(
     struct account *account, struct recipient *recipient, const struct maillog_event *event)
@@ -222,7 +275,7 @@ attempt_count(
 	if (recipient->first_attempt == 0)
 		recipient->first_attempt = event->at;
 	if (event->at >= account->refusals_from)
-		refusal_note(&recipient->refusals, event, recipient->holding->last_sent);
+		refusal_note(&recipient->refusals, event, taken_by(recipient->holding, event));
 	if (event->result == ATTEMPT_REFUSED)
 		message_refused(account, recipient->message);
 	const bool tells = recipient->attempts == 1 || recipient->refusals.count != refusals;
@@ -251,7 +304,7 @@ on_attempt(struct account *account, struct recipient *recipient, const struct ma
 	if (!event->suspended && event->result != ATTEMPT_HELD)
 		attempt_count(account, recipient, event);
 	if (event->result == ATTEMPT_SENT)
-		recipient->holding->last_sent = event->at;
+		note_taken(recipient->holding, event);
 	if (!event->suspended)
 		tell_attempt(account, recipient, event);
 	attempt_outcome(account, recipient, event);

@@ -116,7 +116,6 @@ struct account_history { /* of one recipient that is held */
 	const char *queue_id;
 	int64_t accepted_at;
 	struct refusal_history refusals;
-	int64_t taken; /* when a primary of the domain last took mail; 0: not known */
 };
 /*
  * Finds messages of which each recipient that is left is due, and records the intent (a note, with

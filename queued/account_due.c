@@ -177,7 +177,6 @@ fate_of(const struct search *search, const struct recipient *recipient)
 	    .queue_id = recipient->message->queue_id,
 	    .accepted_at = recipient->message->accepted_at,
 	    .refusals = recipient->refusals,
-	    .taken = recipient->holding->last_sent,
 	};
 
 	return search->judge(search->context, &history);
@@ -272,7 +271,7 @@ begin_anew(struct keyed_node *node, void *context)
 {
 	struct holding *holding = KEYED_OWNER(node, struct holding, node);
 
-	holding->last_sent = 0;
+	memset(holding->taker, 0, sizeof(holding->taker));
 	refusals_anew(context, holding);
 }
 

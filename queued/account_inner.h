@@ -87,11 +87,18 @@ struct message {
 };
 TAILQ_HEAD(messages, message);
 
+#define TAKERS 4 /* servers of a domain of which it is known when they took mail */
+
+struct taker {
+	uint64_t server; /* by its address in the log */
+	int64_t at;      /* when it took mail of the domain last; 0: none */
+};
+
 struct holding { /* a domain that messages here have recipients in */
 	struct keyed_node node;
 	struct recipients held;
 	size_t references; /* recipients, settled ones too */
-	int64_t last_sent;
+	struct taker taker[TAKERS];
 	char name[];
 };
 

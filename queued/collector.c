@@ -400,7 +400,7 @@ is_refused(const struct search *search, const struct account_history *history,
 	const struct collector *collector = search->collector;
 	const struct refusal_limits limits = refusal_limits(collector->conf, facts->keep_refused);
 
-	return refusal_is_final(&history->refusals, &limits, history->taken) &&
+	return refusal_is_final(&history->refusals, &limits) &&
 	       (collector->ports.may_refuse == NULL ||
 		   collector->ports.may_refuse(collector->ports.context, history->domain));
 }

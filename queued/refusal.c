@@ -108,16 +108,6 @@ refusal_kind_of(const struct maillog_event *event)
 	return refusal_kind(event->stage, event->code, event->enhanced, reply);
 }
 
-/* By what is known of its deliveries now: was it well around the last one so far? */
-static void
-prove(struct refusal_history *history, int64_t taken)
-{
-	if (!history->again || taken < history->last - REFUSAL_WELL)
-		return;
-	history->proven = history->count;
-	history->proven_last = history->last;
-}
-
 void
 refusal_note(struct refusal_history *history, const struct maillog_event *event, int64_t taken)
 {
@@ -129,14 +119,15 @@ refusal_note(struct refusal_history *history, const struct maillog_event *event,
 		*history = none;
 		return;
 	}
-	prove(history, taken); /* it may have taken mail since the one before */
 	const enum refusal_kind kind = refusal_kind_of(event);
 	if (history->count == 0 || kind != history->kind || event->at < history->last)
 		*history = (struct refusal_history){.kind = kind, .first = event->at};
 	history->count++;
 	history->last = event->at;
-	history->again = history->again || (taken > history->first && taken <= event->at);
-	prove(history, taken);
+	if (taken <= history->first || taken > event->at || taken < event->at - REFUSAL_WELL)
+		return;
+	history->proven = history->count;
+	history->proven_last = event->at;
 }
 
 struct refusal_limits
@@ -152,15 +143,12 @@ refusal_limits(const struct conf *conf, bool keep)
 }
 
 bool
-refusal_is_final(
-    const struct refusal_history *history, const struct refusal_limits *limits, int64_t taken)
+refusal_is_final(const struct refusal_history *history, const struct refusal_limits *limits)
 {
 	const bool unknown = history->kind == REFUSAL_UNKNOWN_USER;
 	const uint32_t tries = unknown ? limits->unknown_user_tries : limits->other_tries;
 	const int64_t seconds = unknown ? limits->unknown_user_seconds : limits->other_seconds;
-	struct refusal_history now = *history;
 
-	prove(&now, taken);
-	return !limits->keep && now.proven > 0 && now.proven >= tries &&
-	       now.proven_last - now.first >= seconds * 1000000;
+	return !limits->keep && history->proven > 0 && history->proven >= tries &&
+	       history->proven_last - history->first >= seconds * 1000000;
 }

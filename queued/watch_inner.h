@@ -21,6 +21,7 @@
 #define WATCH_STALE_MS 30000   /* not probed for so long, or twice its interval: unknown again */
 #define WATCH_SOME 20          /* messages tried one by one where a flush had no effect */
 #define WATCH_MISSED 200       /* the same, of those that a flush has missed, at a time */
+#define WATCH_QUIET_MS 600000  /* without a delivery for so long: the next one is news */
 #define WATCH_BUSY_MS 1000     /* a primary that took mail within this is busy with it */
 #define WATCH_ROUND_MS 8000    /* all that are down are probed once in this, if it can be done */
 #define WATCH_CONNECT_MS 1500  /* the shortest wait for a connection: SYNs at 0 and 1 s */
@@ -125,6 +126,8 @@ struct watch_domain {
 	uint32_t wave;
 	unsigned refused_run;   /* messages refused for the first time since the last was taken */
 	int64_t mended_ms;      /* what was refused before this may go again */
+	int64_t taken_ms;       /* when mail of it was taken last, */
+	int64_t news_ms;        /* and when the last time after none for WATCH_QUIET_MS */
 	uint64_t untried;       /* messages that were not tried in this wave */
 	bool wants_list;        /* a listing that has not begun, */
 	bool in_list;           /* or that runs */

@@ -117,13 +117,19 @@ queue_refused(const struct watch_message *message)
 	return message->refused_ms != 0 && !message->mixed;
 }
 
+/*
+ * Where mail is taken seldom, a delivery shortens the pauses: a refusal is believed only shortly
+ * after one (queued/refusal.h), and where the server was broken before, it is well now.
+ */
 static int64_t
 due_of(const struct watch_message *message)
 {
-	if (!queue_refused(message) || message->refused_ms <= message->key.domain->mended_ms)
+	const struct watch_domain *domain = message->key.domain;
+
+	if (!queue_refused(message) || message->refused_ms <= domain->mended_ms)
 		return 0;
-	return message->refused_ms +
-	       release_refused_pause(message->refusals, message->unknown_user);
+	const int64_t pause = release_refused_pause(message->refusals, message->unknown_user);
+	return message->refused_ms + (message->refused_ms < domain->news_ms ? pause / 2 : pause);
 }
 
 bool
@@ -226,6 +232,9 @@ note_sent(struct watch *watch, struct watch_domain *domain, struct watch_message
 
 	if (message != NULL && message->recipients <= 1)
 		message->taken_ms = watch->now.ms;
+	if (domain->taken_ms == 0 || watch->now.ms - domain->taken_ms >= WATCH_QUIET_MS)
+		domain->news_ms = watch->now.ms;
+	domain->taken_ms = watch->now.ms;
 	if (mended)
 		domain->mended_ms = watch->now.ms;
 	domain->refused_run = 0;

@@ -28,8 +28,11 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		const enum greeting_place before = greeting.place;
 		const bool first = greeting_note(&greeting, text, length);
 
-		FUZZ_HOLDS(first == (is_220(text, length) && before != GREETING_INSIDE &&
-					before != GREETING_OFFERED));
+		FUZZ_HOLDS(before == GREETING_AWAITED || !first ||
+			   (is_220(text, length) && before != GREETING_INSIDE));
+		FUZZ_HOLDS(before != GREETING_AWAITED || first || text[0] == '4' || text[0] == '5');
+		FUZZ_HOLDS(first || !is_220(text, length) || before == GREETING_INSIDE ||
+			   before == GREETING_OFFERED);
 		FUZZ_HOLDS(greeting.place != GREETING_OFFERED || before == GREETING_PAST ||
 			   before == GREETING_OFFERED);
 		any = any || first;

@@ -479,13 +479,11 @@ first_of_kind(const struct noted *noted, size_t count)
 	return first;
 }
 
-/* Is there one by which they sufficed, with a delivery of then, or before the next? */
+/* Is there one by which they sufficed, given shortly after a delivery that came after the first? */
 static bool
-may_be_final(
-    const struct noted *noted, size_t count, const struct refusal_limits *limits, int64_t taken)
+may_be_final(const struct noted *noted, size_t count, const struct refusal_limits *limits)
 {
 	const size_t first = first_of_kind(noted, count);
-	bool again = false;
 
 	if (count == 0 || limits->keep)
 		return false;
@@ -493,11 +491,11 @@ may_be_final(
 	const uint32_t tries = unknown ? limits->unknown_user_tries : limits->other_tries;
 	const int64_t least = unknown ? limits->unknown_user_seconds : limits->other_seconds;
 	for (size_t i = first; i < count; i++) {
-		const int64_t well = noted[i].at - 600000000;
-		const int64_t later = i + 1 < count ? noted[i + 1].taken : taken;
+		const bool well = noted[i].taken > noted[first].at &&
+				  noted[i].taken <= noted[i].at &&
+				  noted[i].taken >= noted[i].at - 600000000;
 
-		again |= noted[i].taken > noted[first].at && noted[i].taken <= noted[i].at;
-		if (again && (noted[i].taken >= well || later >= well) && i + 1 - first >= tries &&
+		if (well && i + 1 - first >= tries &&
 		    noted[i].at - noted[first].at >= least * 1000000)
 			return true;
 	}
@@ -514,7 +512,7 @@ run_refusal(struct input *input, unsigned settings)
 	    .other_seconds = (settings & 16) != 0 ? 7200 : 0};
 	static struct noted noted[EVENTS];
 	struct refusal_history history = {.kind = REFUSAL_OTHER}, alone = history;
-	int64_t at = 1700000000000000, taken = 0, taken_before = 0;
+	int64_t at = 1700000000000000, taken = 0;
 	size_t count = 0;
 	bool ever = false, was = false;
 	struct event event;
@@ -545,15 +543,14 @@ run_refusal(struct input *input, unsigned settings)
 			else
 				count = 0;
 		}
-		const bool final = refusal_is_final(&history, &limits, taken);
-		FUZZ_HOLDS(final == may_be_final(noted, count, &limits, taken));
+		const bool final = refusal_is_final(&history, &limits);
+		FUZZ_HOLDS(final == may_be_final(noted, count, &limits));
 		FUZZ_HOLDS(history.count <= count && (history.count > 0) == (count > 0));
 		FUZZ_HOLDS(history.first <= history.last);
 		/* What was refused only while nothing was taken, whatever is taken later. */
-		FUZZ_HOLDS(!refusal_is_final(&alone, &limits, taken));
+		FUZZ_HOLDS(!refusal_is_final(&alone, &limits));
 		/* Once it is, it is until it begins anew. */
-		FUZZ_HOLDS(final || !was || history.count <= before.count || taken < taken_before);
-		taken_before = taken;
+		FUZZ_HOLDS(final || !was || history.count <= before.count);
 		was = final;
 		ever |= final;
 	}

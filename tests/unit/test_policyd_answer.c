@@ -478,7 +478,7 @@ static const struct {
     {"pins *", "TEMP no domain pins this next hop"},
     {"pins ", "TEMP no domain pins this next hop"},
 
-    {"greeting 250 mx.banner.example", "NOTFOUND "},
+    {"greeting 250 mx.banner.example", "NOTFOUND "}, /* in the midst of a session, perhaps */
     {"greeting 554 mx.banner.example", "NOTFOUND "},
     {"greeting 220 mx.banner.example ESMTP", "TEMP whose greeting it is was not asked before"},
     {"greeting ", "NOTFOUND "},
@@ -583,6 +583,9 @@ START_TEST(test_map_greetings)
 	ck_assert_str_eq(note.event, "pin-not-shown");
 	ck_assert_str_eq(map("greeting 220-stranger.example ESMTP"), NOT_IT);
 	ck_assert_str_eq(map("greeting 220 mx.banner.example ESMTP"), "NOTFOUND ");
+	/* smtp(8) goes on with any 2xx. */
+	ck_assert_str_eq(map("pins banner.example"), "OK may");
+	ck_assert_str_eq(map("greeting 250 stranger.example"), NOT_IT);
 	/* Another next hop: what was said before does not count. */
 	ck_assert_str_eq(map("pins [203.0.113.7]:25"), "OK fingerprint match=" SHOWN_A);
 	ck_assert_str_eq(map("greeting 220 mx.banner.example ESMTP"), NOT_IT);
@@ -609,6 +612,46 @@ change_row(const char *name, const struct domain_record *record)
 	view.begun = snapshot_begin(view.snapshot, view.now.boot_ms);
 	ck_assert_int_eq(view.begun, SNAPSHOT_OK);
 }
+
+/* Of a next hop that several rows name all are known, whoever was asked for first. */
+START_TEST(test_map_pins_shared)
+{
+	ck_assert_str_eq(map("transport u@shared1.example"), "OK mxhold-pin:[203.0.113.8]");
+	ck_assert_str_eq(map("pins [203.0.113.8]"), "OK fingerprint match=" SHOWN_A "|" SHOWN_B);
+}
+END_TEST
+
+/* What a row names anew is known at once, also where the snapshot's rows were read before. */
+START_TEST(test_map_pins_added)
+{
+	struct domain_record record = {
+	    .customer = "acme", .pin_certificate = KEY_A, .next_hops = "[203.0.113.9]"};
+
+	change_row("shared1.example", &record);
+	change_row("late1.example", &record);
+	ck_assert_str_eq(map("pins [203.0.113.9]"), "OK fingerprint match=" SHOWN_A);
+	(void)strcpy(record.pin_certificate, KEY_B);
+	change_row("late2.example", &record);
+	ck_assert_str_eq(map("pins [203.0.113.9]"), "OK fingerprint match=" SHOWN_A);
+	ck_assert_str_eq(map("transport u@late2.example"), "OK mxhold-pin:[203.0.113.9]");
+	ck_assert_str_eq(map("pins [203.0.113.9]"), "OK fingerprint match=" SHOWN_A "|" SHOWN_B);
+}
+END_TEST
+
+START_TEST(test_map_pins_too_many)
+{
+	struct domain_record record = {.customer = "acme", .next_hops = "[203.0.113.9]"};
+	char name[32];
+
+	for (int i = 0; i <= PINS_MOST; i++) {
+		(void)snprintf(name, sizeof(name), "many%d.example", i);
+		(void)snprintf(record.pin_banner, sizeof(record.pin_banner), "banner%d", i);
+		change_row(name, &record);
+	}
+	ck_assert_str_eq(map("pins [203.0.113.9]"), "OK may");
+	ck_assert_str_eq(note.event, "pins-left-out");
+}
+END_TEST
 
 /* Another pin counts with the next delivery. */
 START_TEST(test_map_pins_follow_rows)
@@ -712,6 +755,9 @@ main(void)
 	tcase_add_test(good, test_map_hostile_bytes);
 	tcase_add_test(good, test_map_greetings);
 	tcase_add_test(good, test_map_pins_follow_rows);
+	tcase_add_test(good, test_map_pins_shared);
+	tcase_add_test(good, test_map_pins_added);
+	tcase_add_test(good, test_map_pins_too_many);
 	tcase_add_test(good, test_notes_hold_what_they_name);
 	tcase_add_test(good, test_damaged_records_are_later);
 	tcase_add_checked_fixture(none, set_up_empty, tear_down);

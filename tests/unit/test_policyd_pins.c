@@ -127,6 +127,11 @@ START_TEST(test_banner_shown)
 	ck_assert(!pin_banner_shown(&demand, "220 stranger", 12));
 	ck_assert(!pin_banner_shown(&demand, "220", 3));
 	ck_assert(!pin_banner_shown(&demand, "220  new", 8));
+	ck_assert(!pin_banner_shown(&demand, "220 ?ew", 7));
+	(void)strcpy(demand.banner[1], "m\xc3\xbcx");
+	ck_assert(pin_banner_shown(&demand, "220 m\xc3\xbcx", 8));
+	ck_assert(pin_banner_shown(&demand, "220 m??x", 8));
+	ck_assert(!pin_banner_shown(&demand, "220 m?x", 7));
 }
 END_TEST
 

@@ -2357,6 +2357,29 @@ START_TEST(test_unknown_user_waits)
 }
 END_TEST
 
+/*
+ * Where mail is taken seldom a delivery is news: who is refused need wait half as long only. Not
+ * where there was one a while ago.
+ */
+START_TEST(test_ghost_and_news)
+{
+	hold_refused("G", "5.1.1");
+	go_on(200000, PROBE_GOOD);
+	held("a.example", "N", 0);
+	attempt("a.example", "N", ATTEMPT_SENT);
+	left("a.example", "N");
+	ck_assert_uint_eq(count_tries(95000), 0);
+	expect_try(70000, "G"); /* 300 s after its refusal, and looked at each minute */
+	answered("a.example", "G", ATTEMPT_REFUSED, 550, "5.1.1");
+	go_on(60000, PROBE_GOOD);
+	held("a.example", "N", 0);
+	attempt("a.example", "N", ATTEMPT_SENT);
+	left("a.example", "N");
+	ck_assert_uint_eq(count_tries(1100000), 0);
+	expect_try(130000, "G");
+}
+END_TEST
+
 /* A refused message in the queue keeps nobody else's back, and is not offered with them. */
 START_TEST(test_ghost_and_blip)
 {
@@ -2374,7 +2397,7 @@ START_TEST(test_ghost_and_blip)
 		expect("late M");
 		attempt("a.example", "M", ATTEMPT_SENT);
 		left("a.example", "M");
-		ck_assert_uint_eq(count_tries(100000), 0);
+		ck_assert_uint_eq(count_tries(60000), 0);
 		ck_assert_ptr_null(strstr(world.did, "flush"));
 	}
 	expect_try(300000, "G");
@@ -2915,6 +2938,7 @@ main(void)
 	    {"breaker, another by MX", test_breaker_and_another_primary_by_mx},
 	    {"refused, another primary", test_refused_and_another_primary},
 	    {"surge, another primary", test_surge_and_another_primary},
+	    {"ghost and news", test_ghost_and_news},
 	    {"ghost and blip", test_ghost_and_blip},
 	    {"ghost in company", test_ghost_in_company},
 	    {"delivery ends a pause", test_delivery_ends_a_pause},
