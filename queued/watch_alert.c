@@ -130,8 +130,9 @@ outage_raise(struct watch *watch, struct watch_domain *domain, enum primary_stat
 	const struct alert alert = {
 	    .kind = ALERT_OUTAGE, .text = text, .reworded = alert_is_raised(domain, ALERT_OUTAGE)};
 
-	(void)snprintf(text, sizeof(text), "mail is held, the primary is %s: %s",
-	    primary_state_name(state), outage_reason(domain));
+	const char *reason = outage_reason(domain);
+	(void)snprintf(text, sizeof(text), "mail is held, the primary is %s%s%s",
+	    primary_state_name(state), reason[0] != '\0' ? ": " : "", reason);
 	const uint64_t words = XXH3_64bits(text, strlen(text));
 	if (alert.reworded && words == domain->outage)
 		return;
