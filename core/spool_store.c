@@ -117,7 +117,7 @@ spool_files_plain(const char *path)
 	if (stat(path, &status) != 0)
 		return true; /* for others to find fault with */
 	return S_ISDIR(status.st_mode) && (!spool_path(path, "data.mdb", data) ||
-					      stat(data, &status) != 0 || S_ISREG(status.st_mode));
+					      lstat(data, &status) != 0 || S_ISREG(status.st_mode));
 }
 
 bool

@@ -144,6 +144,13 @@ rm "$stores/spool/data.mdb"
 mkfifo "$stores/spool/data.mdb"
 aside_pipe() { test -p "$stores/spool.damaged.3/data.mdb" && in_spool 4Bcdfg0000zB7; }
 ok "$(wait_for 60 aside_pipe && echo 0 || echo 1)" 'a spool whose data.mdb is a pipe is set aside, and made anew'
+: >"$work/roots"
+chmod 600 "$work/roots"
+rm "$stores/spool/data.mdb"
+ln -s "$work/roots" "$stores/spool/data.mdb"
+aside_link() { test -L "$stores/spool.damaged.4/data.mdb" && in_spool 4Bcdfg0000zB7; }
+ok "$(wait_for 60 aside_link && echo 0 || echo 1)" 'so is one whose data.mdb is a link'
+is "$(stat -c '%u %a %s' "$work/roots")" '0 600 0' 'and nothing becomes of the file behind it'
 kill -TERM "$queued_pid"
 wait "$queued_pid" || true
 rm -r "$stores/state" "$stores/spool/lock.mdb"
@@ -151,7 +158,7 @@ mkfifo "$stores/state" "$stores/spool/lock.mdb"
 start queued
 ok "$(wait_for 60 holds 7 && echo 0 || echo 1)" 'pipes for the state and a lock.mdb keep it from nothing'
 ok "$(test -d "$stores/state" && of_queued state && echo 0 || echo 1)" 'the state is made anew'
-is "$(find "$stores" -name 'spool.damaged*' | wc -l)" 3 'the spool is not set aside for its lock.mdb'
+is "$(find "$stores" -name 'spool.damaged*' | wc -l)" 4 'the spool is not set aside for its lock.mdb'
 
 chown 0:0 "$work/state/policyd" "$work/state/policyd/senders"
 pkill -KILL -P "$policyd_pid"
