@@ -6,12 +6,17 @@
  * fields and body: so a message costs the MTA two waits and one more for each recipient. A callback
  * must never wait, and must never answer ACCEPT, which would silence the rest of the session.
  *
+ * Whom a message with several recipients was accepted for is told to mxhold-queued when the
+ * transaction ends, unless it was refused here: what others do with it, we do not see. Postfix ends
+ * it by abort, and by no end of message, where its own rules throw the message away.
+ *
  * libmilter calls negotiate first and close last; yet a hostile client may leave out the first, and
  * after QUIT_NC the second is followed by more: what a session needs is made when it is missing.
  */
 #include "milter/callbacks.h"
 
 #include "core/log.h"
+#include "milter/roster.h"
 
 #include <libmilter/mfapi.h>
 #include <stdio.h>
@@ -38,6 +43,7 @@ static const struct macro_wish {
 
 struct connection {
 	struct session session;
+	struct roster roster;
 	bool counted; /* its transaction is in the census */
 };
 
@@ -80,6 +86,14 @@ transaction_end(struct connection *connection)
 		atomic_fetch_sub(&shared->census->transactions, 1);
 	connection->counted = false;
 	session_reset(&connection->session);
+	roster_clear(&connection->roster);
+}
+
+static void
+transaction_tell(struct connection *connection)
+{
+	if (roster_wanted(&connection->roster))
+		herald_tell(shared->herald, &connection->roster);
 }
 
 /* --- macros and replies ------------------------------------------------------------- */
@@ -183,6 +197,7 @@ on_mail(SMFICTX *context, char **arguments)
 		return reply(context, refusal);
 	}
 	transaction_begin(connection);
+	roster_clear(&connection->roster);
 	session_mail(&connection->session, arguments[0] == NULL ? arguments : arguments + 1);
 	return SMFIS_CONTINUE;
 }
@@ -204,6 +219,8 @@ on_recipient(SMFICTX *context, char **arguments)
 
 	if (connection != NULL)
 		answer = session_recipient(&connection->session, &shared->rules, &recipient);
+	if (connection != NULL && answer.action == SESSION_CONTINUE)
+		roster_add(&connection->roster, macro(context, "i"), arguments[0], address);
 	log_refusal(context, "recipient-refused", &answer,
 	    address != NULL && address[0] != '\0' ? address : arguments[0], 0);
 	macro_spend(address);
@@ -246,6 +263,8 @@ on_end_of_message(SMFICTX *context)
 		answer = session_end_of_message(&connection->session, queue_id, host);
 	}
 	log_refusal(context, "message-refused", &answer, NULL, bytes);
+	if (connection != NULL && answer.action == SESSION_CONTINUE)
+		transaction_tell(connection);
 	if (connection != NULL)
 		transaction_end(connection);
 	return reply(context, &answer);
@@ -256,8 +275,10 @@ on_abort(SMFICTX *context)
 {
 	struct connection *connection = smfi_getpriv(context);
 
-	if (connection != NULL)
-		transaction_end(connection);
+	if (connection == NULL)
+		return SMFIS_CONTINUE;
+	transaction_tell(connection);
+	transaction_end(connection);
 	return SMFIS_CONTINUE;
 }
 
@@ -268,8 +289,10 @@ on_close(SMFICTX *context)
 
 	if (connection == NULL)
 		return SMFIS_CONTINUE;
+	transaction_tell(connection);
 	transaction_end(connection);
 	(void)smfi_setpriv(context, NULL);
+	free(connection->roster.addresses);
 	free(connection);
 	atomic_fetch_sub(&shared->census->sessions, 1);
 	return SMFIS_CONTINUE;

@@ -5,12 +5,14 @@
 #define MXHOLD_MILTER_CALLBACKS_H
 
 #include "milter/census.h"
+#include "milter/herald.h"
 #include "milter/lookup.h"
 #include "milter/session.h"
 
 struct callbacks { /* shared by all sessions of a process; constant while it serves */
 	struct session_rules rules;
 	struct lookup *lookup;
+	struct herald *herald;
 	struct census *census;
 };
 

@@ -89,6 +89,7 @@ milter_serve(void *context)
 	const struct serve_setup setup = {
 	    .conf = milter->service->conf,
 	    .listener = &milter->listener,
+	    .socket_dir = milter->service->socket_dir,
 	    .dead_fd = milter->dead_fd,
 	};
 

@@ -202,6 +202,7 @@ server_loop(struct server *server)
 		const bool woken = poll(&wait, 1, tick) > 0;
 		uint64_t count;
 
+		herald_turn(server->callbacks.herald);
 		if (atomic_load(&server->over))
 			return;
 		if (woken) {
@@ -315,6 +316,9 @@ server_start(struct server *server)
 	callbacks->lookup = lookup_new(conf);
 	if (callbacks->lookup == NULL)
 		return failed("snapshot", ENOMEM);
+	callbacks->herald = herald_new(server->setup->socket_dir);
+	if (callbacks->herald == NULL)
+		return failed("socket of mxhold-queued", errno);
 	callbacks->census = &server->census;
 	callbacks->rules = (struct session_rules){
 	    .judge = lookup_judge,

@@ -12,6 +12,7 @@
 struct serve_setup {
 	const struct conf *conf;
 	const struct listener *listener; /* shared with the parent and other children */
+	const char *socket_dir;          /* where mxhold-queued's socket is */
 	int dead_fd;                     /* a listening socket that nobody can reach: see serve.c */
 };
 

@@ -13,7 +13,6 @@
 #define BY_POSTFIX "postfix"
 #define BY_POSTSUPER "postsuper"
 #define BY_REQUEUE "postsuper -r"
-#define BY_DISCARD "postfix: discard"
 #define ABSENT_TWICE 2
 
 /* --- life
@@ -36,6 +35,7 @@ account_new(const struct account_ports *ports)
 	TAILQ_INIT(&account->nameless);
 	TAILQ_INIT(&account->left);
 	TAILQ_INIT(&account->refused);
+	TAILQ_INIT(&account->told);
 	return account;
 }
 
@@ -62,6 +62,7 @@ account_free(struct account *account)
 	account->listing_runs = false;
 	keyed_each(&account->messages, free_message, account);
 	keyed_each(&account->departed, free_departed, account);
+	discard_free(account);
 	keyed_free(&account->messages);
 	keyed_free(&account->holdings);
 	keyed_free(&account->departed);
@@ -82,23 +83,6 @@ account_counts(const struct account *account)
 /* --- the log ------------------------------------------------------------------------------------
  */
 
-static struct message *
-message_get(struct account *account, const char *queue_id, int64_t at)
-{
-	struct message *message = message_find(account, queue_id);
-
-	return message != NULL ? message : message_make(account, queue_id, at);
-}
-
-static bool
-set_part(struct account *account, const char **place, struct maillog_text text)
-{
-	char copy[JOURNAL_ADDRESS_SIZE];
-
-	journal_address(copy, text.at != NULL ? text.at : "", text.length);
-	return message_set_text(account, place, copy);
-}
-
 /* What its note and its rows say has changed: a listing may have shown it before the log did. */
 static void
 message_told(struct account *account, struct message *message, int64_t at)
@@ -109,19 +93,13 @@ message_told(struct account *account, struct message *message, int64_t at)
 		recipient_waits(account, one, WAITING_URGENT, at);
 }
 
-static bool
-is_unknown(const char *part)
-{
-	return part == NULL || part[0] == '\0';
-}
-
 /* The message has gone on under another id, which has its client. */
 static bool
 client_inherit(struct account *account, struct message *message, const char *former_id)
 {
 	const struct message *former = message_find(account, former_id);
 
-	return former == NULL || former == message || is_unknown(former->client) ||
+	return former == NULL || former == message || message_part_unknown(former->client) ||
 	       message_set_text(account, &message->client, former->client);
 }
 
@@ -133,7 +111,7 @@ on_client(struct account *account, const struct maillog_event *event)
 	if (message != NULL)
 		message = message_anew(account, message, event->at);
 	const char *before = message != NULL ? message->client : NULL;
-	if (message == NULL || !set_part(account, &message->client, event->address) ||
+	if (message == NULL || !message_set_part(account, &message->client, event->address) ||
 	    (event->former_id[0] != '\0' && !client_inherit(account, message, event->former_id)))
 		return false;
 	message_arrived(message, event->at);
@@ -148,8 +126,9 @@ on_from(struct account *account, const struct maillog_event *event)
 	struct message *message = message_get(account, event->queue_id, event->at);
 	const char *before = message != NULL ? message->sender : NULL;
 
-	if (message == NULL || !set_part(account, &message->sender, event->address))
+	if (message == NULL || !message_set_part(account, &message->sender, event->address))
 		return false;
+	discard_not(account, event->queue_id);
 	message->size = event->size;
 	message->unnamed = event->recipients;
 	if (message->sender != before)
@@ -414,56 +393,6 @@ on_super_removed(struct account *account, struct message *message, int64_t at)
 	message_left(account, message, outcome, by, at);
 }
 
-/* What the line says of client and sender, where nothing is known of them. */
-static bool
-discarded_parts(struct account *account, struct message *message, const struct maillog_event *event)
-{
-	return (!is_unknown(message->sender) ||
-		   set_part(account, &message->sender, event->sender)) &&
-	       (!is_unknown(message->client) || set_part(account, &message->client, event->client));
-}
-
-static bool
-discarded_settle(struct account *account, struct message *message,
-    const struct maillog_event *event, const char *domain)
-{
-	char text[JOURNAL_ADDRESS_SIZE];
-
-	journal_address(text, event->address.at, event->address.length);
-	struct recipient *recipient = recipient_find(message, text);
-	if (recipient == NULL)
-		recipient = recipient_make(account, message, text, domain);
-	if (recipient == NULL)
-		return false;
-	if (recipient->outcome == OUTCOME_HELD)
-		recipient_settle(account, recipient, OUTCOME_REMOVED, BY_DISCARD, event->at);
-	return true;
-}
-
-/* Thrown away after it was accepted: the line names its first recipient, and no line the others. */
-static bool
-on_discarded(struct account *account, const struct maillog_event *event)
-{
-	struct message *message = message_find(account, event->queue_id);
-	char domain[DOMAIN_SIZE];
-	const enum rows_answer whose =
-	    event->address.at != NULL
-		? account_whose(account, event->address.at, event->address.length, domain)
-		: ROWS_OTHER;
-
-	if (whose == ROWS_CANNOT_TELL)
-		return false;
-	if (whose == ROWS_OURS) {
-		message = message_get(account, event->queue_id, event->at);
-		if (message == NULL || !discarded_parts(account, message, event) ||
-		    !discarded_settle(account, message, event, domain))
-			return false;
-	}
-	if (message != NULL)
-		message_gone(account, message);
-	return true;
-}
-
 static void
 hold_told(const struct account *account, struct message *message, bool on_hold)
 {
@@ -477,6 +406,10 @@ on_known(struct account *account, struct message *message, const struct maillog_
 	switch (event->kind) {
 	case MAILLOG_EXPIRED: settle_all(account, message, OUTCOME_EXPIRED, "", event->at); break;
 	case MAILLOG_REMOVED: on_removed(account, message); break;
+	case MAILLOG_REJECTED:
+		discard_not(account, event->queue_id);
+		message_gone(account, message);
+		break;
 	case MAILLOG_SUPER_REMOVED: on_super_removed(account, message, event->at); break;
 	case MAILLOG_SUPER_REQUEUED:
 		settle_all(account, message, OUTCOME_REMOVED, BY_REQUEUE, event->at);
@@ -499,7 +432,7 @@ account_event(struct account *account, const struct maillog_event *event)
 	case MAILLOG_LOCAL: return on_client(account, event);
 	case MAILLOG_FROM: return on_from(account, event);
 	case MAILLOG_DELIVERY: return on_delivery(account, event);
-	case MAILLOG_DISCARDED: return on_discarded(account, event);
+	case MAILLOG_DISCARDED: return discard_event(account, event);
 	default: break;
 	}
 	message = message_find(account, event->queue_id);
@@ -645,7 +578,7 @@ account_census_message(struct account *account, const struct census_message *lis
 		message->on_hold = strcmp(listed->queue, "hold") == 0;
 	if (message->sender == NULL) {
 		const struct maillog_text sender = {listed->sender, strlen(listed->sender)};
-		(void)set_part(account, &message->sender, sender);
+		(void)message_set_part(account, &message->sender, sender);
 	}
 	if (message->size == 0)
 		message->size = listed->size;

@@ -22,6 +22,7 @@
 #define ACCOUNT_PENDING "pending/" /* note: a message whose recipients are not known yet */
 #define ACCOUNT_INTENT "intent/"   /* note: a message that is to be taken out, why and for whom */
 #define ACCOUNT_NAMELESS 5000000   /* so long a message may be without a recipient's line */
+#define ACCOUNT_TOLD 60000000      /* so long a recipient told by mxhold-milter is kept, at least */
 #define ACCOUNT_COALESCE 300000000 /* a row that only counts attempts is written so often */
 
 struct account;
@@ -40,6 +41,17 @@ void account_free(struct account *account);
 /* False: it cannot be told now whose mail this is (or out of memory): give it again later. */
 bool account_event(struct account *account, const struct maillog_event *event)
     __attribute__((warn_unused_result));
+
+/*
+ * mxhold-milter says: whoever sent this message was told that this recipient is accepted. Of what
+ * is thrown away before it comes into the queue (header_checks, DISCARD) the log names one
+ * recipient: the others are known from here, whichever comes first. Kept until the log has told
+ * more of it, or for ACCOUNT_TOLD.
+ */
+void account_told(
+    struct account *account, const char *queue_id, const char *address, size_t length, int64_t now);
+/* All of the log that is there was read: what it should have spoken of by now is forgotten. */
+void account_told_turn(struct account *account, int64_t now);
 
 /*
  * The clock was set, and says `now` since: the refusals and deliveries of before count no more,

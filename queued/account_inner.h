@@ -107,9 +107,21 @@ struct departed { /* it left while a listing runs, which may still show it */
 	char queue_id[JOURNAL_ID_SIZE];
 };
 
+struct told { /* recipients of a message, which the log may say is thrown away */
+	struct keyed_node node;
+	TAILQ_ENTRY(told) in_told;
+	int64_t at;
+	size_t count, length, room;
+	char *addresses; /* each ends with a NUL */
+	char queue_id[JOURNAL_ID_SIZE];
+};
+
 struct account {
 	struct account_ports ports;
-	struct keyed messages, holdings, departed;
+	struct keyed messages, holdings, departed, told_ids;
+	TAILQ_HEAD(tolds, told) told;
+	size_t told_count; /* recipients */
+	bool told_later;   /* whose some of them are could not be told */
 	struct words words;
 	struct recipients urgent, lazy, written_rows;
 	struct messages changed, written, intents, nameless, left, refused;
@@ -127,6 +139,8 @@ struct account {
 
 struct message *message_find(const struct account *account, const char *queue_id);
 struct message *message_make(struct account *account, const char *queue_id, int64_t at);
+/* The one of this id, or a new one. */
+struct message *message_get(struct account *account, const char *queue_id, int64_t at);
 /*
  * Neither its id nor a first line told when it came; something else does now. No row has the guess:
  * what names the first recipient tells the time as well.
@@ -144,6 +158,8 @@ void message_named_one(struct account *account, struct message *message);
 /* It has left: what it still has to write is written, then it goes. */
 void message_gone(struct account *account, struct message *message);
 bool message_set_text(struct account *account, const char **place, const char *text);
+bool message_set_part(struct account *account, const char **place, struct maillog_text text);
+bool message_part_unknown(const char *part);
 void message_intent_clear(struct account *account, struct message *message);
 /* A listing shows a message that was to be taken out: it is asked for again, or judged anew. */
 void message_intent_again(struct account *account, struct message *message);
@@ -166,6 +182,16 @@ void message_row(const struct message *message, struct journal_row *out);
 /* Whose is it? `domain`: its normal form, where there is one. */
 enum rows_answer account_whose(
     struct account *account, const char *address, size_t length, char domain[DOMAIN_SIZE]);
+
+/* --- account_discard.c
+ * ---------------------------------------------------------------------------- */
+
+/* A line says that a message is thrown away. False: as account_event. */
+bool discard_event(struct account *account, const struct maillog_event *event)
+    __attribute__((warn_unused_result));
+/* It is not: it came into the queue, or was refused. */
+void discard_not(struct account *account, const char *queue_id);
+void discard_free(struct account *account);
 
 /* --- account_left.c
  * ------------------------------------------------------------------------------- */

@@ -87,6 +87,14 @@ message_make(struct account *account, const char *queue_id, int64_t at)
 	return message;
 }
 
+struct message *
+message_get(struct account *account, const char *queue_id, int64_t at)
+{
+	struct message *message = message_find(account, queue_id);
+
+	return message != NULL ? message : message_make(account, queue_id, at);
+}
+
 void
 message_arrived(struct message *message, int64_t at)
 {
@@ -207,6 +215,21 @@ message_set_text(struct account *account, const char **place, const char *text)
 	words_drop(&account->words, *place);
 	*place = kept;
 	return true;
+}
+
+bool
+message_set_part(struct account *account, const char **place, struct maillog_text text)
+{
+	char copy[JOURNAL_ADDRESS_SIZE];
+
+	journal_address(copy, text.at != NULL ? text.at : "", text.length);
+	return message_set_text(account, place, copy);
+}
+
+bool
+message_part_unknown(const char *part)
+{
+	return part == NULL || part[0] == '\0';
 }
 
 void

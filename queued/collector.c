@@ -664,6 +664,13 @@ census_compare(struct collector *collector, int64_t now_ms)
 }
 
 void
+collector_told(
+    struct collector *collector, const char *queue_id, const char *address, size_t length)
+{
+	account_told(collector->account, queue_id, address, length, clock_wall_us());
+}
+
+void
 collector_census_soon(struct collector *collector)
 {
 	const int64_t took = collector->census_ended_ms - collector->census_began_ms;
@@ -710,6 +717,8 @@ tick(struct collector *collector)
 
 	(void)clock_is_steady(collector, now_ms); /* a leap is seen before lines that follow it */
 	log_read(collector, now_ms);
+	if (collector->log == TAIL_END)
+		account_told_turn(collector->account, clock_wall_us());
 	census_turn(collector, now_ms);
 	due_turn(collector, now_ms);
 	if (now_ms - collector->prune_ms >= PRUNE_MS)

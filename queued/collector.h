@@ -82,6 +82,10 @@ void collector_taken_out(
 bool collector_drop(struct collector *collector, const char (*ids)[JOURNAL_ID_SIZE], size_t count,
     const char *by, size_t *taken) __attribute__((warn_unused_result));
 
+/* mxhold-milter tells a recipient that was accepted: see account_told. */
+void collector_told(
+    struct collector *collector, const char *queue_id, const char *address, size_t length);
+
 /* A queue listing as soon as possible, e.g. after a flush (at most one at a time). */
 void collector_census_soon(struct collector *collector);
 

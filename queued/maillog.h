@@ -27,8 +27,9 @@ enum maillog_kind {
 	MAILLOG_DELIVERY,       /* address (recipient), ... */
 	MAILLOG_EXPIRED,        /* qmgr: too old, all recipients that are left */
 	MAILLOG_REMOVED,        /* qmgr: its file is gone */
+	MAILLOG_REJECTED,       /* cleanup: it never came into the queue; its sender was told */
 	MAILLOG_DISCARDED,      /* cleanup: it never came into the queue; thrown away after its
-				   250: address (its first recipient), sender, client */
+				   250: address (its last recipient), sender, client */
 	MAILLOG_SUPER_REMOVED,  /* postsuper -d */
 	MAILLOG_SUPER_REQUEUED, /* postsuper -r: it goes on under another id */
 	MAILLOG_SUPER_HELD,

@@ -21,6 +21,7 @@
 #define ASKED_ROOM 1024 /* questions that wait for a tick */
 #define READ_DEADLINE_MS 20000
 #define PRIMARY "primary "
+#define RECIPIENT "recipient "
 #define DATAGRAMS 256 /* read at once */
 #define DATAGRAM 4096 /* bytes; what is longer is cut */
 
@@ -95,24 +96,56 @@ keep_question(struct mxwatch_io *io, const char *row, bool demanded)
 	return true;
 }
 
-/* One name a line; one whose primary is asked about stands behind a word. */
+/* What stands behind the word that the line begins with; NULL: another line. */
+static const char *
+behind(const char *line, size_t length, const char *word)
+{
+	const size_t size = strlen(word);
+
+	return length > size && memcmp(line, word, size) == 0 ? line + size : NULL;
+}
+
+/* "QUEUEID ADDRESS" */
+static void
+pass_recipient(struct mxwatch_io *io, const char *text, size_t length)
+{
+	char queue_id[JOURNAL_ID_SIZE];
+	const char *blank = memchr(text, ' ', length);
+	const size_t size = blank != NULL ? (size_t)(blank - text) : 0;
+
+	if (size == 0 || size >= sizeof(queue_id) || size + 1 >= length)
+		return;
+	memcpy(queue_id, text, size);
+	queue_id[size] = '\0';
+	io->setup.recipient_told(io->setup.context, queue_id, blank + 1, length - size - 1);
+}
+
+static void
+keep_line(struct mxwatch_io *io, const char *line, size_t length)
+{
+	const char *primary = behind(line, length, PRIMARY);
+	const char *recipient = behind(line, length, RECIPIENT);
+	char row[DOMAIN_SIZE];
+
+	if (recipient != NULL)
+		pass_recipient(io, recipient, length - (size_t)(recipient - line));
+	else if (primary == NULL && domain_normalise(line, length, row))
+		(void)keep_question(io, row, false);
+	else if (primary != NULL &&
+		 domain_normalise(primary, length - (size_t)(primary - line), row))
+		io->setup.primary_asked(io->setup.context, row);
+}
+
+/* One name a line; whatever else is said or asked begins with a word. */
 static void
 keep_lines(struct mxwatch_io *io, const char *text, size_t length)
 {
-	const size_t word = strlen(PRIMARY);
-	char row[DOMAIN_SIZE];
-
 	while (length > 0) {
 		const char *end = memchr(text, '\n', length);
 		const size_t line = end != NULL ? (size_t)(end - text) : length;
 		const size_t used = end != NULL ? line + 1 : line;
 
-		if (line > word && memcmp(text, PRIMARY, word) == 0) {
-			if (domain_normalise(text + word, line - word, row))
-				io->setup.primary_asked(io->setup.context, row);
-		} else if (domain_normalise(text, line, row)) {
-			(void)keep_question(io, row, false);
-		}
+		keep_line(io, text, line);
 		text += used;
 		length -= used;
 	}

@@ -1,7 +1,7 @@
 /*
  * mxwatch_io: mxwatch with its ports: the snapshot's rows, the DNS (core/mx_gather), MTA-STS
  * policies (core/sts_fetch), the state, and the socket by which policyd asks for a new reading (and
- * how a primary is, which is passed on).
+ * how a primary is; and mxhold-milter tells recipients: both are passed on).
  */
 #ifndef MXHOLD_QUEUED_MXWATCH_IO_H
 #define MXHOLD_QUEUED_MXWATCH_IO_H
@@ -41,6 +41,9 @@ struct mxwatch_io_setup { /* all of it outlives mxwatch_io, and belongs to the c
 	bool (*silent)(void *context, const char *domain);
 	/* policyd asks how its primary is. From within mxwatch_io_asked(). */
 	void (*primary_asked)(void *context, const char *domain);
+	/* mxhold-milter tells a recipient that was accepted. From within mxwatch_io_asked(). */
+	void (*recipient_told)(
+	    void *context, const char *queue_id, const char *address, size_t length);
 	void *context;
 };
 

@@ -264,6 +264,15 @@ primary_asked(void *context, const char *domain)
 }
 
 static void
+recipient_told(void *context, const char *queue_id, const char *address, size_t length)
+{
+	struct serve *serve = context;
+
+	if (serve->collector != NULL)
+		collector_told(serve->collector, queue_id, address, length);
+}
+
+static void
 on_ask(evutil_socket_t fd, short what, void *context)
 {
 	struct serve *serve = context;
@@ -315,6 +324,7 @@ start_mxwatch(struct serve *serve)
 	    .sweep = mx_sweep,
 	    .silent = mx_silent,
 	    .primary_asked = primary_asked,
+	    .recipient_told = recipient_told,
 	    .context = serve};
 
 	serve->mxwatch = mxwatch_io_new(&settings);

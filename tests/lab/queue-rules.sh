@@ -3,7 +3,7 @@
 # (a sender who can reach the primary is told to, and is taken when he keeps trying), the operator's hold and the SOC's, unknown
 # users taken out after two tries where the primary is well, on a domain with hardly any mail too, kept where the row or the
 # primary's health says so, none lost to a primary that knows nobody now and then, a queue file that somebody removed, retention
-# by domain, and that each alert has an end.
+# by domain, each recipient of what Postfix's own rules throw away, and that each alert has an end.
 #
 # A row's retention is an hour at least, and none counts in the first ten minutes of mxhold-queued: on the relay hk its clock,
 # and only its, runs ten times as fast, and the relay's default, for domains whose row does not say, is two minutes.
@@ -173,6 +173,23 @@ try 'over its bytes: 452 4.2.2' wait_for 40 over_quota u2@bytes.example
 send u1@free.example free1
 try 'an alert says so' wait_for 40 alerts_are quota quota.example 1 0
 
+# --- what the relay's own rules throw away -----------------------------------------------------------------------------------
+
+printf '/^X-Bad:/ DISCARD not wanted here\n' >"$LAB/eu/etc/header_checks"
+lab_pf eu pf_set "header_checks = regexp:$LAB/eu/etc/header_checks"
+lab_pf eu pf_reload
+throw_away() { # NAME: a message to three recipients, which header_checks discard
+	lab_talk eu 'EHLO s' "MAIL FROM:<$1@out.example>" "RCPT TO:<$1.One@free.example>" "RCPT TO:<$1.two@lost.example>" \
+		"RCPT TO:<$1.three@free.example>" DATA '!send X-Bad: x\r\n\r\nx\r\n.\r\n' '!read' QUIT | grep '^250.*queued as'
+}
+thrown_away() { # NAME
+	[ "$(lab_rows "select string_agg(recipient || ' ' || outcome || ' ' || outcome_by || ' ' || sender, ',' order by recipient collate \"C\")
+		from mxhold_journal.message where recipient like '$1.%'")" = \
+		"$1.One@free.example removed postfix: discard $1@out.example,$1.three@free.example removed postfix: discard $1@out.example,$1.two@lost.example removed postfix: discard $1@out.example" ]
+}
+like "$(throw_away bad)" '^250 ' 'a message that header_checks discard gets 250'
+try 'and each of its recipients a row in the journal' wait_for 30 thrown_away bad
+
 # --- rule 10 ------------------------------------------------------------------------------------------------------------------
 
 tell 26 up
@@ -204,9 +221,11 @@ like "$(lab_ctl eu queue show soc.example)" 'held by the SOC until its row is ch
 sleep 4
 is "$(came 25 held1 || came 25 soc1 || echo nothing)" nothing 'though the primary is up nothing is delivered'
 lab_unkeep eu.queued KILL
+like "$(throw_away unseen)" '^250 ' 'mxhold-queued is dead: another message is thrown away'
 lab_keep eu.queued eu "$lab_bin/mxhold-queued" -f -c "$LAB/eu/mxhold.conf"
 try 'mxhold-queued was killed, and is there again' wait_for 40 lab_queued_answers eu
 try "it knows the operator's hold" wait_for 20 field_is eu held.example hold operator
+try 'and knows whom the other was for' wait_for 30 thrown_away unseen
 release() { lab_ctl eu queue release held.example >/dev/null 2>&1; } # the old child may have answered a moment longer
 try 'it takes the release' wait_for 20 release
 lab_soc_now "update mxhold.domain set hold_until = null where name = 'soc.example'"

@@ -1,6 +1,6 @@
 #!/bin/sh
 # mxhold-milter behind a real Postfix: the size to the octet, by DATA and by BDAT, declared or not; which recipients are
-# judged; and what the sender sees when the milter is away or refuses to negotiate.
+# judged; whom it tells mxhold-queued of; and what the sender sees when the milter is away or refuses to negotiate.
 set -eu
 
 cd "$(dirname "$0")/../.."
@@ -139,6 +139,75 @@ is "$replies" \
 	'RSET, limits of one transaction, several messages'
 smtp 'EHLO c' 'MAIL FROM:<a@b.example>' 'RCPT TO:<u@ok.example>' DATA "!fill $limit" '!reset' >/dev/null
 like "$(sized 1000 '' u@ok.example)" '^250 ' 'after a message that broke off'
+
+# Whom a message with several recipients was accepted for is told to mxhold-queued, under its own queue id, several messages a
+# connection too; what one recipient was accepted for the log names.
+heard=$dir/heard
+python3 - "$pf/spool/mxhold/queue-ask" "$heard" "$dir/quiet" <<-'PYTHON' &
+	import os, socket, sys, time
+	s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+	s.bind(sys.argv[1])
+	os.chmod(sys.argv[1], 0o666)
+	out = open(sys.argv[2], "ab", 0)
+	while True:
+	    while os.path.exists(sys.argv[3]):
+	        time.sleep(0.05)
+	    out.write(s.recv(65536))
+PYTHON
+listener=$!
+at_exit "kill -s KILL $listener 2>/dev/null || true"
+wait_for 10 test -S "$pf/spool/mxhold/queue-ask"
+printf '/^X-Bad:/ DISCARD\n' >"$pf/etc/header_checks"
+pf_set "$pf" "header_checks = regexp:$pf/etc/header_checks"
+pf_reload "$pf"
+
+# several HEADER RECIPIENT...: the lines of a transaction, for smtp
+several() {
+	header=$1
+	shift
+	printf 'MAIL FROM:<a@b.example> SIZE=100\n'
+	printf 'RCPT TO:<%s>\n' "$@"
+	printf 'DATA\n!send %s\\r\\n\\r\\nx\\r\\n\n.\n' "$header"
+}
+told() { # RECIPIENT...: of the message that was queued as $id, in this order
+	for one in "$@"; do printf 'recipient %s %s\n' "$id" "$one"; done >"$dir/expected"
+	grep "^recipient $id " "$heard" 2>/dev/null | cmp -s - "$dir/expected"
+}
+{
+	echo 'EHLO c'
+	several 'Subject: x' u@ok.example v@ok.example
+	several 'X-Bad: x' 'U@OK.Example.' '"J D"@ok.example' u@far.example w@elsewhere.example
+	several 'X-Bad: x' one@ok.example
+	several 'Subject: x' two@ok.example
+	several 'X-Bad: x' x@ok.example y@big.example
+} >"$dir/transactions"
+ids=$(timeout 60 "$BUILD/tests/tools/dialogue" -t 20 127.0.0.1 "$port" <"$dir/transactions" | sed -n 's/.*queued as //p' | tr -d '\r')
+is "$(echo "$ids" | wc -l)" 5 'five messages of one connection'
+id=$(echo "$ids" | sed -n 1p)
+try 'several recipients: told under the queue id' wait_for 10 told u@ok.example v@ok.example
+id=$(echo "$ids" | sed -n 2p)
+try 'one that header_checks discard: told who was accepted' wait_for 10 told U@OK.Example '"J D"@ok.example' w@elsewhere.example
+id=$(echo "$ids" | sed -n 5p)
+try 'the last one too' wait_for 10 told x@ok.example y@big.example
+is "$(for id in $ids; do grep "^recipient $id " "$heard" || true; done | wc -l)" 7 'and nothing else'
+
+# Nobody reads: more than the socket takes. mxhold-milter waits for nobody, and tells it all later.
+: >"$dir/quiet"
+several 'X-Bad: x' $(seq -f 'nobody.reads.this.now.%04g@ok.example' 100) >"$dir/many"
+{
+	echo 'EHLO c'
+	for _ in $(seq 100); do cat "$dir/many"; done
+} >"$dir/transactions"
+: >"$heard"
+is "$(timeout 60 "$BUILD/tests/tools/dialogue" -t 20 127.0.0.1 "$port" <"$dir/transactions" | grep -c 'queued as')" 100 \
+	'a reader that hangs stops no mail'
+rm "$dir/quiet"
+all_told() { [ "$(grep -c '^recipient [0-9A-Za-z]* nobody\.reads\.this\.now\.[0-9]*@ok\.example$' "$heard")" -eq 10000 ]; }
+try 'and hears all of it when it reads again' wait_for 30 all_told
+kill -s KILL "$listener"
+rm "$pf/spool/mxhold/queue-ask"
+like "$(smtp 'EHLO c' 'MAIL FROM:<a@b.example>' 'RCPT TO:<u@ok.example>' 'RCPT TO:<v@ok.example>' DATA '!send A: b\r\n\r\n' '.' | tail -1)" \
+	'^250 ' 'and without a reader'
 
 # A dedicated relay: all recipients.
 milter_stop || true

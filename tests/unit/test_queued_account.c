@@ -96,9 +96,11 @@ store(const char *key, size_t length, const struct journal_row *row, bool final,
 		return;
 	}
 	ck_assert_uint_lt(i, SPOOLED);
-	/* A row that is final may only become a delivery. */
+	/* A row that is final may only become a delivery, or be told again. */
 	if (i < spooled && spool[i].final)
-		ck_assert(row->outcome == OUTCOME_DELIVERED);
+		ck_assert(row->outcome == OUTCOME_DELIVERED ||
+			  (row->outcome == spool[i].row.outcome &&
+			      row->outcome_at == spool[i].row.outcome_at));
 	memcpy(spool[i].key, key, length);
 	spool[i].length = length;
 	spool[i].row = *row;
@@ -271,8 +273,9 @@ census_empty(void)
 /* --- what came out
  * -------------------------------------------------------------------------------- */
 
+/* NULL: there is none. */
 static const struct journal_row *
-row_saved(const char *id, const char *recipient)
+row_if_saved(const char *id, const char *recipient)
 {
 	char key[JOURNAL_KEY_SIZE];
 	const size_t length = journal_key(key, id, recipient);
@@ -281,8 +284,17 @@ row_saved(const char *id, const char *recipient)
 		if (!spool[i].note && spool[i].length == length &&
 		    memcmp(spool[i].key, key, length) == 0)
 			return &spool[i].row;
-	ck_abort_msg("no row of %s %s", id, recipient);
 	return NULL;
+}
+
+static const struct journal_row *
+row_saved(const char *id, const char *recipient)
+{
+	const struct journal_row *row = row_if_saved(id, recipient);
+
+	if (row == NULL)
+		ck_abort_msg("no row of %s %s", id, recipient);
+	return row;
 }
 
 static void
@@ -607,8 +619,169 @@ START_TEST(test_discarded)
 	ck_assert_int_eq(row_saved(ID, "a@c.example")->outcome_at, 1793527201 * (int64_t)1000000);
 	ck_assert_uint_eq(row_saved(ID, "a@c.example")->attempts, 0);
 	ck_assert_str_eq(told, "");
-	ck_assert_uint_eq(spooled, 1);
+	ck_assert_uint_eq(spooled - notes_saved(), 1);
 	expect_empty();
+	time_passes();
+	ck_assert_uint_eq(notes_saved(), 0);
+}
+END_TEST
+
+static void
+told_at(const char *id, const char *recipient, int64_t at)
+{
+	account_told(account, id, recipient, strlen(recipient), at);
+}
+
+#define TOLD_AT (1793527201 * (int64_t)1000000)
+
+static void
+discarded(const char *id)
+{
+	char rest[256];
+
+	snprintf(rest, sizeof(rest), DISCARD, "c");
+	line_in("10:00:01", "cleanup", id, rest);
+}
+
+static void
+expect_discarded(const char *id, const char *recipient)
+{
+	expect_outcome(id, recipient, "removed");
+	ck_assert_str_eq(row_saved(id, recipient)->by, "postfix: discard");
+	ck_assert_str_eq(row_saved(id, recipient)->client, "203.0.113.9");
+	ck_assert_str_eq(row_saved(id, recipient)->sender, "s@out.example");
+	ck_assert_int_eq(row_saved(id, recipient)->outcome_at, TOLD_AT);
+}
+
+/* Each recipient has a row, and one: told before the line (0), after it (1), after a restart
+ * between the two (2), or before and after (3); the one that the line names is told too. */
+START_TEST(test_discarded_recipients)
+{
+	line_in("10:00:00", "smtpd", ID, "client=unknown[203.0.113.9]");
+	if (_i == 0 || _i == 3) {
+		told_at(ID, "b@c.example", TOLD_AT);
+		told_at(ID, "x@other.example", TOLD_AT);
+	}
+	if (_i == 0)
+		told_at(ID, "a@c.example", TOLD_AT);
+	discarded(ID);
+	save();
+	if (_i == 2)
+		restart();
+	if (_i != 0) {
+		told_at(ID, "a@c.example", TOLD_AT);
+		told_at(ID, "b@c.example", TOLD_AT);
+		told_at(ID, "d@c.example", TOLD_AT);
+	}
+	save();
+	expect_discarded(ID, "a@c.example");
+	expect_discarded(ID, "b@c.example");
+	if (_i != 0)
+		expect_discarded(ID, "d@c.example");
+	ck_assert_uint_eq(spooled - notes_saved(), _i == 0 ? 2 : 3);
+	ck_assert_str_eq(told, "");
+	expect_empty();
+	time_passes();
+	ck_assert_uint_eq(notes_saved(), 0);
+}
+END_TEST
+
+/* The line names somebody else's recipient, or none that can be read: ours have rows all the same.
+ */
+START_TEST(test_discarded_among_others)
+{
+	char rest[512];
+
+	if (_i == 0)
+		snprintf(rest, sizeof(rest), DISCARD, "other");
+	else
+		snprintf(rest, sizeof(rest),
+		    "discard: header x; from=<> to=<v@c.example> from " DISCARD, "c");
+	line_in("10:00:00", "smtpd", ID, "client=unknown[203.0.113.9]");
+	told_at(ID, "b@c.example", TOLD_AT);
+	line_in("10:00:01", "cleanup", ID, rest);
+	told_at(ID, "d@c.example", TOLD_AT);
+	save();
+	expect_outcome(ID, "b@c.example", "removed");
+	expect_outcome(ID, "d@c.example", "removed");
+	ck_assert_str_eq(row_saved(ID, "d@c.example")->client, "203.0.113.9");
+	ck_assert_uint_eq(spooled - notes_saved(), 2);
+}
+END_TEST
+
+/* What the log says nothing of has no row: it came into the queue, was refused, or given up. */
+START_TEST(test_told_for_nothing)
+{
+	line_in("10:00:00", "smtpd", ID, "client=unknown[203.0.113.9]");
+	told_at(ID, "b@c.example", TOLD_AT);
+	if (_i == 0)
+		line_in("10:00:00", "qmgr", ID,
+		    "from=<s@out.example>, size=285, nrcpt=1 (queue active)");
+	if (_i == 1)
+		line_in("10:00:00", "cleanup", ID,
+		    "milter-reject: END-OF-MESSAGE from unknown[203.0.113.9]: 5.7.1 no; from=<> "
+		    "to=<a@c.example>");
+	if (_i == 2) {
+		account_told_turn(account, TOLD_AT + ACCOUNT_TOLD - 1);
+		account_told_turn(account, TOLD_AT + ACCOUNT_TOLD);
+	}
+	if (_i == 3)
+		account_told_turn(account, TOLD_AT - ACCOUNT_TOLD); /* the clock was set back */
+	discarded(ID); /* such a line would find nobody */
+	save();
+	ck_assert_ptr_null(row_if_saved(ID, "b@c.example"));
+	expect_discarded(ID, "a@c.example");
+}
+END_TEST
+
+/* Up to the last moment it is known. */
+START_TEST(test_told_in_time)
+{
+	line_in("10:00:00", "smtpd", ID, "client=unknown[203.0.113.9]");
+	told_at(ID, "b@c.example", TOLD_AT);
+	account_told_turn(account, TOLD_AT + ACCOUNT_TOLD - 1);
+	discarded(ID);
+	save();
+	expect_discarded(ID, "b@c.example");
+}
+END_TEST
+
+/* Whose it is cannot be told for hours: the row comes when it can. */
+START_TEST(test_told_later)
+{
+	line_in("10:00:00", "smtpd", ID, "client=unknown[203.0.113.9]");
+	discarded(ID);
+	answers = ROWS_CANNOT_TELL;
+	told_at(ID, "b@d.example", TOLD_AT);
+	told_at(ID, "x@other.example", TOLD_AT);
+	account_told_turn(account, TOLD_AT + 3 * ACCOUNT_TOLD);
+	save();
+	ck_assert_ptr_null(row_if_saved(ID, "b@d.example"));
+	answers = ROWS_OURS;
+	account_told_turn(account, TOLD_AT + 4 * ACCOUNT_TOLD);
+	save();
+	expect_discarded(ID, "b@d.example");
+	ck_assert_ptr_null(row_if_saved(ID, "x@other.example"));
+}
+END_TEST
+
+/* A flood of what is never thrown away leaves no more than so many; garbage leaves nothing. */
+START_TEST(test_told_flood)
+{
+	char id[32];
+
+	told_at("", "b@c.example", TOLD_AT);
+	told_at("0123456789012345678901234567890123456789", "b@c.example", TOLD_AT);
+	told_at(ID, "", TOLD_AT);
+	for (int i = 0; i < 200100; i++) {
+		snprintf(id, sizeof(id), "4QkT%08d", i);
+		told_at(id, "b@c.example", TOLD_AT);
+	}
+	discarded("4QkT00000000");
+	discarded("4QkT00200099");
+	save();
+	ck_assert_ptr_null(row_if_saved("4QkT00000000", "b@c.example"));
+	ck_assert_ptr_nonnull(row_if_saved("4QkT00200099", "b@c.example"));
 }
 END_TEST
 
@@ -1815,6 +1988,12 @@ main(void)
 	tcase_add_loop_test(part, test_requeued_client, 0, 4);
 	tcase_add_test(part, test_requeued_only);
 	tcase_add_loop_test(part, test_discarded, 0, 2);
+	tcase_add_loop_test(part, test_discarded_recipients, 0, 4);
+	tcase_add_loop_test(part, test_discarded_among_others, 0, 2);
+	tcase_add_loop_test(part, test_told_for_nothing, 0, 4);
+	tcase_add_test(part, test_told_in_time);
+	tcase_add_test(part, test_told_later);
+	tcase_add_test(part, test_told_flood);
 	tcase_add_test(part, test_no_attempts);
 	tcase_add_test(part, test_unknown_users);
 	tcase_add_test(part, test_restart_everywhere);
