@@ -24,6 +24,8 @@
  * Microseconds. The server was well when it refused if it took mail of the domain so shortly
  * before. A shorter time would miss what a quiet domain gets; in a longer one the server may have
  * been rebuilt.
+ * It may have known somebody for a moment only: so the first delivery after a refusal has the
+ * message offered again at once (queued/watch_queue.c).
  */
 #define REFUSAL_WELL 600000000
 

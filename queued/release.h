@@ -141,7 +141,7 @@ enum release_news {
 	RELEASE_FRESH,  /* put off for the first time, or was refused before */
 	RELEASE_LATE,   /* put off, a lost canary: what it says is of an earlier attempt */
 	RELEASE_AGAIN,  /* refused once more, whoever had it offered */
-	RELEASE_MENDED, /* taken, but was refused when it was tried before */
+	RELEASE_MENDED, /* taken, and something that was refused before may go again for that */
 };
 enum release_act release_attempt(struct release *release, const struct event_attempt *attempt,
     enum release_news news, struct queued_time now);

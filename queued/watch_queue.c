@@ -118,6 +118,17 @@ queue_refused(const struct watch_message *message)
 }
 
 /*
+ * Whose primary took mail since it refused this goes at once, in a moment when it is well: one that
+ * knows nobody but now and then may be believed later (queued/refusal.h). One that is refused then,
+ * too, waits as all that is refused: a busy domain's spam is not offered with each delivery.
+ */
+static bool
+is_owed(const struct watch_message *message)
+{
+	return message->offered < WATCH_AT_ONCE && message->taken != message->key.domain->taken;
+}
+
+/*
  * Where mail is taken seldom, a delivery shortens the pauses: a refusal is believed only shortly
  * after one (queued/refusal.h), and where the server was broken before, it is well now.
  */
@@ -126,7 +137,7 @@ due_of(const struct watch_message *message)
 {
 	const struct watch_domain *domain = message->key.domain;
 
-	if (!queue_refused(message) || message->refused_ms <= domain->mended_ms)
+	if (!queue_refused(message) || message->refused_ms <= domain->mended_ms || is_owed(message))
 		return 0;
 	const int64_t pause = release_refused_pause(message->refusals, message->unknown_user);
 	return message->refused_ms + (message->refused_ms < domain->news_ms ? pause / 2 : pause);
@@ -188,6 +199,20 @@ note_restored(struct watch *watch, struct watch_message *message, uint32_t refus
 	message->refused_ms = watch->now.ms - RELEASE_REFUSED_MAX_MS;
 }
 
+static void
+note_owed(struct watch *watch, struct watch_message *message)
+{
+	struct watch_domain *domain = message->key.domain;
+
+	if (message->refused_ms != 0 && message->taken != domain->taken &&
+	    message->offered < WATCH_AT_ONCE)
+		message->offered = watch->now.ms - domain->taken_ms <= WATCH_WELL_MS
+				       ? WATCH_AT_ONCE
+				       : message->offered + 1;
+	message->taken = domain->taken;
+	domain->owes = domain->owes || message->offered < WATCH_AT_ONCE;
+}
+
 /* One attempt may have several recipients: a line each. After one that put somebody off, all of
  * them have to be refused. */
 static enum release_news
@@ -202,6 +227,7 @@ note_refused(
 		message->refusals += message->refusals < UINT8_MAX;
 		message->refused = 0;
 	}
+	note_owed(watch, message);
 	message->refused_ms = watch->now.ms;
 	message->unknown_user = attempt->unknown_user;
 	if (++message->refused >= message->recipients && message->mixed) {
@@ -219,26 +245,30 @@ note_put_off(struct watch_message *message)
 	message->refused = 0;
 	message->refused_ms = 0;
 	message->refusals = 0;
+	message->offered = 0;
 }
 
-/* `message` NULL: it went straight through. True: the primary is mended, and what it refused before
- * need not wait as what is refused by itself. */
+/* `message` NULL: it went straight through. True: something that was refused may go again now: what
+ * is owed that (is_owed()), or, where the primary is mended, all. */
 static bool
 note_sent(struct watch *watch, struct watch_domain *domain, struct watch_message *message)
 {
 	const bool again = message != NULL && queue_refused(message) &&
 			   watch->now.ms - message->refused_ms >= WATCH_AGAIN_MS;
 	const bool mended = again || domain->refused_run >= WATCH_REFUSED_RUN;
+	const bool news = mended || domain->owes;
 
 	if (message != NULL && message->recipients <= 1)
 		message->taken_ms = watch->now.ms;
 	if (domain->taken_ms == 0 || watch->now.ms - domain->taken_ms >= WATCH_QUIET_MS)
 		domain->news_ms = watch->now.ms;
 	domain->taken_ms = watch->now.ms;
+	domain->taken++;
+	domain->owes = false;
 	if (mended)
 		domain->mended_ms = watch->now.ms;
 	domain->refused_run = 0;
-	return mended;
+	return news;
 }
 
 enum release_news

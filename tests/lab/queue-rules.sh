@@ -21,7 +21,7 @@ authorise() {
 		from (values ('refuse', 25), ('keep', 25), ('held', 25), ('soc', 25), ('up', 26), ('quiet', 25), ('still', 25), ('forgetful', 27),
 			('quota', 28), ('bytes', 28), ('free', 28), ('lost', 28), ('short', 29), ('long', 29)) v (d, a);
 		insert into mxhold.domain (name, customer, next_hops) values ('mute.example', 'acme', '[198.51.100.29]:2525'),
-			('small.example', 'acme', '[198.51.100.27]:2525');
+			('small.example', 'acme', '[198.51.100.27]:2525'), ('moment.example', 'acme', '[198.51.100.26]:2525');
 		update mxhold.domain set refused = 'keep' where name = 'keep.example';
 		update mxhold.domain set when_primary_up = 'defer' where name in ('up.example', 'quiet.example');
 		update mxhold.domain set quota_messages = 5 where name = 'quota.example';
@@ -33,6 +33,7 @@ start_primaries() {
 	for n in 25 26 27 28 29; do lab_server "p$n" primary "198.51.100.$n:25"; done
 	lab_server pmute primary 198.51.100.29:2525
 	lab_server psmall primary 198.51.100.27:2525
+	lab_server pmoment primary 198.51.100.26:2525
 	for n in 26 28 29; do tell "$n" down; done
 	tell mute at banner stall
 	tell 25 at rcpt unknown ghost
@@ -284,6 +285,30 @@ small_delivered() {
 		where recipient like '%@small.example'")" = 'delivered 6' ]
 }
 try 'none was lost' wait_for 60 small_delivered
+# One that knows nobody but for moments: what is in them goes to it at once, with the first other message that it takes.
+tell moment at rcpt reply '550 5.1.1 User unknown'
+for n in 1 2 3; do
+	tell moment at rcpt reply '550 5.1.1 User unknown'
+	send "user$n@moment.example" "moment$n"
+	try "moment $n: it knows nobody" wait_for 20 was_tried "user$n@moment.example" 1
+	sleep 4
+	tell moment at rcpt unknown ghost
+	send "other$n@moment.example" "other$n"
+	try 'for a moment it takes another message' wait_for 5 came moment "other$n"
+	sleep 2
+	tell moment at rcpt reply '550 5.1.1 User unknown'
+	try 'and has been given what it refused before' wait_for 1 came moment "moment$n"
+done
+tell moment at rcpt unknown ghost
+send ghost4@moment.example ghost4
+try 'well again: an unknown user is refused' wait_for 20 was_tried ghost4@moment.example 1
+for n in 4 5 6 7 8; do
+	lab_send eu "other$n@moment.example" "other$n" >/dev/null
+	sleep 1
+done
+try 'and is taken out while others are delivered' wait_for 60 outcome_is ghost4@moment.example 'refused 5.1.1'
+is "$(lab_rows "select count(*) from mxhold_journal.message where recipient like 'user%@moment.example' and outcome <> 'delivered'")" 0 \
+	'nobody who exists was'
 for n in 4 5 6 7 8 9 10 11 12 13; do send "user$n@forgetful.example" "forgetful$n"; done
 try 'ten more that it does not know: its breaker holds the domain' wait_for 60 field_is eu forgetful.example hold breaker
 
