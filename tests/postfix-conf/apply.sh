@@ -116,7 +116,7 @@ try 'apply of an older overlay' ctl postfix apply --overlay "$relay/overlay.conf
 is "$(postconf -c "$relay/etc" -M mxhold-pin/unix 2>/dev/null)" '' 'it has no mxhold-pin'
 status_words
 is "$status" 78 'status with the new one'
-like "$said" 'overlay version 1 is applied, and version 2 is here: .mxholdctl postfix apply. puts it in' 'it says which is older'
+like "$said" 'overlay version 1 is applied, and version 3 is here: .mxholdctl postfix apply. puts it in' 'it says which is older'
 like "$said" 'master.cf: mxhold-pin now: not there .* the mail of pinned domains waits in the queue' 'and what waits'
 try 'apply of the new one' pfc apply
 status_words
@@ -129,13 +129,33 @@ like "$(postconf -c "$relay/etc" -P mxhold-pin/unix/smtp_dns_reply_filter)" 'soc
 sed -i 's/-o smtp_tls_security_level=fingerprint/-o smtp_tls_security_level=may/' "$master"
 status_words
 is "$status" 78 'mxhold-pin is edited: status'
-like "$said" ': edited, overlay version 2' 'it says so'
+like "$said" ': edited, overlay version 3' 'it says so'
 like "$said" 'master.cf: mxhold-pin now: another version of it' 'and where'
 try 'apply puts it right' pfc apply
 like "$(postconf -c "$relay/etc" -P mxhold-pin/unix/smtp_tls_security_level)" '= fingerprint$' 'it is as it was'
 try 'rollback (it was edited)' pfc rollback --force
 rm -rf "$relay/etc/mxhold-saved"
 try 'rollback: mxhold-pin is gone with the rest' same_as_made
+
+# --- and one with more options of a service
+awk '/^\[/ { drop = /ehlo|smtp_tls_connection_reuse/ } { sub(/^version = .*/, "version = 2") } !drop' postfix-conf/overlay.conf \
+	>"$relay/overlay.conf"
+try 'apply of version 2' ctl postfix apply --overlay "$relay/overlay.conf"
+like "$(postconf -c "$relay/etc" -Mf mxhold/unix)" '-o smtp_tls_security_level=may' 'it has mxhold'
+is "$(postconf -c "$relay/etc" -Mf | grep -c 'ehlo\|connection_reuse' || true)" 0 'which inherits what it says to a server'
+status_words
+is "$status" 78 'status with version 3'
+like "$said" 'overlay version 2 is applied, and version 3 is here: .mxholdctl postfix apply. puts it in' 'it says which is older'
+like "$said" 'master.cf: mxhold now: another version of it' 'and what differs'
+try 'apply of version 3' pfc apply
+status_words
+is "$status" 0 'then status has nothing to say'
+for transport in mxhold mxhold-tls mxhold-pin; do
+	is "$(postconf -c "$relay/etc" -Mf "$transport/unix" | grep -c -- '-o .*ehlo.*=\|-o smtp_tls_connection_reuse=no')" 5 "$transport inherits none of it"
+done
+try 'rollback' pfc rollback
+rm -rf "$relay/etc/mxhold-saved"
+try 'rollback: both versions are gone' same_as_made
 
 # --- an instance by its name
 mkdir "$relay/primary"

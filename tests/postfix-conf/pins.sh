@@ -1,6 +1,6 @@
 #!/bin/sh
-# The service mxhold-pin of the overlay on a real Postfix: whoever cannot show what is pinned gets nothing, and mail waits in the
-# queue when nobody tells what that is. What main.cf has for other mail does not reach it.
+# The services of the overlay on a real Postfix, mxhold-pin above all: whoever cannot show what is pinned gets nothing, and
+# mail waits in the queue when nobody tells what that is. What main.cf has for other mail does not reach them.
 #
 # mxhold-policyd is away: in place of its socket there is nothing at first, and then a server that answers as the test wants it.
 # The primary speaks TLS with the certificate in $relay/server.pem, and greets with the line in $relay/banner.
@@ -205,7 +205,7 @@ relay_daemons_end
 rm -f "$relay"/spool/mxhold/*
 # Postfix is asked for the addresses of this test without mxhold-policyd; the services are those of the overlay.
 pf_set "$relay" relay_domains= \
-	"transport_maps=inline:{{pinned.example=mxhold-pin:$hop}, {plain.example=mxhold:$hop}}"
+	"transport_maps=inline:{{pinned.example=mxhold-pin:$hop}, {plain.example=mxhold:$hop}, {tls.example=mxhold-tls:$hop}}"
 : >"$relay/seen"
 shows pinned '220 pinned.example ESMTP'
 primary_start
@@ -232,6 +232,24 @@ shows none '220 pinned.example ESMTP'
 waits no-tls 'TLS is required' 'no TLS'
 shows pinned '220 pinned.example ESMTP'
 arrives right-key 'the pinned certificate gets the mail'
+
+# --- what main.cf may have for other servers that keeps smtp(8) from TLS, each alone: with all three transports, mail leaves by TLS
+shows pinned '220 pinned.example'
+for setting in smtp_never_send_ehlo=yes smtp_always_send_ehlo=no smtp_discard_ehlo_keywords=starttls \
+	smtp_discard_ehlo_keyword_address_maps=static:starttls smtp_tls_connection_reuse=yes; do
+	pf_set "$relay" "$setting"
+	pf_reload "$relay"
+	for domain in plain tls pinned; do
+		: >"$relay/seen"
+		submit inherited "$domain.example"
+		wait_for 20 grep -q '^GOT' "$relay/seen" || true
+		is "$(head -8 "$relay/seen" | tr '\n' ' ')" 'CONNECT EHLO STARTTLS EHLO MAIL RCPT DATA GOT inherited ' "$setting: $domain.example"
+		pf_run "$relay" postsuper -c "$relay/etc" -d ALL >/dev/null 2>&1
+	done
+	pf_run "$relay" postconf -c "$relay/etc" -X "${setting%%=*}"
+	pf_date_back "$relay/etc"
+done
+pf_reload "$relay"
 
 # --- the map of greetings
 printf 'OK may\n' >"$relay/pins"
