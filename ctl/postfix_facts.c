@@ -53,8 +53,10 @@ facts_service_disabled(const struct pf_facts *facts, const char *name, const cha
 	char *full = mem_format("%s/%s", name, type);
 	bool found = false, disabled = false;
 	for (size_t i = 0; i < tokens.count && !found; i++) { /* the first match counts */
-		const char *word = tokens.items[i].text;
+		char *word = tokens.items[i].text, *dot = strrchr(word, '.');
 		size_t marks = strspn(word, "!");
+		if (dot != NULL && strchr(word, '/') == NULL)
+			*dot = '/'; /* as it was written before Postfix 2.11 */
 		found = strcasecmp(word + marks, type) == 0 || strcasecmp(word + marks, full) == 0;
 		disabled = found && marks % 2 == 0;
 	}

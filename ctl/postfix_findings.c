@@ -239,6 +239,31 @@ judge_listeners(struct judge *j)
 	free(cure);
 }
 
+/* Does master(8) run the services of the overlay? */
+static void
+judge_disabled(struct judge *j)
+{
+	static const char *const ours[] = {"mxhold", "mxhold-tls", "mxhold-pin", "mxhold-void"};
+	char *names = mem_string("");
+	for (size_t i = 0; i < sizeof(ours) / sizeof(ours[0]); i++) {
+		if (!facts_service_disabled(j->facts, ours[i], "unix"))
+			continue;
+		char *more = mem_format("%s%s%s", names, *names != '\0' ? ", " : "", ours[i]);
+		free(names);
+		names = more;
+	}
+	if (*names != '\0')
+		refuse(j, "master_service_disable",
+		    mem_format(
+			"master_service_disable = %s: master(8) does not run %s: what should "
+			"go that way waits in the queue till it expires",
+			facts_value(j->facts, "master_service_disable"), names),
+		    "set it so that it leaves nothing of mxhold out (postconf(5)), then reload "
+		    "this "
+		    "Postfix");
+	free(names);
+}
+
 /* --- restrictions: nobody unpermitted in, no customer's mail out ------------------------------ */
 
 static void
@@ -834,6 +859,7 @@ plan_add_findings(struct plan *plan, const struct pf_facts *facts)
 	judge_main_words(&j);
 	judge_services(&j);
 	judge_listeners(&j);
+	judge_disabled(&j);
 	judge_restrictions(&j);
 	judge_networks(&j, "", facts_value(facts, "mynetworks"));
 	judge_own_lists(&j);

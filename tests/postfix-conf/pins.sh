@@ -272,6 +272,19 @@ try 'then all of them go' wait_for 40 all_of_them
 ok "$([ "$(grep -c '^pins ' "$relay/asked")" -ge 20 ]; echo $?)" 'each asks for the pin'
 is "$(grep -c '^CONNECT' "$relay/seen")" 20 'and has a session of its own'
 
+# --- master(8) is told not to run it
+for disabled in mxhold-pin.unix mxhold-pin/unix; do
+	pf_set "$relay" "master_service_disable=$disabled"
+	pf_reload "$relay"
+	waits disabled 'mail transport unavailable' "master_service_disable = $disabled"
+	pfc status >"$relay/out" 2>&1 || true
+	like "$(tr -s ' \n' ' ' <"$relay/out")" "master_service_disable = $disabled: .*mxhold-pin.* waits .*leaves nothing of mxhold out" 'status says so, and what to do'
+done
+pf_set "$relay" master_service_disable=
+pf_reload "$relay"
+shows pinned '220 pinned.example ESMTP'
+arrives enabled 'run again, it delivers'
+
 # --- an older overlay, which has no such service
 pf_run "$relay" postconf -c "$relay/etc" -MX mxhold-pin/unix
 pf_reload "$relay"

@@ -390,6 +390,10 @@ static const struct {
     {"inet, !smtp/inet", true},
     {"!unix inet", true},
     {"!!inet", true},
+    {"smtp.inet", true},
+    {"!smtp.inet, inet", false},
+    {"127.0.0.1:smtp.inet", false},
+    {"127.0.0.1:smtp", false},
 };
 
 START_TEST(services_disabled)
