@@ -131,6 +131,7 @@ on_from(struct account *account, const struct maillog_event *event)
 	discard_not(account, event->queue_id);
 	message->size = event->size;
 	message->unnamed = event->recipients;
+	message->passed = false;
 	if (message->sender != before)
 		message_told(account, message, event->at);
 	return true;
@@ -181,6 +182,7 @@ tell_attempt(
 	    .reply = reply,
 	    .unknown_user =
 		event->result == ATTEMPT_REFUSED && refusal_kind_of(event) == REFUSAL_UNKNOWN_USER,
+	    .passed = recipient->message->passed,
 	    .primary = primary,
 	    .at = event->at,
 	};
@@ -415,6 +417,7 @@ on_known(struct account *account, struct message *message, const struct maillog_
 		settle_all(account, message, OUTCOME_REMOVED, BY_REQUEUE, event->at);
 		message_left(account, message, OUTCOME_REMOVED, BY_REQUEUE, event->at);
 		break;
+	case MAILLOG_PASSED: message->passed = true; break;
 	case MAILLOG_SUPER_HELD: hold_told(account, message, true); break;
 	case MAILLOG_SUPER_RELEASED: hold_told(account, message, false); break;
 	default: break;

@@ -43,6 +43,7 @@ struct event_attempt {
 	const char *enhanced; /* "5.1.1", "" */
 	const char *reply;    /* "" */
 	bool unknown_user;    /* refused, since there is no such user (queued/refusal) */
+	bool passed;          /* smtp(8) passed a stranger by before it, in the same delivery */
 	const char *primary;  /* host[address]:port, "" */
 	int64_t at;           /* by the log */
 };

@@ -25,6 +25,7 @@ enum maillog_kind {
 	MAILLOG_LOCAL,          /* pickup: from this host */
 	MAILLOG_FROM,           /* qmgr: address (sender), size, recipients */
 	MAILLOG_DELIVERY,       /* address (recipient), ... */
+	MAILLOG_PASSED,         /* smtp: a stranger, who is passed by for the next server */
 	MAILLOG_EXPIRED,        /* qmgr: too old, all recipients that are left */
 	MAILLOG_REMOVED,        /* qmgr: its file is gone */
 	MAILLOG_REJECTED,       /* cleanup: it never came into the queue; its sender was told */

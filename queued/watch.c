@@ -128,6 +128,8 @@ domain_schedule(struct watch *watch, struct watch_domain *domain)
 	sooner(&when, domain->release.next_ms);
 	sooner(&when, domain->breaker.next_ms);
 	sooner(&when, domain->turn_ms);
+	if (domain->passed_ms > watch->now.ms)
+		sooner(&when, domain->passed_ms);
 	if (domain->unknown_ms > watch->now.ms)
 		sooner(&when, domain->unknown_ms);
 	if (domain->active && domain->row != NULL)

@@ -72,27 +72,75 @@ domain_breaker_alert_ends(struct watch *watch, struct watch_domain *domain)
 	alert_end(watch, domain, ALERT_BREAKER);
 }
 
+/* One of its servers, and whether he is the stranger of before is not known. */
+static bool
+any_unknown(const struct watch_domain *domain)
+{
+	for (size_t i = 0; i < domain->links; i++)
+		if (domain->link[i].primary->machine.state == PRIMARY_UNKNOWN)
+			return true;
+	return false;
+}
+
 /* Who is not known may still be the stranger of before: also where a process has just begun. */
 static bool
 stranger_is_gone(const struct watch_domain *domain, enum primary_state state)
 {
-	if (state != PRIMARY_UNKNOWN)
-		return state != PRIMARY_WRONG_HOST;
-	return domain->messages == 0 || domain->row_result == WATCH_ROW_NONE ||
-	       (domain->row != NULL && !domain_is_pinned(domain));
+	if (domain->row_result == WATCH_ROW_NONE ||
+	    (domain->row != NULL && !domain_is_pinned(domain)))
+		return true;
+	if (state == PRIMARY_WRONG_HOST)
+		return false;
+	if (state == PRIMARY_UNKNOWN)
+		return domain->messages == 0 && domain->passed_ms == 0;
+	return !any_unknown(domain);
 }
 
+/* False: there is none. */
+static bool
+stranger_text(
+    const struct watch_domain *domain, enum primary_state state, char out[ALERT_TEXT_SIZE])
+{
+	const struct watch_link *passed = domain_passed_by(domain);
+	char name[WATCH_NAME_SIZE];
+
+	if (state == PRIMARY_WRONG_HOST && domain->messages == 0)
+		return false;
+	if (state == PRIMARY_WRONG_HOST && unmet_kind(&domain->unmet) == UNMET_PIN)
+		(void)snprintf(out, ALERT_TEXT_SIZE,
+		    "smtp(8) does not find the pin that probes see, mail waits (%.90s): look at "
+		    "mxholdctl postfix status, and for pins-left-out in the log",
+		    domain->unmet.words);
+	else if (state == PRIMARY_WRONG_HOST)
+		(void)snprintf(out, ALERT_TEXT_SIZE,
+		    "what answers is not the pinned primary: the domain is held");
+	else if (passed != NULL)
+		(void)snprintf(out, ALERT_TEXT_SIZE,
+		    "%s is not the pinned primary, and gets nothing: the mail goes to another one",
+		    link_name(passed, name));
+	else
+		return false;
+	return true;
+}
+
+/* What stands already is not told again: only its words change. */
 static void
 judge_wrong_host(struct watch *watch, struct watch_domain *domain, enum primary_state state)
 {
-	if (state != PRIMARY_WRONG_HOST || domain->messages == 0) {
+	const bool raised = alert_is_raised(domain, ALERT_WRONG_HOST);
+	char text[ALERT_TEXT_SIZE];
+	const struct alert alert = {.kind = ALERT_WRONG_HOST, .text = text, .reworded = raised};
+
+	if (!stranger_text(domain, state, text)) {
 		if (stranger_is_gone(domain, state))
 			alert_end(watch, domain, ALERT_WRONG_HOST);
 		return;
 	}
-	if (!alert_is_raised(domain, ALERT_WRONG_HOST) && !domain_is_silent(watch, domain))
-		alert_raise(watch, domain, ALERT_WRONG_HOST, 0,
-		    "what answers is not the pinned primary: the domain is held");
+	const uint64_t words = XXH3_64bits(text, strlen(text));
+	if (raised ? words == domain->stranger : domain_is_silent(watch, domain))
+		return;
+	domain->stranger = words;
+	alert_say(watch, domain, &alert);
 }
 
 /*
@@ -117,22 +165,28 @@ outage_reason(const struct watch_domain *domain)
 {
 	const struct primary *primary = domain_primary(domain);
 
+	if (unmet_kind(&domain->unmet) != UNMET_NOT)
+		return domain->unmet.words;
 	if (primary != NULL)
 		return primary->reason;
 	return domain->route_why[0] != '\0' ? domain->route_why : "the DNS has not answered";
 }
 
+/* Up, and yet an outage: Postfix does not come so far. */
+#define UNREACHED ", but Postfix does not reach it (see mxholdctl postfix status)"
+
 /* What stands already is not told again: only its words change. */
 static void
 outage_raise(struct watch *watch, struct watch_domain *domain, enum primary_state state)
 {
-	char text[STATE_TEXT_SIZE + 64];
+	char text[STATE_TEXT_SIZE + 128];
 	const struct alert alert = {
 	    .kind = ALERT_OUTAGE, .text = text, .reworded = alert_is_raised(domain, ALERT_OUTAGE)};
 
 	const char *reason = outage_reason(domain);
-	(void)snprintf(text, sizeof(text), "mail is held, the primary is %s%s%s",
-	    primary_state_name(state), reason[0] != '\0' ? ": " : "", reason);
+	(void)snprintf(text, sizeof(text), "mail is held, the primary is %s%s%s%s",
+	    primary_state_name(state), state == PRIMARY_UP ? UNREACHED : "",
+	    reason[0] != '\0' ? ": " : "", reason);
 	const uint64_t words = XXH3_64bits(text, strlen(text));
 	if (alert.reworded && words == domain->outage)
 		return;
@@ -143,7 +197,9 @@ outage_raise(struct watch *watch, struct watch_domain *domain, enum primary_stat
 static void
 judge_outage(struct watch *watch, struct watch_domain *domain, enum primary_state state)
 {
-	if (state == PRIMARY_UP || domain->messages == 0 || domain->row_result == WATCH_ROW_NONE)
+	const bool up = state == PRIMARY_UP && unmet_kind(&domain->unmet) == UNMET_NOT;
+
+	if (up || domain->messages == 0 || domain->row_result == WATCH_ROW_NONE)
 		alert_end(watch, domain, ALERT_OUTAGE);
 	else if ((state != PRIMARY_UNKNOWN || watch->now.ms >= domain->unknown_ms) &&
 		 (alert_is_raised(domain, ALERT_OUTAGE) || !domain_is_silent(watch, domain)))

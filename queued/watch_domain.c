@@ -55,7 +55,19 @@ domain_primary_state(const struct watch_domain *domain)
 										  : PRIMARY_UNKNOWN;
 }
 
-/* A stranger gets nothing in any case: smtp(8) looks at the pin. Held, its mail is not offered. */
+enum primary_state
+domain_told_state(const struct watch_domain *domain)
+{
+	const enum primary_state state = domain_primary_state(domain);
+
+	return state == PRIMARY_UP && unmet_kind(&domain->unmet) == UNMET_PIN ? PRIMARY_WRONG_HOST
+									      : state;
+}
+
+/*
+ * A stranger gets nothing in any case: smtp(8) looks at the pin. Held, its mail is not offered.
+ * Where only smtp(8) finds one it is: nobody else would see that it has found its primary again.
+ */
 enum hold_kind
 domain_decide_hold(const struct watch *watch, const struct watch_domain *domain)
 {
@@ -87,7 +99,8 @@ judge_hold(struct watch *watch, struct watch_domain *domain)
 static void
 judge_probing(struct watch *watch, struct watch_domain *domain)
 {
-	bool wanted = domain->messages > 0 || (domain->row != NULL && domain->row->wants_state);
+	bool wanted = domain->messages > 0 || domain->passed_ms != 0 ||
+		      (domain->row != NULL && domain->row->wants_state);
 
 	domain_wants(watch, domain,
 	    domain->active && wanted && domain->row != NULL && !domain_soc_hold(watch, domain) &&
@@ -98,12 +111,48 @@ static void
 judge_told(struct watch *watch, struct watch_domain *domain, enum primary_state state)
 {
 	const struct watch_ports *ports = &watch->setup.ports;
+	const bool beside = domain_passed_by(domain) != NULL;
 
-	if (state == domain->told_primary)
+	if (state == domain->told_primary && beside == domain->told_beside)
 		return;
 	domain->told_primary = state;
+	domain->told_beside = beside;
 	domain_dirty(watch, domain);
 	ports->changed(ports->context, domain->name);
+}
+
+static bool
+has_stranger(const struct watch_domain *domain)
+{
+	for (size_t i = 0; i < domain->links; i++)
+		if (domain->link[i].primary->machine.state == PRIMARY_WRONG_HOST)
+			return true;
+	return false;
+}
+
+/* It is not forgotten while a stranger whom smtp(8) passes by has not gone. */
+static void
+judge_passed(struct watch *watch, struct watch_domain *domain)
+{
+	if (domain->passed_ms == 0)
+		return;
+	if (domain->row == NULL || !domain_is_pinned(domain) ||
+	    (watch->now.ms >= domain->passed_ms && !has_stranger(domain)))
+		domain->passed_ms = 0;
+	if (domain->messages > 0)
+		return;
+	const int64_t lasts =
+	    domain->passed_ms != 0 ? WATCH_REFRESH_MS + WATCH_LINGER_MS : WATCH_LINGER_MS;
+	if (domain->forget_ms == NEVER_MS || domain->forget_ms < watch->now.ms + lasts)
+		domain->forget_ms = watch->now.ms + lasts;
+}
+
+/* What nobody waits for, and what a probe sees as well, contradicts nothing. */
+static void
+judge_unmet(struct watch_domain *domain)
+{
+	if (domain->messages == 0 || domain_primary_state(domain) != PRIMARY_UP)
+		unmet_clear(&domain->unmet);
 }
 
 /* A primary that refused everything, was taken down and comes up again may be mended. */
@@ -141,13 +190,15 @@ domain_judge(struct watch *watch, struct watch_domain *domain)
 	enum primary_state state;
 
 	judge_hold(watch, domain);
+	judge_passed(watch, domain);
 	judge_probing(watch, domain);
 	judge_silence(watch, domain);
 	state =
 	    domain_primary_state(domain); /* one that was not probed for long is not known now */
+	judge_unmet(domain);
 	if (domain->active) {
-		judge_told(watch, domain, state);
-		domain_judge_alerts(watch, domain, state);
+		judge_told(watch, domain, domain_told_state(domain));
+		domain_judge_alerts(watch, domain, domain_told_state(domain));
 		judge_back(domain, state, watch->now);
 	}
 	domain_judge_release(watch, domain);
@@ -174,6 +225,7 @@ another_primary(struct watch *watch, struct watch_domain *domain)
 	ports->mended(ports->context, domain->name);
 	domain->mended_ms = watch->now.ms;
 	domain->refused_run = 0;
+	unmet_clear(&domain->unmet);
 	domain->away = true;
 	breaker_anew(&domain->breaker);
 	release_stop(&domain->release);
@@ -282,6 +334,33 @@ note_primary(struct watch *watch, struct watch_domain *domain, const struct even
 	}
 }
 
+/*
+ * Somebody who does not show the pin is among its servers, or was for a moment. The line does not
+ * tell which: all are probed, and what they show decides.
+ */
+static void
+note_passed(struct watch *watch, struct watch_domain *domain)
+{
+	const bool known = domain->passed_ms != 0 && has_stranger(domain);
+
+	domain->passed_ms = watch->now.ms + WATCH_PASSED_MS;
+	domain_activate(watch, domain);
+	for (size_t i = 0; i < domain->links && !known; i++)
+		primary_doubt(watch, domain->link[i].primary);
+}
+
+static void
+note_unmet(struct watch *watch, struct watch_domain *domain, const struct event_attempt *attempt)
+{
+	const enum unmet_kind before = unmet_kind(&domain->unmet);
+
+	if (domain_primary_state(domain) != PRIMARY_UP)
+		return;
+	unmet_attempt(&domain->unmet, attempt, domain_is_pinned(domain), watch->now);
+	if (unmet_kind(&domain->unmet) != before)
+		domain_dirty(watch, domain);
+}
+
 static bool
 wants_state(const struct watch_domain *domain)
 {
@@ -300,6 +379,9 @@ domain_attempt(struct watch *watch, struct watch_domain *domain,
 		domain_activate(watch, domain);
 	domain_tried(watch, domain, attempt, news);
 	note_primary(watch, domain, attempt);
+	note_unmet(watch, domain, attempt);
+	if (attempt->passed && domain_is_pinned(domain))
+		note_passed(watch, domain);
 	domain_judge(watch, domain);
 }
 

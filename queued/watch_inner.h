@@ -9,6 +9,7 @@
 
 #include "queued/heap.h"
 #include "queued/keyed.h"
+#include "queued/unmet.h"
 #include "queued/watch.h"
 
 #define WATCH_ACTIVE_MS 10000  /* held for so long, a message makes its domain active */
@@ -16,6 +17,7 @@
 #define WATCH_HOLD_S 300       /* how long a hold of ours lasts without renewal */
 #define WATCH_LEAP_S 60        /* the clock was set: less than a hold has left when it is renewed */
 #define WATCH_LINGER_MS 30000  /* without held mail, before a domain is forgotten */
+#define WATCH_PASSED_MS 60000  /* so long it is probed after smtp(8) passed somebody by */
 #define WATCH_WANTED_MS 900000 /* the same where its primary's state is wanted (rule 10) */
 #define WATCH_RECENT_S 60      /* older attempts (log of a time when we were away) prove nothing */
 #define WATCH_STALE_MS 30000   /* not probed for so long, or twice its interval: unknown again */
@@ -97,12 +99,17 @@ struct watch_domain {
 	bool asked;  /* by an operator how its primary is: to be probed when the route is known */
 	bool wanted; /* asked about by policyd: without mail, one of `wanted` of the watch */
 	bool dead;   /* to be freed once `waits` is 0 */
-	unsigned waits; /* DNS answers that it waits for */
+	/* smtp(8) passed a stranger by: it is probed, without mail too, until then and as long as a
+	   probe finds one; 0: it did not */
+	int64_t passed_ms;
+	struct unmet unmet; /* is the word "up" of its probes contradicted? */
+	unsigned waits;     /* DNS answers that it waits for */
 	int64_t activate_ms, refresh_ms, route_ms, forget_ms;
 	int64_t
 	    fresh_ms; /* when its first message came; the try that left it here is not known yet */
 	int64_t missed_ms;  /* when its primary was not reached last; 0: never */
-	uint64_t outage;    /* a hash of what the outage's alert says at present */
+	uint64_t outage;    /* a hash of what the outage's alert says at present, */
+	uint64_t stranger;  /* and the one about a wrong host */
 	int64_t unknown_ms; /* when it is an outage not to know its primary; NEVER_MS: not */
 	int64_t turn_ms;    /* another domain's canary is under way: no longer waited for then */
 	struct watch_primary *turn_at; /* where that one was sent; NULL: it waits for none */
@@ -147,6 +154,7 @@ struct watch_domain {
 	unsigned retention_level;
 	/* what is told */
 	enum primary_state told_primary;
+	bool told_beside; /* a stranger beside it */
 	bool dirty;
 	struct watch_domain *next_dirty;
 	char name[DOMAIN_SIZE];
@@ -259,8 +267,16 @@ void domain_unlink(struct watch *watch, struct watch_domain *domain);
 void domain_link(struct watch *watch, struct watch_domain *domain, const struct route *route);
 /* Sees to which of its primaries are to be probed for it. */
 void domain_wants(struct watch *watch, struct watch_domain *domain, bool wants);
-/* The primary that speaks for the domain now; NULL: none. */
+/*
+ * The primary that speaks for the domain now; NULL: none. One that is up does: to a stranger beside
+ * it nothing goes. Else the stranger does, once the others are known not to be up.
+ */
 const struct primary *domain_primary(const struct watch_domain *domain);
+#define WATCH_NAME_SIZE 160
+/* "host[address]:port", a long name cut. Returns `out`. */
+const char *link_name(const struct watch_link *link, char out[WATCH_NAME_SIZE]);
+/* The first of its strangers, where it is passed by because another one is up; NULL: none is. */
+const struct watch_link *domain_passed_by(const struct watch_domain *domain);
 /* The one that is up; NULL: none is. */
 struct watch_primary *domain_primary_up(const struct watch_domain *domain);
 void primary_schedule(struct watch *watch, struct watch_primary *primary);
@@ -300,6 +316,8 @@ bool domain_hushed(const struct watch *watch, const struct watch_domain *domain)
 bool domain_is_silent(const struct watch *watch, const struct watch_domain *domain);
 /* How its primary is as far as is known now, */
 enum primary_state domain_primary_state(const struct watch_domain *domain);
+/* and what is told of it: "wrong host" too where smtp(8) finds one, and the probes do not, */
+enum primary_state domain_told_state(const struct watch_domain *domain);
 /* and what holds its mail back because of that, of refusals, or of an operator. */
 enum hold_kind domain_decide_hold(const struct watch *watch, const struct watch_domain *domain);
 

@@ -140,6 +140,7 @@ link_wants(struct watch *watch, struct watch_link *link, bool wants)
 	if (wants && primary->wants == 1 && primary->probe == 0 && is_stale(watch, primary)) {
 		const struct primary before = primary->machine;
 		primary->machine = primary_new(watch->now);
+		primary->seen_ms = 0;
 		primary_recall(&primary->machine, before.former, before.former_since);
 	}
 	primary_schedule(watch, primary);
@@ -248,20 +249,64 @@ domain_link(struct watch *watch, struct watch_domain *domain, const struct route
 	domain->former = PRIMARY_UNKNOWN;
 }
 
+/* Is it better known, or known to be better? */
+static bool
+speaks_before(const struct primary *machine, const struct primary *best)
+{
+	return best == NULL || (machine->state == PRIMARY_UP && best->state != PRIMARY_UP) ||
+	       (best->state == PRIMARY_UNKNOWN && machine->state != PRIMARY_UNKNOWN);
+}
+
+/* May it be up in a moment: is its first probe to come, or a confirmation? */
+static bool
+is_coming(const struct watch_primary *primary)
+{
+	return primary->machine.good > 0 ||
+	       (primary->machine.state == PRIMARY_UNKNOWN && primary->seen_ms == 0);
+}
+
 const struct primary *
 domain_primary(const struct watch_domain *domain)
 {
-	const struct primary *best = NULL;
+	const struct primary *best = NULL, *stranger = NULL, *coming = NULL;
 
 	for (size_t i = 0; i < domain->links; i++) {
-		const struct primary *machine = &domain->link[i].primary->machine;
-		if (machine->state == PRIMARY_WRONG_HOST)
-			return machine;
-		if (best == NULL || (machine->state == PRIMARY_UP && best->state != PRIMARY_UP) ||
-		    (best->state == PRIMARY_UNKNOWN && machine->state != PRIMARY_UNKNOWN))
-			best = machine;
+		const struct watch_primary *primary = domain->link[i].primary;
+		if (primary->machine.state == PRIMARY_WRONG_HOST) {
+			stranger = stranger != NULL ? stranger : &primary->machine;
+			continue;
+		}
+		if (is_coming(primary))
+			coming = &primary->machine;
+		if (speaks_before(&primary->machine, best))
+			best = &primary->machine;
 	}
-	return best;
+	if (stranger == NULL || (best != NULL && best->state == PRIMARY_UP))
+		return best;
+	return coming != NULL ? coming : stranger;
+}
+
+const char *
+link_name(const struct watch_link *link, char out[WATCH_NAME_SIZE])
+{
+	char address[IP_TEXT_SIZE];
+
+	(void)snprintf(out, WATCH_NAME_SIZE, "%.90s[%s]:%u", link->endpoint.name,
+	    ip_format(&link->endpoint.address, address), link->endpoint.port);
+	return out;
+}
+
+const struct watch_link *
+domain_passed_by(const struct watch_domain *domain)
+{
+	const struct primary *speaker = domain_primary(domain);
+
+	if (speaker == NULL || speaker->state != PRIMARY_UP)
+		return NULL;
+	for (size_t i = 0; i < domain->links; i++)
+		if (domain->link[i].primary->machine.state == PRIMARY_WRONG_HOST)
+			return &domain->link[i];
+	return NULL;
 }
 
 struct watch_primary *

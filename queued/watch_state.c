@@ -97,6 +97,26 @@ domain_owner(struct watch *watch, struct watch_domain *domain, const struct watc
 /* --- records -------------------------------------------------------------------------------------
  */
 
+/* What a primary that is up by its probes does not tell. */
+static void
+compose_beside(const struct watch_domain *domain, struct state_domain *out)
+{
+	const struct watch_link *stranger = domain_passed_by(domain);
+	const enum unmet_kind unmet = unmet_kind(&domain->unmet);
+	char name[WATCH_NAME_SIZE];
+
+	if (unmet == UNMET_PIN) {
+		out->primary = domain_told_state(domain);
+		out->primary_since = unmet_since(&domain->unmet);
+	}
+	if (unmet != UNMET_NOT)
+		(void)snprintf(out->primary_reason, sizeof(out->primary_reason),
+		    "up by its probes, but Postfix says: %s", domain->unmet.words);
+	else if (stranger != NULL)
+		(void)snprintf(out->primary_reason, sizeof(out->primary_reason),
+		    "Postfix passes a stranger by, at %s", link_name(stranger, name));
+}
+
 static void
 compose_primary(
     const struct watch *watch, const struct watch_domain *domain, struct state_domain *out)
@@ -110,6 +130,7 @@ compose_primary(
 		out->primary_code = primary->code;
 		(void)snprintf(
 		    out->primary_reason, sizeof(out->primary_reason), "%s", primary->reason);
+		compose_beside(domain, out);
 		return;
 	}
 	out->primary = domain->route_verdict == ROUTE_NOWHERE ? PRIMARY_DOWN : PRIMARY_UNKNOWN;

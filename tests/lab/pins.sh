@@ -203,10 +203,11 @@ done
 try 'who asks is told why' words_are cert 'not the pinned certificate'
 try 'of each of them' words_are banner 'not the pinned banner'
 try 'two.example: the stranger is passed by, the other server of two gets all mail' wait_for 30 all_of_two_is_there
+try 'two.example: and that is told' wait_for 30 alerts_are two 1 0
 is "$(strangers_told MAIL)" 0 'no stranger was told of a message'
 true_ones_come
 try 'the true ones are back: all is delivered' wait_for 90 all_is_there
-for domain in cert banner; do
+for domain in cert banner two; do
 	try "$domain.example: the alert has ended" wait_for 30 alerts_are "$domain" 1 1
 done
 sent >"$LAB/sent"

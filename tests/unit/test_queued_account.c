@@ -76,6 +76,8 @@ on_attempt(void *context, const struct event_attempt *event)
 	(void)context;
 	tell(event->unknown_user ? "attempt %s unknown %s %d;" : "attempt %s %s %d;", event->domain,
 	    names[event->result], (int)event->code);
+	if (event->passed)
+		tell("passed;");
 }
 
 static const struct account_ports ports = {
@@ -449,6 +451,26 @@ START_TEST(test_delivered_at_once)
 	ck_assert_str_eq(told, "attempt c.example sent 250;");
 	expect_empty();
 	ck_assert_uint_eq(notes_saved(), 0);
+}
+END_TEST
+
+/* smtp(8) says of the message that it passed a stranger by, and of its recipients what then came.
+ */
+START_TEST(test_passed_by)
+{
+	accepted(ID);
+	accepted(ID2);
+	line_in("10:00:01", "smtp", ID, "Server certificate not verified");
+	line_in("10:00:01", "smtp", "4QkT400V1Wz6x", "Server certificate not verified");
+	answered("10:00:01", ID, "a@c.example", SENT);
+	answered("10:00:01", ID2, "a@c.example", SENT);
+	answered("10:00:01", ID, "b@c.example", AWAY);
+	line_in("10:05:00", "qmgr", ID, "from=<s@out.example>, size=285, nrcpt=1 (queue active)");
+	answered("10:05:01", ID, "b@c.example", SENT);
+	ck_assert_str_eq(told, "attempt c.example sent 250;passed;attempt c.example sent 250;"
+			       "held c.example " ID " 285;attempt c.example unreached 0;passed;"
+			       "attempt c.example sent 250;left c.example delivered 285;");
+	ck_assert_int_eq(account_knows(account, "4QkT400V1Wz6x"), ACCOUNT_UNKNOWN);
 }
 END_TEST
 
@@ -1980,6 +2002,7 @@ main(void)
 	tcase_add_loop_test(
 	    part, test_on_hold_beside_a_listing, 0, sizeof(HOLDS) / sizeof(HOLDS[0]));
 	tcase_add_test(part, test_delivered_at_once);
+	tcase_add_test(part, test_passed_by);
 	tcase_add_test(part, test_held_then_delivered);
 	tcase_add_test(part, test_recipients_of_several);
 	tcase_add_test(part, test_removed_by_others);

@@ -389,6 +389,35 @@ answer(enum probe_outcome outcome)
 	(void)watch_tick(world.watch, world.now);
 }
 
+/* The same: of two servers, or more, the one at `stranger` is one. */
+static void
+answer_as_stranger(const char *stranger)
+{
+	const struct probe_finding wrong = {.outcome = PROBE_WRONG_HOST, .reason = "by the test"};
+	const struct probe_finding good = {.outcome = PROBE_GOOD};
+	const size_t count = world.probing;
+
+	world.probing = 0;
+	for (size_t i = 0; i < count; i++) {
+		char text[IP_TEXT_SIZE];
+		const bool is =
+		    strcmp(ip_format(&world.probe[i].target.address, text), stranger) == 0;
+
+		watch_probed(world.watch, world.probe[i].id, is ? &wrong : &good, world.now);
+	}
+	(void)watch_tick(world.watch, world.now);
+}
+
+static void
+go_on_with_stranger(int64_t ms, const char *stranger)
+{
+	for (int64_t i = 0; i < ms; i += 500) {
+		tick_for(500);
+		if (world.probing > 0)
+			answer_as_stranger(stranger);
+	}
+}
+
 /* Ticks in small steps, answering each probe at once. */
 static void
 go_on(int64_t ms, enum probe_outcome outcome)
@@ -1646,6 +1675,187 @@ START_TEST(test_pinned_and_one_of_two)
 	}
 	ck_assert_uint_ge(world.probes_started, 15);
 	ck_assert_uint_le(world.probes_started, 25);
+}
+END_TEST
+
+/* smtp(8) passed somebody by, and the second of two took the message. */
+static void
+passed_by(const char *domain, const char *id)
+{
+	const struct event_attempt event = {.domain = domain,
+	    .queue_id = id,
+	    .result = ATTEMPT_SENT,
+	    .code = 250,
+	    .enhanced = "2.0.0",
+	    .reply = "words",
+	    .passed = true,
+	    .primary = "192.0.2.2[192.0.2.2]:25",
+	    .at = world.now.wall * 1000000};
+
+	world.sink.attempt(world.sink.context, &event);
+	(void)watch_tick(world.watch, world.now);
+}
+
+static void
+pin_two(void)
+{
+	(void)strcpy(world.row.next_hops, "[192.0.2.1], [192.0.2.2]");
+	(void)strcpy(world.row.pin_banner, "mail.customer.example");
+}
+
+/* How often does it stand there? */
+static unsigned
+count_of(const char *what)
+{
+	unsigned count = 0;
+
+	for (const char *at = world.did; (at = strstr(at, what)) != NULL; at++)
+		count++;
+	return count;
+}
+
+/* Mail goes straight through, to the other one: an alert, no hold; it ends when he is gone. */
+START_TEST(test_passed_by)
+{
+	pin_two();
+	passed_by("a.example", "A");
+	expect("probe 192.0.2.1; probe 192.0.2.2");
+	go_on_with_stranger(5000, "192.0.2.1");
+	ck_assert_uint_eq(count_of("raise"), 1);
+	ck_assert_uint_eq(count_of("raise wrong-host 0"), 1);
+	ck_assert_str_eq(world.raised, "192.0.2.1[192.0.2.1]:25 is not the pinned primary, and "
+				       "gets nothing: the mail goes to another one");
+	ck_assert_int_eq(world.state.primary, PRIMARY_UP);
+	ck_assert_ptr_nonnull(strstr(world.state.primary_reason, "at 192.0.2.1[192.0.2.1]:25"));
+	for (unsigned minute = 0; minute < 30; minute++) {
+		if (minute % 10 == 0)
+			passed_by("a.example", "B");
+		go_on_with_stranger(60000, "192.0.2.1");
+		ck_assert_int_eq(world.state.hold, HOLD_NONE);
+	}
+	ck_assert_uint_eq(count_of("raise") + count_of("reword") + count_of("end"), 1);
+	go_on(20000, PROBE_GOOD);
+	ck_assert_uint_eq(count_of("end wrong-host"), 1);
+	ck_assert_ptr_null(strstr(world.state.primary_reason, "stranger"));
+	go_on(120000, PROBE_GOOD);
+	ck_assert_uint_eq(count_of("raise") + count_of("reword"), 1);
+	ck_assert_uint_eq(watch_count(world.watch).domains, 0);
+}
+END_TEST
+
+/* One line of a moment: somebody looks for a while, and there is nothing to be told. */
+START_TEST(test_passed_by_nobody)
+{
+	pin_two();
+	passed_by("a.example", "A");
+	go_on(180000, PROBE_GOOD);
+	ck_assert_uint_eq(count_of("raise") + count_of("end"), 0);
+	ck_assert_uint_eq(watch_count(world.watch).domains, 0);
+	/* He does not last, or the row pins nothing: the same. */
+	world.row.pin_banner[0] = '\0';
+	world.did[0] = '\0';
+	passed_by("a.example", "A");
+	go_on(60000, PROBE_GOOD);
+	expect("");
+	ck_assert_uint_eq(watch_count(world.watch).domains, 0);
+}
+END_TEST
+
+/* Mail that waits is not held for a stranger beside the true one: it goes there. */
+START_TEST(test_stranger_beside)
+{
+	pin_two();
+	held("a.example", "A", 3600);
+	for (int i = 0; i < 50; i++) {
+		tick_for(100);
+		ck_assert_int_eq(world.state.hold, HOLD_NONE);
+		if (world.probing > 0)
+			answer_as_stranger("192.0.2.1");
+	}
+	ck_assert_ptr_nonnull(strstr(world.did, "raise wrong-host 0"));
+	ck_assert_ptr_nonnull(strstr(world.did, "try A"));
+	ck_assert_int_eq(world.state.primary, PRIMARY_UP);
+	/* The true one goes: now nobody is there but him. The alert stands, in other words. */
+	world.did[0] = '\0';
+	for (int i = 0; i < 20; i++) {
+		tick_for(1000);
+		for (size_t j = 0; j < world.probing; j++) {
+			char text[IP_TEXT_SIZE];
+			ip_format(&world.probe[j].target.address, text);
+			const struct probe_finding found = {.reason = "by the test",
+			    .outcome =
+				strcmp(text, "192.0.2.1") == 0 ? PROBE_WRONG_HOST : PROBE_DOWN};
+			watch_probed(world.watch, world.probe[j].id, &found, world.now);
+		}
+		world.probing = 0;
+	}
+	ck_assert_int_eq(world.state.hold, HOLD_WRONG_HOST);
+	ck_assert_ptr_nonnull(strstr(world.did, "raise outage 0"));
+	ck_assert_uint_eq(count_of("reword wrong-host 0"), 1);
+	ck_assert_str_eq(
+	    world.raised, "what answers is not the pinned primary: the domain is held");
+	/* And is back. */
+	go_on_with_stranger(30000, "192.0.2.1");
+	ck_assert_int_eq(world.state.hold, HOLD_NONE);
+	ck_assert_uint_eq(count_of("reword wrong-host 0"), 2);
+	ck_assert_uint_eq(count_of("end wrong-host"), 0);
+}
+END_TEST
+
+/* A probe sees the pin, smtp(8) says time and again that it does not. */
+START_TEST(test_pin_that_only_probes_see)
+{
+	pinned_and_up();
+	for (int i = 0; i < 9; i++) {
+		stranger("a.example", "A");
+		ck_assert_int_eq(world.state.primary, PRIMARY_UP);
+		go_on(1000, PROBE_GOOD);
+	}
+	ck_assert_uint_eq(count_of("raise"), 0);
+	go_on(1000, PROBE_GOOD);
+	stranger("a.example", "A");
+	go_on(1000, PROBE_GOOD);
+	ck_assert_uint_eq(count_of("raise wrong-host 0"), 1);
+	ck_assert_uint_eq(count_of("raise outage 0"), 1);
+	ck_assert_int_eq(world.state.primary, PRIMARY_WRONG_HOST);
+	ck_assert_str_eq(world.state.primary_reason, "up by its probes, but Postfix says: words");
+	ck_assert_ptr_nonnull(strstr(world.raised, "mail waits (words): look at"));
+	/* Nothing is held: a try is what will tell that it is over. */
+	ck_assert_int_eq(world.state.hold, HOLD_NONE);
+	world.did[0] = '\0';
+	go_on(120000, PROBE_GOOD);
+	ck_assert_ptr_nonnull(strstr(world.did, "try A"));
+	ck_assert_uint_eq(count_of("raise") + count_of("end"), 0);
+	attempt("a.example", "A", ATTEMPT_SENT);
+	(void)watch_tick(world.watch, world.now);
+	tick_for(300);
+	ck_assert_uint_eq(count_of("end wrong-host"), 1);
+	ck_assert_uint_eq(count_of("end outage"), 1);
+	ck_assert_int_eq(world.state.primary, PRIMARY_UP);
+}
+END_TEST
+
+/* Pinned or not: Postfix has not the transport, say. */
+START_TEST(test_up_and_never_reached)
+{
+	held("a.example", "A", 3600);
+	go_on(3000, PROBE_GOOD);
+	world.did[0] = '\0';
+	for (int i = 0; i < 6; i++) {
+		answered_at("a.example", "A", ATTEMPT_UNREACHED, 0, "4.3.0", "");
+		go_on(10000, PROBE_GOOD);
+	}
+	ck_assert_uint_eq(count_of("raise"), 0);
+	answered_at("a.example", "A", ATTEMPT_UNREACHED, 0, "4.3.0", "");
+	go_on(10000, PROBE_GOOD);
+	ck_assert_uint_eq(count_of("raise"), 1);
+	ck_assert_uint_eq(count_of("raise outage 0"), 1);
+	ck_assert_str_eq(world.outage, "mail is held, the primary is up, but Postfix does not "
+				       "reach it (see mxholdctl postfix status): words");
+	ck_assert_int_eq(world.state.primary, PRIMARY_UP);
+	answered("a.example", "A", ATTEMPT_DEFERRED, 450, "4.2.0");
+	tick_for(300);
+	ck_assert_uint_eq(count_of("end outage"), 1);
 }
 END_TEST
 
@@ -3005,6 +3215,11 @@ main(void)
 	    {"pinned, a stranger first", test_pinned_and_stranger_first},
 	    {"pinned, a probe of before", test_pinned_and_probe_of_before},
 	    {"pinned, one of two", test_pinned_and_one_of_two},
+	    {"passed by", test_passed_by},
+	    {"passed by, nobody", test_passed_by_nobody},
+	    {"stranger beside", test_stranger_beside},
+	    {"pin that only probes see", test_pin_that_only_probes_see},
+	    {"up, never reached", test_up_and_never_reached},
 	    {"strangers and the breaker", test_strangers_open_no_breaker},
 	    {"pinned, elsewhere", test_pinned_and_elsewhere},
 	    {"probe of one that moved", test_probe_of_one_that_moved},
