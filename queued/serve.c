@@ -545,12 +545,44 @@ is_over_quota(const char *row, void *context)
 	       serve_row(serve, row, &found) == WATCH_ROW_CANNOT_TELL;
 }
 
+#define STRANGERS_MOST 200 /* others are looked at with their mail, or their alerts end */
+
+struct strangers {
+	size_t count;
+	char domain[STRANGERS_MOST][DOMAIN_SIZE];
+};
+
+static void
+add_stranger(const struct alert_standing *standing, void *context)
+{
+	struct strangers *strangers = context;
+
+	if (standing->kind == ALERT_WRONG_HOST && strangers->count < STRANGERS_MOST)
+		memcpy(strangers->domain[strangers->count++], standing->domain,
+		    sizeof(standing->domain));
+}
+
+/* Are those still there of whom a former process told? Where no mail waits nobody would look. */
+static void
+look_at_strangers(struct serve *serve)
+{
+	struct strangers *strangers = calloc(1, sizeof(*strangers));
+
+	if (strangers == NULL)
+		return;
+	alerts_each(serve->alerts, add_stranger, strangers);
+	for (size_t i = 0; i < strangers->count; i++)
+		watch_passed(serve->watch, strangers->domain[i], serve->now);
+	free(strangers);
+}
+
 /*
- * Which quota is still reached of those that a former process told of? A row with nothing held is
- * never looked at by itself. What is held is known for certain after the first listing.
+ * Which quota is still reached, and which stranger still there, of those that a former process told
+ * of? A row with nothing held is never looked at by itself. What is held is known for certain after
+ * the first listing.
  */
 static void
-judge_quotas(struct serve *serve)
+judge_restored(struct serve *serve)
 {
 	struct collector_status status;
 
@@ -562,6 +594,7 @@ judge_quotas(struct serve *serve)
 		return;
 	serve->quotas_judged = true;
 	alerts_sweep(serve->alerts, ALERT_QUOTA, is_over_quota, serve);
+	look_at_strangers(serve);
 }
 
 /* Has the snapshot changed? Are the state and the spool there? */
@@ -598,7 +631,7 @@ on_heartbeat(evutil_socket_t fd, short what, void *context)
 		serve->aside_ms = 0;
 		serve_end_alert(serve, ALERT_DAMAGED, "");
 	}
-	judge_quotas(serve);
+	judge_restored(serve);
 	tell_dnssec(serve);
 	mxwatch_io_tick(serve->mxwatch, serve->now);
 	serve_leave(serve);

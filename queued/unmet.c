@@ -21,6 +21,13 @@ is_of_pin(const struct event_attempt *attempt)
 	return strcmp(attempt->enhanced, "4.7.5") == 0 || strcmp(attempt->enhanced, "4.7.4") == 0;
 }
 
+/* "lost connection", "timed out": a dialogue that broke, perhaps for that one message. */
+static bool
+is_broken_off(const struct event_attempt *attempt)
+{
+	return strcmp(attempt->enhanced, "4.4.2") == 0;
+}
+
 static void
 copy_words(char out[UNMET_WORDS_SIZE], const char *words)
 {
@@ -51,7 +58,8 @@ void
 unmet_attempt(
     struct unmet *unmet, const struct event_attempt *attempt, bool pinned, struct queued_time now)
 {
-	if (attempt->result == ATTEMPT_HELD)
+	if (attempt->result == ATTEMPT_HELD ||
+	    (attempt->result == ATTEMPT_UNREACHED && is_broken_off(attempt)))
 		return;
 	if (attempt->result != ATTEMPT_UNREACHED) {
 		unmet_clear(unmet);

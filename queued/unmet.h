@@ -39,7 +39,7 @@ struct unmet {                        /* all 0: nothing is known */
 
 /*
  * An attempt while a probe says "up". `pinned`: its row pins something. What the primary itself
- * answered, or took, ends it; our own hold says nothing.
+ * answered, or took, ends it; our own hold says nothing, nor does a dialogue that broke.
  */
 void unmet_attempt(
     struct unmet *unmet, const struct event_attempt *attempt, bool pinned, struct queued_time now);

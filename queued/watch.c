@@ -362,6 +362,19 @@ watch_asked(struct watch *watch, const char *name, struct queued_time now)
 	domain_schedule(watch, domain);
 }
 
+void
+watch_passed(struct watch *watch, const char *name, struct queued_time now)
+{
+	struct watch_domain *domain;
+
+	watch->now = now;
+	domain = domain_for_passed(watch, name);
+	if (domain == NULL)
+		return;
+	domain_note_passed(watch, domain);
+	domain_judge(watch, domain);
+}
+
 /* --- operators -----------------------------------------------------------------------------------
  */
 

@@ -109,6 +109,9 @@ void watch_rows_changed(struct watch *watch, struct queued_time now);
 /* policyd asks how the primary is (rule 10): where the row wants that, it is watched for 15 minutes
    more. */
 void watch_asked(struct watch *watch, const char *domain, struct queued_time now);
+/* A former process has told of a stranger among its primaries: they are looked at, as where smtp(8)
+   has just passed one by. */
+void watch_passed(struct watch *watch, const char *domain, struct queued_time now);
 /* Does what is due. Returns the time (ms) of the next call. */
 int64_t watch_tick(struct watch *watch, struct queued_time now);
 

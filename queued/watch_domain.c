@@ -290,6 +290,23 @@ domain_activate(struct watch *watch, struct watch_domain *domain)
 /* --- what comes ----------------------------------------------------------------------------------
  */
 
+/*
+ * Somebody who does not show the pin is among its servers, or was for a moment. The line does not
+ * tell which: all are probed, and what they show decides.
+ */
+void
+domain_note_passed(struct watch *watch, struct watch_domain *domain)
+{
+	const bool known = domain->passed_ms != 0 && has_stranger(domain);
+
+	if (!domain_is_pinned(domain))
+		return;
+	domain->passed_ms = watch->now.ms + WATCH_PASSED_MS;
+	domain_activate(watch, domain);
+	for (size_t i = 0; i < domain->links && !known; i++)
+		primary_doubt(watch, domain->link[i].primary);
+}
+
 static bool
 is_recent(const struct watch *watch, const struct event_attempt *attempt)
 {
@@ -334,27 +351,15 @@ note_primary(struct watch *watch, struct watch_domain *domain, const struct even
 	}
 }
 
-/*
- * Somebody who does not show the pin is among its servers, or was for a moment. The line does not
- * tell which: all are probed, and what they show decides.
- */
-static void
-note_passed(struct watch *watch, struct watch_domain *domain)
-{
-	const bool known = domain->passed_ms != 0 && has_stranger(domain);
-
-	domain->passed_ms = watch->now.ms + WATCH_PASSED_MS;
-	domain_activate(watch, domain);
-	for (size_t i = 0; i < domain->links && !known; i++)
-		primary_doubt(watch, domain->link[i].primary);
-}
-
+/* Of somebody whom probes call a stranger too it says nothing that is not known. */
 static void
 note_unmet(struct watch *watch, struct watch_domain *domain, const struct event_attempt *attempt)
 {
+	const struct watch_primary *named = domain_primary_named(domain, attempt->primary);
 	const enum unmet_kind before = unmet_kind(&domain->unmet);
 
-	if (domain_primary_state(domain) != PRIMARY_UP)
+	if (domain_primary_state(domain) != PRIMARY_UP ||
+	    (named != NULL && named->machine.state == PRIMARY_WRONG_HOST))
 		return;
 	unmet_attempt(&domain->unmet, attempt, domain_is_pinned(domain), watch->now);
 	if (unmet_kind(&domain->unmet) != before)
@@ -380,9 +385,21 @@ domain_attempt(struct watch *watch, struct watch_domain *domain,
 	domain_tried(watch, domain, attempt, news);
 	note_primary(watch, domain, attempt);
 	note_unmet(watch, domain, attempt);
-	if (attempt->passed && domain_is_pinned(domain))
-		note_passed(watch, domain);
+	if (attempt->passed)
+		domain_note_passed(watch, domain);
 	domain_judge(watch, domain);
+}
+
+struct watch_domain *
+domain_for_passed(struct watch *watch, const char *name)
+{
+	struct watch_domain *domain = domain_get(watch, name);
+
+	if (domain == NULL || domain->messages > 0 || domain->forget_ms != NEVER_MS)
+		return domain;
+	domain->forget_ms = watch->now.ms + WATCH_LINGER_MS;
+	domain_schedule(watch, domain);
+	return domain;
 }
 
 void

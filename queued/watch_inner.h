@@ -306,6 +306,10 @@ void domain_judge(struct watch *watch, struct watch_domain *domain);
 void domain_attempt(struct watch *watch, struct watch_domain *domain,
     const struct event_attempt *attempt, enum release_news news);
 void domain_left(struct watch *watch, struct watch_domain *domain, const char *id);
+/* Somebody who does not show its pin was passed by, it is not known where: all are probed. */
+void domain_note_passed(struct watch *watch, struct watch_domain *domain);
+/* The domain, also where no mail of it is held: a stranger on its way is news. */
+struct watch_domain *domain_for_passed(struct watch *watch, const char *name);
 void domain_tick(struct watch *watch, struct watch_domain *domain);
 bool domain_is_pinned(const struct watch_domain *domain);
 bool domain_soc_hold(const struct watch *watch, const struct watch_domain *domain);

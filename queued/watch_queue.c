@@ -446,19 +446,6 @@ on_left(void *context, const struct event_left *event)
 	domain_left(watch, domain, event->queue_id);
 }
 
-/* Of mail that goes straight through, only a stranger who was passed by on the way is news. */
-static struct watch_domain *
-domain_for_passed(struct watch *watch, const char *name)
-{
-	struct watch_domain *domain = domain_get(watch, name);
-
-	if (domain == NULL || domain->messages > 0 || domain->forget_ms != NEVER_MS)
-		return domain;
-	domain->forget_ms = watch->now.ms + WATCH_LINGER_MS;
-	domain_schedule(watch, domain);
-	return domain;
-}
-
 static void
 on_attempt(void *context, const struct event_attempt *event)
 {

@@ -153,6 +153,14 @@ for domain in cert banner; do
 done
 is "$(lines 'dsn=4\.3\.2.*held by')" 0 'and nothing was held'
 
+lab_unkeep eu.queued KILL
+lab_keep eu.queued eu "$lab_bin/mxhold-queued" -f -c "$LAB/eu/mxhold.conf"
+try 'mxhold-queued begins anew' wait_for 30 lab_queued_answers eu
+for domain in cert banner; do
+	try "$domain.example: it looks at the stranger again" wait_for 30 shown "$domain.example" "^$domain.example: up .*passes a stranger by, at "
+	is "$(alerts "$domain.example" wrong-host)" '1 0' "$domain.example: the alert stands, and is not told again"
+done
+
 true_ones_come
 for domain in cert banner; do
 	try "$domain.example: he is gone, the alert ends, without any mail" wait_for 40 alerts_are "$domain.example" wrong-host '1 1'

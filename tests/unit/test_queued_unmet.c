@@ -18,6 +18,7 @@ attempt_of(char what)
 	    {'p', ATTEMPT_UNREACHED, "4.7.5"},
 	    {'t', ATTEMPT_UNREACHED, "4.7.4"},
 	    {'u', ATTEMPT_UNREACHED, "4.3.0"},
+	    {'l', ATTEMPT_UNREACHED, "4.4.2"},
 	    {'s', ATTEMPT_SENT, ""},
 	    {'d', ATTEMPT_DEFERRED, "4.7.5"}, /* in its own words */
 	    {'r', ATTEMPT_REFUSED, "5.7.5"},

@@ -1743,6 +1743,24 @@ START_TEST(test_passed_by)
 }
 END_TEST
 
+/* A former process told of him: whether he is still there is seen without any mail. */
+START_TEST(test_passed_by_before)
+{
+	for (int gone = 0; gone < 2; gone++) {
+		pin_two();
+		world.did[0] = '\0';
+		world.standing = 1u << ALERT_WRONG_HOST;
+		watch_passed(world.watch, "a.example", world.now);
+		go_on_with_stranger(5000, gone ? "nobody" : "192.0.2.1");
+		ck_assert_uint_eq(count_of("raise wrong-host 0"), !gone);
+		ck_assert_uint_eq(count_of("end wrong-host"), gone);
+		go_on(300000, PROBE_GOOD);
+		ck_assert_uint_eq(count_of("end wrong-host"), 1);
+		ck_assert_uint_eq(watch_count(world.watch).domains, 0);
+	}
+}
+END_TEST
+
 /* One line of a moment: somebody looks for a while, and there is nothing to be told. */
 START_TEST(test_passed_by_nobody)
 {
@@ -1832,6 +1850,23 @@ START_TEST(test_pin_that_only_probes_see)
 	ck_assert_uint_eq(count_of("end wrong-host"), 1);
 	ck_assert_uint_eq(count_of("end outage"), 1);
 	ck_assert_int_eq(world.state.primary, PRIMARY_UP);
+}
+END_TEST
+
+/* The true one says "later", so smtp(8) goes on to the stranger, whose line it is then. */
+START_TEST(test_stranger_is_last)
+{
+	pin_two();
+	held("a.example", "A", 3600);
+	go_on_with_stranger(5000, "192.0.2.1");
+	for (int i = 0; i < 30; i++) {
+		stranger("a.example", "A"); /* at 192.0.2.1 */
+		go_on_with_stranger(1000, "192.0.2.1");
+	}
+	ck_assert_int_eq(world.state.primary, PRIMARY_UP);
+	ck_assert_uint_eq(count_of("raise wrong-host") + count_of("reword wrong-host"), 1);
+	ck_assert_ptr_nonnull(strstr(world.raised, "is not the pinned primary, and gets nothing"));
+	ck_assert_uint_eq(count_of("raise outage"), 0);
 }
 END_TEST
 
@@ -3216,9 +3251,11 @@ main(void)
 	    {"pinned, a probe of before", test_pinned_and_probe_of_before},
 	    {"pinned, one of two", test_pinned_and_one_of_two},
 	    {"passed by", test_passed_by},
+	    {"passed by before", test_passed_by_before},
 	    {"passed by, nobody", test_passed_by_nobody},
 	    {"stranger beside", test_stranger_beside},
 	    {"pin that only probes see", test_pin_that_only_probes_see},
+	    {"stranger is last", test_stranger_is_last},
 	    {"up, never reached", test_up_and_never_reached},
 	    {"strangers and the breaker", test_strangers_open_no_breaker},
 	    {"pinned, elsewhere", test_pinned_and_elsewhere},
