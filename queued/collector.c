@@ -15,6 +15,7 @@
 #include "queued/retention.h"
 #include "queued/tail.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -146,6 +147,8 @@ static void
 spool_words(const struct collector *collector, const struct spool_usage *usage, unsigned percent,
     char out[ALERT_TEXT_SIZE])
 {
+	const bool read_only = strstr(collector->problem, strerror(EROFS)) != NULL;
+
 	if (!collector->full)
 		snprintf(out, ALERT_TEXT_SIZE,
 		    "the journal's spool is %u %% full (%" PRIu64 " rows wait to be shipped)",
@@ -157,9 +160,10 @@ spool_words(const struct collector *collector, const struct spool_usage *usage, 
 		    collector->problem, usage->rows);
 	else
 		snprintf(out, ALERT_TEXT_SIZE,
-		    "the journal's spool cannot be written: %.80s; the log waits: make room on "
-		    "the disk of %.90s",
-		    collector->problem, collector->conf->paths.state_dir);
+		    "the journal's spool cannot be written: %.80s; the log waits: make %s of "
+		    "%.80s%s",
+		    collector->problem, read_only ? "the file system" : "room on the disk",
+		    collector->conf->paths.state_dir, read_only ? " writable" : "");
 }
 
 /* That it takes nothing is told also where the alert stands because it is nearly full. */

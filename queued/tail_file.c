@@ -193,7 +193,9 @@ present_open(struct tail_file *file, struct stat *status)
 		return true;
 	}
 	problem_set(file, file->fd >= 0 ? "it is no file" : strerror(errno),
-	    errno == EACCES ? ": mxhold-queued's user must be able to read it (group adm)" : "");
+	    errno == EACCES
+		? ": mxhold-queued's user must be able to read it (group adm, mode 0640)"
+		: "");
 	present_close(file);
 	return false;
 }
