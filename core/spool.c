@@ -190,7 +190,7 @@ files_prove(struct spool_writer *writer)
 	case SPOOL_FOUND_CANNOT_TELL:
 		return fail(writer, SPOOL_UNUSABLE, "%.200s/%s cannot be read: %s",
 		    writer->state_dir, SPOOL_DIRECTORY,
-		    "look at its owner, its mode and the room on the disk");
+		    "it must be a folder; look at its owner, its mode and the room on the disk");
 	case SPOOL_FOUND_DAMAGED: break;
 	}
 	if (spool_files_set_aside(writer->state_dir, writer->aside) &&

@@ -155,7 +155,8 @@ said(struct queue_talk *talk, const char *error)
 	if (error == NULL)
 		return CTL_OK;
 	tell(talk, "mxhold-queued: %s", error);
-	if (strncmp(error, "you may", 7) == 0) /* look, and not act: it refuses */
+	/* To look, and not to act: it refuses. Or it cannot do anything for anybody. */
+	if (strncmp(error, "you may", 7) == 0 || strncmp(error, "it cannot open", 14) == 0)
 		return CTL_UNAVAILABLE;
 	return strncmp(error, "busy", 4) == 0 || strstr(error, "helper") != NULL ? CTL_TEMPFAIL
 										 : CTL_DATA;

@@ -29,6 +29,7 @@
 #define PUT_OFF_MS 10 /* who has asked whether we live is answered before that may last */
 #define PUT_OFF_MOST 200
 #define TELL_MS 10000      /* how often that is said */
+#define GIVE_MS 300000     /* how often the parent is to try anew to give what it could not */
 #define ALIVE_TIMEOUT_S 10 /* who asks whether we live says so within this */
 #define SPOOL_DEFAULT 4294967296u
 #define ROWS_SETTLE_MS 3000 /* from when rows can be read until all domains have theirs */
@@ -160,13 +161,24 @@ start_collector(struct serve *serve)
 /* --- start
  * ------------------------------------------------------------------------------------------- */
 
+/* Has the parent just given what it could, and this one thing not (a pipe, say)? */
+static bool
+gives_in_vain(struct serve *serve)
+{
+	if (!serve->attempted)
+		serve->give_ms = serve->now.ms + GIVE_MS;
+	return serve->now.ms < serve->give_ms;
+}
+
 /*
  * Is there something of them that this user may not use? Then this process ends where its parent
- * gives such things over before it starts the next one; else they are waited for.
+ * gives such things over before it starts the next one; else they are waited for. `problem`: what,
+ * where it is waited for.
  */
 static bool
-ends_for_denied(struct serve *serve)
+ends_for_denied(struct serve *serve, const char **problem)
 {
+	static char words[PATH_MAX + 64];
 	static const char *const names[] = {"state", "spool"};
 	char home[PATH_MAX], path[PATH_MAX];
 
@@ -176,16 +188,19 @@ ends_for_denied(struct serve *serve)
 
 		if (!lmdb_denied(&place, path, sizeof(path)))
 			continue;
-		if (!serve->setup->parent_gives && serve->now.ms < serve->tell_ms)
+		const bool ends = serve->setup->parent_gives && !gives_in_vain(serve);
+
+		(void)snprintf(words, sizeof(words), "%s: %s", path, strerror(EACCES));
+		*problem = words;
+		if (!ends && serve->now.ms < serve->tell_ms)
 			return false;
 		serve->tell_ms = serve->now.ms + TELL_MS;
 		log_event(LOG_ERR, "store-denied", kv("path", path), kv("error", strerror(EACCES)),
-		    kv("effect", serve->setup->parent_gives
-				     ? "a new process is started, and given what is ours"
-				     : "waiting until this user may read and write it"));
-		if (serve->setup->parent_gives)
+		    kv("effect", ends ? "a new process is started, and given what is ours"
+				      : "waiting until this user may read and write it"));
+		if (ends)
 			(void)event_base_loopbreak(serve->base);
-		return serve->setup->parent_gives;
+		return ends;
 	}
 	return false;
 }
@@ -203,10 +218,18 @@ open_stores(struct serve *serve)
 		serve->spool = spool_writer_open(directory, serve->setup->group,
 		    size > 0 ? (size_t)size : SPOOL_DEFAULT, &problem);
 	stand_in_end(stand_in);
-	if (serve->state != NULL && serve->spool != NULL)
+	if (serve->state != NULL && serve->spool != NULL) {
+		serve->attempted = true;
+		serve->give_ms = 0;
+		unopened_over(serve->unopened);
 		return true;
-	if (ends_for_denied(serve))
+	}
+	const bool ends = ends_for_denied(serve, &problem);
+
+	serve->attempted = true;
+	if (ends)
 		return false;
+	unopened_still(serve->unopened, serve->now.ms, problem);
 	if (serve->now.ms >= serve->tell_ms) {
 		serve->tell_ms = serve->now.ms + TELL_MS;
 		log_event(LOG_WARNING, "stores-not-open", kv("state_dir", directory),
@@ -618,7 +641,7 @@ on_heartbeat(evutil_socket_t fd, short what, void *context)
 		serve->state =
 		    state_writer_open(serve->conf->paths.state_dir, serve->setup->group, &problem);
 	if (serve->state == NULL)
-		(void)ends_for_denied(serve);
+		(void)ends_for_denied(serve, &problem);
 	if (serve_need_state(serve) && state_writer_renewed(serve->state) != serve->state_renewed) {
 		serve->state_renewed = state_writer_renewed(serve->state);
 		serve->state_lost = true;
@@ -747,6 +770,7 @@ make_events(struct serve *serve)
 	if (serve->on_term == NULL || serve->on_alive == NULL || serve->on_tick == NULL ||
 	    serve->on_retry == NULL || serve->on_heartbeat == NULL)
 		return false;
+	serve->unopened = unopened_new(serve->base, serve->setup->control_fd, serve->conf);
 	serve_set_timer(serve->on_retry, 0);
 	return event_add(serve->on_term, NULL) == 0 && event_add(serve->on_alive, NULL) == 0;
 }
@@ -784,6 +808,7 @@ serve_end(struct serve *serve)
 		state_writer_close(serve->state);
 	if (serve->snapshot != NULL)
 		snapshot_free(serve->snapshot);
+	unopened_free(serve->unopened);
 	free_event(serve->on_term);
 	free_event(serve->on_alive);
 	free_event(serve->on_tick);

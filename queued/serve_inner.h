@@ -19,6 +19,7 @@
 #include "queued/mxwatch_io.h"
 #include "queued/operators.h"
 #include "queued/postfix.h"
+#include "queued/unopened.h"
 #include "queued/watch.h"
 
 #include <event2/event.h>
@@ -55,8 +56,11 @@ struct serve {
 	uint64_t state_renewed; /* what was written before is gone */
 	struct spool_writer *spool;
 	int64_t tell_ms;
-	int64_t rows_ms;  /* when rows could be read first; 0: not yet */
-	int64_t aside_ms; /* when the alert of a spool that was set aside ends; 0: none */
+	bool attempted;  /* to open them */
+	int64_t give_ms; /* until when a new process would be given no more than we were */
+	struct unopened *unopened; /* why stores cannot be opened is told by it; NULL: by nobody */
+	int64_t rows_ms;           /* when rows could be read first; 0: not yet */
+	int64_t aside_ms;          /* when the alert of a spool that was set aside ends; 0: none */
 	/* parts */
 	struct postfix_settings postfix;
 	struct instances instances; /* of Postfix, that share its log */

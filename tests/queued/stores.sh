@@ -233,5 +233,64 @@ mv "$work/away" "$work/maillog"
 ok "$(wait_for 30 ended log && echo 0 || echo 1)" 'and ends with it'
 kill -TERM "$queued_pid"
 wait "$queued_pid" || true
+# --- they cannot be opened: who asks is told so, and why
+cat >"$work/told" <<TOLD
+#!/bin/sh
+cat >>"$work/alerts"
+echo >>"$work/alerts"
+TOLD
+chmod 755 "$work/told"
+: >"$work/alerts"
+chown 64104 "$work/alerts"
+printf '[alert]\ncommand = %s\n' "$work/told" >>"$work/mxhold.conf"
+start queued
+ok "$(wait_for 60 holds 907 && echo 0 || echo 1)" 'it serves'
+# told TEXT COMMAND...: the command ends soon, as one that cannot be had, with that for its words.
+told() {
+	text=$1
+	shift
+	status=0
+	began=$(date +%s)
+	timeout 20 "$BUILD/bin/mxholdctl" -c "$work/mxhold.conf" "$@" >"$work/out" 2>&1 || status=$?
+	is "$status $([ $(($(date +%s) - began)) -le 5 ] && echo soon || echo late)" '69 soon' "$* ends soon"
+	like "$(cat "$work/out")" "mxhold-queued: it cannot open its stores: $text; it serves by itself when that is mended" 'and says why'
+}
+again() {
+	kill -KILL "$(child)"
+}
+child() {
+	pgrep -P "$queued_pid" | head -1
+}
+mount --bind "$work/small" "$work/small"
+mount -o remount,bind,ro "$work/small"
+again
+told '.*: Read-only file system' queue list
+told '.*: Read-only file system' primary probe customer.example
+raised() { grep -q '"alert":"spool".*cannot be opened: .*Read-only file system.*"ended":false' "$work/alerts"; }
+ok "$(wait_for 60 raised && echo 0 || echo 1)" '[alert] command is told'
+umount "$work/small"
+ok "$(wait_for 60 holds 907 && echo 0 || echo 1)" 'when it can be written again, it serves'
+ended_told() { grep -q '"alert":"spool".*"ended":true' "$work/alerts"; }
+ok "$(wait_for 30 ended_told && echo 0 || echo 1)" 'and the command is told of the end'
+
+rm "$stores/spool.lock"
+mkfifo "$stores/spool.lock"
+before=$(grep -c 'event=child-died' "$work/queued.log" || true)
+again
+told '.*/spool.lock: Permission denied' queue list
+died=$(grep -c 'event=child-died' "$work/queued.log" || true)
+ok "$([ "$died" -le $((before + 1)) ] && echo 0 || echo 1)" 'a pipe that nobody gives it makes it start no process after the other'
+rm "$stores/spool.lock"
+ok "$(wait_for 60 holds 907 && echo 0 || echo 1)" 'without the pipe it serves'
+
+mv "$stores/spool" "$stores/elsewhere"
+ln -s nowhere "$stores/spool"
+again
+told '.*/spool.*' queue list
+rm "$stores/spool"
+mv "$stores/elsewhere" "$stores/spool"
+ok "$(wait_for 60 holds 907 && echo 0 || echo 1)" 'without the link it serves'
+kill -TERM "$queued_pid"
+wait "$queued_pid" || true
 is "$(grep -l 'Sanitizer' "$work"/*.log || true)" '' 'no sanitizer has complained'
 tap_done
