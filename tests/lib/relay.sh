@@ -8,16 +8,15 @@
 # the sockets' group (default 64105). The daemons' users are numbers, as in the lab.
 # shellcheck shell=sh disable=SC2154
 
+# shellcheck source=tests/lib/alone.sh
+. tests/lib/alone.sh
+
 relay_alone() {
 	if [ "$(id -u)" -ne 0 ]; then
 		echo '1..0 # SKIP namespaces and users of the test are for root to make'
 		exit 0
 	fi
-	if [ "${RELAY_ALONE:-}" != yes ]; then
-		exec env RELAY_ALONE=yes unshare --mount --propagation private --net --pid --fork --kill-child --mount-proc -- sh "$@"
-	fi
-	unset RELAY_ALONE
-	ip link set lo up
+	alone "$@"
 }
 
 relay_state() {

@@ -13,6 +13,8 @@
 
 bin=$(cd "$BUILD" && pwd)/bin
 tools=$(cd "$BUILD" && pwd)/tests/tools
+# shellcheck source=tests/lib/alone.sh
+. tests/lib/alone.sh
 # shellcheck source=tests/lib/tap.sh
 . tests/lib/tap.sh
 # shellcheck source=tests/lib/postfix.sh
@@ -22,10 +24,7 @@ tools=$(cd "$BUILD" && pwd)/tests/tools
 	echo 'Bail out! Postfix needs root'
 	exit 1
 }
-if [ "${CONF_INSIDE:-}" != yes ]; then
-	exec env CONF_INSIDE=yes unshare --net -- sh "$0" "$@"
-fi
-ip link set lo up
+alone "$0" "$@"
 ip link add outside type veth peer name nobody
 ip addr add 192.0.2.99/24 dev outside
 ip link set outside up

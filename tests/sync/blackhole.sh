@@ -4,12 +4,11 @@
 # shellcheck disable=SC2119 # functions whose arguments are optional
 set -eu
 cd "$(dirname "$0")/../.."
-if [ "${IN_NAMESPACE:-}" != yes ]; then
-	exec env IN_NAMESPACE=yes unshare --net -- "$0" "$@"
-fi
+# shellcheck source=tests/lib/alone.sh
+. tests/lib/alone.sh
+alone "$0" "$@"
 . tests/sync/lib.sh
 
-ip link set lo up
 unshare --net -- sleep 1000 &
 far=$!
 others="$others $far"

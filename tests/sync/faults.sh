@@ -3,12 +3,11 @@
 # shellcheck disable=SC2119 # functions whose arguments are optional
 set -eu
 cd "$(dirname "$0")/../.."
-if [ "${IN_NAMESPACE:-}" != yes ]; then
-	exec env IN_NAMESPACE=yes unshare --net -- sh "$0" "$@"
-fi
+# shellcheck source=tests/lib/alone.sh
+. tests/lib/alone.sh
+alone "$0" "$@"
 . tests/sync/lib.sh
 
-ip link set lo up
 port=12000
 proxy=$((port + 1))
 sync_setup "port=$port" host_auth=scram-sha-256

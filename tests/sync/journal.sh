@@ -5,15 +5,14 @@
 # shellcheck disable=SC2119 # functions whose arguments are optional
 set -eu
 cd "$(dirname "$0")/../.."
-if [ "${IN_NAMESPACE:-}" != yes ]; then
-	exec env IN_NAMESPACE=yes unshare --net -- "$0" "$@"
-fi
+# shellcheck source=tests/lib/alone.sh
+. tests/lib/alone.sh
+alone "$0" "$@"
 . tests/sync/lib.sh
 
 many=${1:-20000}
 tool=$BUILD/tests/tools/mkqueue
 ctl=$BUILD/bin/mxholdctl
-ip link set lo up
 # A neighbour that is there by name only: what is sent to it is never answered.
 ip link add hole type veth peer name deep
 ip link set deep up
