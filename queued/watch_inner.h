@@ -99,11 +99,11 @@ struct watch_domain {
 	bool asked;  /* by an operator how its primary is: to be probed when the route is known */
 	bool wanted; /* asked about by policyd: without mail, one of `wanted` of the watch */
 	bool dead;   /* to be freed once `waits` is 0 */
+	unsigned waits; /* DNS answers that it waits for */
 	/* smtp(8) passed a stranger by: it is probed, without mail too, until then and as long as a
 	   probe finds one; 0: it did not */
 	int64_t passed_ms;
 	struct unmet unmet; /* is the word "up" of its probes contradicted? */
-	unsigned waits;     /* DNS answers that it waits for */
 	int64_t activate_ms, refresh_ms, route_ms, forget_ms;
 	int64_t
 	    fresh_ms; /* when its first message came; the try that left it here is not known yet */
@@ -135,15 +135,15 @@ struct watch_domain {
 	uint32_t turns; /* canaries so far, */
 	uint32_t round; /* and when this round began */
 	uint32_t wave;
-	unsigned refused_run;   /* messages refused for the first time since the last was taken */
-	bool owes;              /* the next delivery has what was refused offered again at once */
-	int64_t mended_ms;      /* what was refused before this may go again */
 	uint32_t taken;         /* deliveries, */
 	int64_t taken_ms;       /* when the last of them was, */
 	int64_t news_ms;        /* and when the last time after none for WATCH_QUIET_MS */
-	uint64_t untried;       /* messages that were not tried in this wave */
+	int64_t mended_ms;      /* what was refused before this may go again */
+	unsigned refused_run;   /* messages refused for the first time since the last was taken */
+	bool owes;              /* the next delivery has what was refused offered again at once */
 	bool wants_list;        /* a listing that has not begun, */
 	bool in_list;           /* or that runs */
+	uint64_t untried;       /* messages that were not tried in this wave */
 	int64_t operator_until; /* 0: no hold */
 	char operator_reason[STATE_TEXT_SIZE];
 	bool operator_silent;

@@ -87,8 +87,9 @@ START_TEST(test_hostile)
 	roster_add(&roster, "4QkT3z", NULL, longest);
 	roster_add(&roster, "4QkT3z", NULL, "");
 	roster_add(&roster, "4QkT3z", NULL, "b@c.example");
-	ck_assert_str_eq(printed(2048), "recipient 4QkT3z \"a recipient X v@c.example\"@c.example\n|"
-					"recipient 4QkT3z b@c.example\n|");
+	ck_assert_str_eq(printed(2048),
+	    "recipient 4QkT3z \"a recipient X v@c.example\"@c.example\n|"
+	    "recipient 4QkT3z b@c.example\n|");
 }
 END_TEST
 
