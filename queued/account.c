@@ -131,7 +131,7 @@ on_from(struct account *account, const struct maillog_event *event)
 	discard_not(account, event->queue_id);
 	message->size = event->size;
 	message->unnamed = event->recipients;
-	message->passed = false;
+	message->passed = message->answered = false;
 	if (message->sender != before)
 		message_told(account, message, event->at);
 	return true;
@@ -183,6 +183,7 @@ tell_attempt(
 	    .unknown_user =
 		event->result == ATTEMPT_REFUSED && refusal_kind_of(event) == REFUSAL_UNKNOWN_USER,
 	    .passed = recipient->message->passed,
+	    .answered = recipient->message->answered,
 	    .primary = primary,
 	    .at = event->at,
 	};
@@ -418,6 +419,7 @@ on_known(struct account *account, struct message *message, const struct maillog_
 		message_left(account, message, OUTCOME_REMOVED, BY_REQUEUE, event->at);
 		break;
 	case MAILLOG_PASSED: message->passed = true; break;
+	case MAILLOG_ANSWERED: message->answered = true; break;
 	case MAILLOG_SUPER_HELD: hold_told(account, message, true); break;
 	case MAILLOG_SUPER_RELEASED: hold_told(account, message, false); break;
 	default: break;

@@ -65,7 +65,9 @@ struct message {
 	unsigned hold_at; /* listing before or during which the log spoke of on_hold */
 	size_t listed;    /* recipients left by the listing seen_at, less those settled since */
 	bool on_hold;     /* by postsuper -h: an operator wants it to stay */
-	bool passed;      /* smtp(8) passed a stranger by with it, since qmgr took it up */
+	/* since qmgr took it up, smtp(8) */
+	bool passed;      /* passed a stranger by with it */
+	bool answered;    /* had a reply about it, and went on to the next server */
 	bool gone;        /* has left, goes from memory when its rows are written */
 	bool foreign;     /* all its recipients had a line, and none is ours */
 	uint32_t unnamed; /* recipients without a line since qmgr took it up, or UNNAMED_UNKNOWN */

@@ -44,6 +44,7 @@ struct event_attempt {
 	const char *reply;    /* "" */
 	bool unknown_user;    /* refused, since there is no such user (queued/refusal) */
 	bool passed;          /* smtp(8) passed a stranger by before it, in the same delivery */
+	bool answered;        /* a server answered before it, who had heard of the message */
 	const char *primary;  /* host[address]:port, "" */
 	int64_t at;           /* by the log */
 };

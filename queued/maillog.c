@@ -671,20 +671,22 @@ milter_discard_read(
 /*
  * Why smtp(8) goes on to the next server, in the words of a line without a recipient: it did not
  * get past TLS, as whoever lacks the pinned certificate, or was greeted in other words than the
- * pinned ones (see is_stranger()). What the server said stands behind Postfix's own words.
+ * pinned ones (see is_stranger()); or the server heard of the message, and answered. What the
+ * server said stands behind Postfix's own words.
  */
 static bool
-passed_read(struct cursor *cursor, const struct maillog_text *daemon, struct maillog_event *out)
+next_read(struct cursor *cursor, const struct maillog_text *daemon, struct maillog_event *out)
 {
-	struct maillog_text host;
-
 	(void)daemon;
-	(void)out;
 	if (take(cursor, "Server certificate not ") || take(cursor, "TLS is required, but ") ||
 	    take(cursor, "Cannot start TLS: "))
 		return true;
-	return take(cursor, "host ") && take_until(cursor, ' ', &host) &&
-	       take(cursor, "refused to talk to me: 421 4.7.5 ");
+	words_read(*cursor, out);
+	if (is_stranger(out))
+		return true;
+	out->kind = MAILLOG_ANSWERED;
+	return out->stage == MAILLOG_STAGE_MAIL || out->stage == MAILLOG_STAGE_RCPT ||
+	       out->stage == MAILLOG_STAGE_DATA || out->stage == MAILLOG_STAGE_END;
 }
 
 /* daemon NULL: any. The first that fits is it. */
@@ -708,7 +710,7 @@ static const struct {
     {"postsuper", "requeued", MAILLOG_SUPER_REQUEUED, nothing_more},
     {"postsuper", "placed on hold", MAILLOG_SUPER_HELD, nothing_more},
     {"postsuper", "released from hold", MAILLOG_SUPER_RELEASED, nothing_more},
-    {"smtp", "", MAILLOG_PASSED, passed_read},
+    {"smtp", "", MAILLOG_PASSED, next_read},
 };
 #define FORMS (sizeof(forms) / sizeof(forms[0]))
 
@@ -722,6 +724,7 @@ maillog_kind_name(enum maillog_kind kind)
 	    [MAILLOG_FROM] = "from",
 	    [MAILLOG_DELIVERY] = "delivery",
 	    [MAILLOG_PASSED] = "passed",
+	    [MAILLOG_ANSWERED] = "answered",
 	    [MAILLOG_EXPIRED] = "expired",
 	    [MAILLOG_REMOVED] = "removed",
 	    [MAILLOG_DISCARDED] = "discarded",

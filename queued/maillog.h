@@ -21,16 +21,18 @@ struct maillog_text { /* a part of the line; NULL, 0: absent */
 
 enum maillog_kind {
 	MAILLOG_NONE,
-	MAILLOG_CLIENT,         /* smtpd, qmqpd: who sent it: address */
-	MAILLOG_LOCAL,          /* pickup: from this host */
-	MAILLOG_FROM,           /* qmgr: address (sender), size, recipients */
-	MAILLOG_DELIVERY,       /* address (recipient), ... */
-	MAILLOG_PASSED,         /* smtp: a stranger, who is passed by for the next server */
-	MAILLOG_EXPIRED,        /* qmgr: too old, all recipients that are left */
-	MAILLOG_REMOVED,        /* qmgr: its file is gone */
-	MAILLOG_REJECTED,       /* cleanup: it never came into the queue; its sender was told */
-	MAILLOG_DISCARDED,      /* cleanup: it never came into the queue; thrown away after its
-				   250: address (its last recipient), sender, client */
+	MAILLOG_CLIENT,    /* smtpd, qmqpd: who sent it: address */
+	MAILLOG_LOCAL,     /* pickup: from this host */
+	MAILLOG_FROM,      /* qmgr: address (sender), size, recipients */
+	MAILLOG_DELIVERY,  /* address (recipient), ... */
+	MAILLOG_PASSED,    /* smtp: a stranger, who is passed by for the next server */
+	MAILLOG_ANSWERED,  /* smtp: a server's reply to MAIL or later, before it goes on to the next
+			    */
+	MAILLOG_EXPIRED,   /* qmgr: too old, all recipients that are left */
+	MAILLOG_REMOVED,   /* qmgr: its file is gone */
+	MAILLOG_REJECTED,  /* cleanup: it never came into the queue; its sender was told */
+	MAILLOG_DISCARDED, /* cleanup: it never came into the queue; thrown away after its
+			      250: address (its last recipient), sender, client */
 	MAILLOG_SUPER_REMOVED,  /* postsuper -d */
 	MAILLOG_SUPER_REQUEUED, /* postsuper -r: it goes on under another id */
 	MAILLOG_SUPER_HELD,

@@ -58,13 +58,14 @@ void
 unmet_attempt(
     struct unmet *unmet, const struct event_attempt *attempt, bool pinned, struct queued_time now)
 {
-	if (attempt->result == ATTEMPT_HELD ||
-	    (attempt->result == ATTEMPT_UNREACHED && is_broken_off(attempt)))
+	if (attempt->result == ATTEMPT_HELD)
 		return;
-	if (attempt->result != ATTEMPT_UNREACHED) {
+	if (attempt->result != ATTEMPT_UNREACHED || attempt->answered) {
 		unmet_clear(unmet);
 		return;
 	}
+	if (is_broken_off(attempt))
+		return;
 	run_add(&unmet->any, now);
 	if (pinned && is_of_pin(attempt))
 		run_add(&unmet->pin, now);

@@ -39,7 +39,8 @@ struct unmet {                        /* all 0: nothing is known */
 
 /*
  * An attempt while a probe says "up". `pinned`: its row pins something. What the primary itself
- * answered, or took, ends it; our own hold says nothing, nor does a dialogue that broke.
+ * answered, or took, ends it, also where smtp(8) then tried another server, and did not reach that
+ * one; our own hold says nothing, nor does a dialogue that broke.
  */
 void unmet_attempt(
     struct unmet *unmet, const struct event_attempt *attempt, bool pinned, struct queued_time now);

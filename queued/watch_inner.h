@@ -269,7 +269,8 @@ void domain_link(struct watch *watch, struct watch_domain *domain, const struct 
 void domain_wants(struct watch *watch, struct watch_domain *domain, bool wants);
 /*
  * The primary that speaks for the domain now; NULL: none. One that is up does: to a stranger beside
- * it nothing goes. Else the stranger does, once the others are known not to be up.
+ * it nothing goes. Else one of which nothing is known yet, if there is one; else the stranger, once
+ * the others are known not to be up.
  */
 const struct primary *domain_primary(const struct watch_domain *domain);
 #define WATCH_NAME_SIZE 160

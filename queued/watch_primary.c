@@ -276,14 +276,16 @@ domain_primary(const struct watch_domain *domain)
 			stranger = stranger != NULL ? stranger : &primary->machine;
 			continue;
 		}
-		if (is_coming(primary))
+		if (is_coming(primary) && (coming == NULL || coming->state != PRIMARY_UNKNOWN))
 			coming = &primary->machine;
 		if (speaks_before(&primary->machine, best))
 			best = &primary->machine;
 	}
-	if (stranger == NULL || (best != NULL && best->state == PRIMARY_UP))
+	if (best != NULL && best->state == PRIMARY_UP)
 		return best;
-	return coming != NULL ? coming : stranger;
+	if (stranger != NULL)
+		return coming != NULL ? coming : stranger;
+	return coming != NULL && coming->state == PRIMARY_UNKNOWN ? coming : best;
 }
 
 const char *

@@ -32,7 +32,7 @@ check_event(const struct maillog_event *event, const char *line, size_t length)
 	    strspn(event->queue_id, "0123456789ABCDEFGHJKLMNPQRSTVWXYZbcdfghjklmnpqrstvwxyz") ==
 	    strlen(event->queue_id));
 	FUZZ_HOLDS(event->code == 0 || (event->code >= 200 && event->code <= 599));
-	FUZZ_HOLDS(event->kind != MAILLOG_PASSED ||
+	FUZZ_HOLDS((event->kind != MAILLOG_PASSED && event->kind != MAILLOG_ANSWERED) ||
 		   (event->tag.length > 5 &&
 		       memcmp(event->tag.at + event->tag.length - 5, "/smtp", 5) == 0));
 	if (event->kind != MAILLOG_DELIVERY)

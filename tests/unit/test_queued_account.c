@@ -78,6 +78,8 @@ on_attempt(void *context, const struct event_attempt *event)
 	    names[event->result], (int)event->code);
 	if (event->passed)
 		tell("passed;");
+	if (event->answered)
+		tell("answered;");
 }
 
 static const struct account_ports ports = {
@@ -471,6 +473,20 @@ START_TEST(test_passed_by)
 			       "held c.example " ID " 285;attempt c.example unreached 0;passed;"
 			       "attempt c.example sent 250;left c.example delivered 285;");
 	ck_assert_int_eq(account_knows(account, "4QkT400V1Wz6x"), ACCOUNT_UNKNOWN);
+}
+END_TEST
+
+/* The first of two servers answers, the second is away: what the log says last of the delivery. */
+START_TEST(test_answered_before)
+{
+	accepted(ID);
+	line_in("10:00:01", "smtp", ID,
+	    "host m[203.0.113.5] said: 452 4.2.2 full (in reply to RCPT TO command)");
+	answered("10:00:01", ID, "a@c.example", AWAY);
+	line_in("10:05:00", "qmgr", ID, "from=<s@out.example>, size=285, nrcpt=1 (queue active)");
+	answered("10:05:01", ID, "a@c.example", AWAY);
+	ck_assert_str_eq(told, "held c.example " ID " 285;attempt c.example unreached 0;answered;"
+			       "attempt c.example unreached 0;");
 }
 END_TEST
 
@@ -2003,6 +2019,7 @@ main(void)
 	    part, test_on_hold_beside_a_listing, 0, sizeof(HOLDS) / sizeof(HOLDS[0]));
 	tcase_add_test(part, test_delivered_at_once);
 	tcase_add_test(part, test_passed_by);
+	tcase_add_test(part, test_answered_before);
 	tcase_add_test(part, test_held_then_delivered);
 	tcase_add_test(part, test_recipients_of_several);
 	tcase_add_test(part, test_removed_by_others);

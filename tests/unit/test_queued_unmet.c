@@ -23,13 +23,16 @@ attempt_of(char what)
 	    {'d', ATTEMPT_DEFERRED, "4.7.5"}, /* in its own words */
 	    {'r', ATTEMPT_REFUSED, "5.7.5"},
 	    {'h', ATTEMPT_HELD, "4.3.2"},
+	    {'a', ATTEMPT_UNREACHED, "4.4.1"},
+	    {'b', ATTEMPT_UNREACHED, "4.4.2"},
 	};
 
 	for (size_t i = 0; i < sizeof(attempts) / sizeof(attempts[0]); i++)
 		if (attempts[i].what == what)
 			return (struct event_attempt){.result = attempts[i].result,
 			    .enhanced = attempts[i].enhanced,
-			    .reply = "words"};
+			    .reply = "words",
+			    .answered = what == 'a' || what == 'b'};
 	ck_abort_msg("no such attempt: %c", what);
 }
 

@@ -389,11 +389,11 @@ answer(enum probe_outcome outcome)
 	(void)watch_tick(world.watch, world.now);
 }
 
-/* The same: of two servers, or more, the one at `stranger` is one. */
+/* The same: of two servers, or more, the one at `address` is something else than good. */
 static void
-answer_as_stranger(const char *stranger)
+answer_as(const char *address, enum probe_outcome outcome)
 {
-	const struct probe_finding wrong = {.outcome = PROBE_WRONG_HOST, .reason = "by the test"};
+	const struct probe_finding wrong = {.outcome = outcome, .reason = "by the test"};
 	const struct probe_finding good = {.outcome = PROBE_GOOD};
 	const size_t count = world.probing;
 
@@ -401,7 +401,7 @@ answer_as_stranger(const char *stranger)
 	for (size_t i = 0; i < count; i++) {
 		char text[IP_TEXT_SIZE];
 		const bool is =
-		    strcmp(ip_format(&world.probe[i].target.address, text), stranger) == 0;
+		    strcmp(ip_format(&world.probe[i].target.address, text), address) == 0;
 
 		watch_probed(world.watch, world.probe[i].id, is ? &wrong : &good, world.now);
 	}
@@ -414,7 +414,7 @@ go_on_with_stranger(int64_t ms, const char *stranger)
 	for (int64_t i = 0; i < ms; i += 500) {
 		tick_for(500);
 		if (world.probing > 0)
-			answer_as_stranger(stranger);
+			answer_as(stranger, PROBE_WRONG_HOST);
 	}
 }
 
@@ -1788,7 +1788,7 @@ START_TEST(test_stranger_beside)
 		tick_for(100);
 		ck_assert_int_eq(world.state.hold, HOLD_NONE);
 		if (world.probing > 0)
-			answer_as_stranger("192.0.2.1");
+			answer_as("192.0.2.1", PROBE_WRONG_HOST);
 	}
 	ck_assert_ptr_nonnull(strstr(world.did, "raise wrong-host 0"));
 	ck_assert_ptr_nonnull(strstr(world.did, "try A"));
@@ -1817,6 +1817,47 @@ START_TEST(test_stranger_beside)
 	ck_assert_int_eq(world.state.hold, HOLD_NONE);
 	ck_assert_uint_eq(count_of("reword wrong-host 0"), 2);
 	ck_assert_uint_eq(count_of("end wrong-host"), 0);
+}
+END_TEST
+
+/* The backup is away, the primary's confirmations are still to come: that is no outage. */
+START_TEST(test_first_of_two)
+{
+	(void)strcpy(world.row.next_hops, "[192.0.2.1],[192.0.2.2]");
+	held("a.example", "A", 3600);
+	for (int i = 0; i < 50; i++) {
+		tick_for(100);
+		ck_assert_int_ne(world.state.primary, PRIMARY_DOWN);
+		if (world.probing > 0)
+			answer_as("192.0.2.1", PROBE_DOWN);
+	}
+	ck_assert_int_eq(world.state.primary, PRIMARY_UP);
+	ck_assert_uint_eq(count_of("raise"), 0);
+	ck_assert_ptr_nonnull(strstr(world.did, "try A"));
+}
+END_TEST
+
+/* It is one as soon as both are known to be away, also where one of them answers and goes again. */
+START_TEST(test_both_of_two)
+{
+	(void)strcpy(world.row.next_hops, "[192.0.2.1],[192.0.2.2]");
+	held("a.example", "A", 3600);
+	tick_for(100);
+	answer_as("192.0.2.1", PROBE_DOWN);
+	ck_assert_uint_eq(count_of("raise outage 0"), 0);
+	go_on(20000, PROBE_DOWN);
+	ck_assert_uint_eq(count_of("raise outage 0"), 1);
+	for (int i = 0; i < 20; i++) {
+		tick_for(1000);
+		if (world.probing > 0 && i % 2 == 0)
+			answer_as("192.0.2.1", PROBE_BUSY);
+		else if (world.probing > 0)
+			answer(PROBE_DOWN);
+	}
+	go_on(10000, PROBE_DOWN);
+	ck_assert_int_eq(world.state.primary, PRIMARY_DOWN);
+	ck_assert_uint_eq(count_of("raise outage 0"), 1);
+	ck_assert_uint_eq(count_of("end outage"), 0);
 }
 END_TEST
 
@@ -3253,6 +3294,8 @@ main(void)
 	    {"passed by", test_passed_by},
 	    {"passed by before", test_passed_by_before},
 	    {"passed by, nobody", test_passed_by_nobody},
+	    {"first of two", test_first_of_two},
+	    {"both of two", test_both_of_two},
 	    {"stranger beside", test_stranger_beside},
 	    {"pin that only probes see", test_pin_that_only_probes_see},
 	    {"stranger is last", test_stranger_is_last},
