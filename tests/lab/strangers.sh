@@ -3,6 +3,7 @@
 # servers is the stranger, and the other takes all mail (pinned by certificate, next hops; by banner, two MX hosts): mail goes, an
 # alert names him, and ends when he is gone. And smtp(8) does not find the pin though the probe does (a ninth banner at one next
 # hop; a setting that takes TLS away; an overlay without the service mxhold-pin): an alert with Postfix's words, until mail is delivered.
+# But a full mailbox at the first of two servers of which the second is away is neither.
 # shellcheck disable=SC2317
 set -eu
 # shellcheck source=tests/lab/lab.sh
@@ -32,6 +33,7 @@ authorise() {
 		('cert.example', 'acme', '[198.51.100.31]:25, [198.51.100.32]:25', '$(pin true)', null),
 		('tls.example', 'acme', '[198.51.100.32]:25', '$(pin true)', null),
 		('banner.example', 'acme', null, null, 'primary.example ESMTP true'),
+		('full.example', 'acme', '[198.51.100.36]:25, [198.51.100.37]:25', null, null),
 		$(nine)"
 }
 
@@ -119,8 +121,10 @@ lab_journal
 key true
 key other
 authorise
-for n in 1 2 3 4 5; do lab_in primary ip addr add "198.51.100.3$n/32" dev eth0; done
+for n in 1 2 3 4 5 6 7; do lab_in primary ip addr add "198.51.100.3$n/32" dev eth0; done
 serve_all
+lab_server full primary 198.51.100.36:25
+lab_server_do full at rcpt reply '452 4.2.2 Mailbox full' >/dev/null
 lab_relay eu
 try 'the relay is in step with the authority' wait_for 60 lab_in_step
 
@@ -198,10 +202,18 @@ cp "$LAB/eu/etc/master.cf" "$LAB/eu/whole.cf"
 lab_in eu postconf -c "$LAB/eu/etc" -MX mxhold-pin/unix
 lab_pf eu pf_reload
 send d@cert.example
+send a@full.example
 try 'Postfix has no such service' wait_for 30 grep -q 'to=<d@cert.example>.*status=deferred (mail transport unavailable)' "$LAB/eu/log/mail.log"
 try 'an alert is raised' wait_for 150 alerts_are cert.example outage '1 0'
 like "$(alert_text cert.example outage)" 'primary is up, but Postfix does not reach it \(see mxholdctl postfix status\): mail transport unavailable' \
 	'it says what Postfix says'
+# As long as that took, the other one's mailbox was full. What Postfix says last of each try is that it did not reach the second server.
+try 'the first of two servers answers 452, the second is away' \
+	test "$(lines 'to=<a@full.example>.*status=deferred \(connect to .*198.51.100.37.*refused')" -ge 3
+is "$(alerts full.example outage)" '0 0' 'that is no outage'
+try 'nor does the state say so' shown full.example '^full.example: up for [^:]*; next probe'
+lab_server_do full reset >/dev/null
+try 'there is room again: it is delivered' wait_for 60 lab_arrived '	a@full.example	' full
 try 'who asks is told' wait_for 10 shown cert.example '^cert.example: up .*Postfix says: mail transport unavailable'
 cat "$LAB/eu/whole.cf" >"$LAB/eu/etc/master.cf"
 lab_pf eu pf_reload
