@@ -126,6 +126,9 @@ refusal_note(struct refusal_history *history, const struct maillog_event *event,
 	history->last = event->at;
 	if (taken <= history->first || taken > event->at || taken < event->at - REFUSAL_WELL)
 		return;
+	history->soon = history->soon || taken >= event->at - REFUSAL_SOON;
+	if (!history->soon)
+		return;
 	history->proven = history->count;
 	history->proven_last = event->at;
 }

@@ -5,9 +5,10 @@
  * such user" to everyone. It counts when it was repeated over a time, and the server that said it
  * last was well just then: after the first refusal, and shortly before this one, that server took
  * other mail of the same domain. So what was refused only while nothing was taken is offered once
- * more before it is taken out, and of two servers the good one proves nothing for the other. What
- * was believed once stays so: later refusals, of which nobody knows how the server was, take
- * nothing from it.
+ * more before it is taken out, and of two servers the good one proves nothing for the other. And
+ * one refusal at least came right after such a delivery: a server that knows nobody but for moments
+ * was then asked in one of them. What was believed once stays so: later refusals, of which nobody
+ * knows how the server was, take nothing from it.
  *
  * Mail of the domain is any, that for another recipient of the same message too: a server that
  * takes one and refuses the other in the same transaction tells them apart. What the log has in the
@@ -24,10 +25,13 @@
  * Microseconds. The server was well when it refused if it took mail of the domain so shortly
  * before. A shorter time would miss what a quiet domain gets; in a longer one the server may have
  * been rebuilt.
- * It may have known somebody for a moment only: so the first delivery after a refusal has the
- * message offered again at once (queued/watch_queue.c).
  */
 #define REFUSAL_WELL 600000000
+/*
+ * But it may have known somebody for a moment only: once the message was refused so shortly after
+ * a delivery. The first one after a refusal has it offered again at once (queued/watch_queue.c).
+ */
+#define REFUSAL_SOON 30000000
 
 enum refusal_kind { REFUSAL_OTHER, REFUSAL_UNKNOWN_USER };
 
@@ -46,6 +50,7 @@ struct refusal_history {
 	enum refusal_kind kind;
 	uint32_t count;
 	int64_t first, last; /* microseconds */
+	bool soon;           /* one of them came right after the server took other mail */
 	uint32_t proven;     /* the first so many of them: who gave their last was well then */
 	int64_t proven_last;
 };

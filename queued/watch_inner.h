@@ -32,8 +32,11 @@
 #define WATCH_PROOF_MS 60000   /* so long a delivery proves its primary for other domains */
 #define WATCH_AGAIN_MS 20000   /* an answer so long after a refusal is one to another attempt */
 #define WATCH_REFUSED_RUN 2    /* messages refused and none taken: one that is taken then is news */
-#define WATCH_WELL_MS 60000    /* who took mail so shortly before a refusal was well then */
-#define WATCH_AT_ONCE 3        /* after so many deliveries a refused message is owed no more */
+/* A refused message is owed another offer by the first delivery, and by others, of which some came
+ */
+#define WATCH_GAP_MS 15000     /* after as long without any: it may have been broken in between; */
+#define WATCH_OWED_MS 30000    /* the second one so long after its refusal, doubled each time, */
+#define WATCH_AT_ONCE 8        /* and so often: within an hour or so */
 #define WATCH_UNKNOWN_MS 60000 /* a primary that is unknown for so long is an outage */
 #define WATCH_LEAVES_MS 1000   /* what was taken is out of the queue by then */
 #define WATCH_REREAD_MS 30000  /* after mail that went astray the way is read at most so often */
@@ -70,7 +73,7 @@ struct watch_message {
 	bool unknown_user;  /* so it was refused, */
 	bool mixed;         /* but another recipient of it was put off in the same attempt */
 	bool counted;       /* it was refused once, and counts no more for the breaker */
-	uint8_t offered;    /* refusals after a delivery; WATCH_AT_ONCE: or one shortly after it */
+	uint8_t offered;    /* refusals after a delivery */
 	uint8_t refusals;   /* attempts that were refused, one after the other */
 	uint32_t taken;     /* the domain's `taken` when it was refused last */
 	uint32_t refused;   /* recipients that were in the last of these */
@@ -137,10 +140,11 @@ struct watch_domain {
 	uint32_t wave;
 	uint32_t taken;         /* deliveries, */
 	int64_t taken_ms;       /* when the last of them was, */
-	int64_t news_ms;        /* and when the last time after none for WATCH_QUIET_MS */
+	int64_t news_ms;        /* and when the last time after none for WATCH_QUIET_MS, */
+	int64_t gap_ms;         /* or WATCH_GAP_MS */
 	int64_t mended_ms;      /* what was refused before this may go again */
 	unsigned refused_run;   /* messages refused for the first time since the last was taken */
-	bool owes;              /* the next delivery has what was refused offered again at once */
+	int64_t owes_ms;        /* a delivery from then on may be the one that messages are owed */
 	bool wants_list;        /* a listing that has not begun, */
 	bool in_list;           /* or that runs */
 	uint64_t untried;       /* messages that were not tried in this wave */

@@ -117,15 +117,50 @@ queue_refused(const struct watch_message *message)
 	return message->refused_ms != 0 && !message->mixed;
 }
 
+/* From when on is a delivery one by which the message is owed an offer? */
+static int64_t
+owed_from(const struct watch_message *message)
+{
+	if (message->offered == 0)
+		return message->refused_ms;
+	if (message->offered >= WATCH_AT_ONCE)
+		return NEVER_MS;
+	return message->refused_ms + ((int64_t)WATCH_OWED_MS << (message->offered - 1));
+}
+
 /*
  * Whose primary took mail since it refused this goes at once, in a moment when it is well: one that
  * knows nobody but now and then may be believed later (queued/refusal.h). One that is refused then,
- * too, waits as all that is refused: a busy domain's spam is not offered with each delivery.
+ * too, is owed it again by a later delivery if there was a gap between: perhaps the moment had been
+ * over too soon. A busy domain's spam is not offered with each delivery.
  */
 static bool
 is_owed(const struct watch_message *message)
 {
-	return message->offered < WATCH_AT_ONCE && message->taken != message->key.domain->taken;
+	const struct watch_domain *domain = message->key.domain;
+
+	return message->taken != domain->taken && domain->taken_ms >= owed_from(message) &&
+	       (message->offered == 0 || domain->gap_ms > message->refused_ms);
+}
+
+/* Is any? Finds out also when to look again. */
+static bool
+any_owed(struct watch *watch, struct watch_domain *domain)
+{
+	bool found = false;
+
+	domain->owes_ms = NEVER_MS;
+	for (size_t i = 1; i <= domain->by_age.count; i++) {
+		const struct watch_message *message =
+		    HEAP_OWNER(domain->by_age.nodes[i], struct watch_message, age);
+		if (!queue_refused(message))
+			continue;
+		const int64_t from = owed_from(message);
+		if (from > watch->now.ms && from < domain->owes_ms)
+			domain->owes_ms = from;
+		found = found || is_owed(message);
+	}
+	return found;
 }
 
 /*
@@ -199,18 +234,14 @@ note_restored(struct watch *watch, struct watch_message *message, uint32_t refus
 	message->refused_ms = watch->now.ms - RELEASE_REFUSED_MAX_MS;
 }
 
+/* It is refused, now: has it had the offer that it was owed? */
 static void
-note_owed(struct watch *watch, struct watch_message *message)
+note_owed(struct watch_message *message)
 {
-	struct watch_domain *domain = message->key.domain;
-
-	if (message->refused_ms != 0 && message->taken != domain->taken &&
+	if (message->refused_ms != 0 && message->taken != message->key.domain->taken &&
 	    message->offered < WATCH_AT_ONCE)
-		message->offered = watch->now.ms - domain->taken_ms <= WATCH_WELL_MS
-				       ? WATCH_AT_ONCE
-				       : message->offered + 1;
-	message->taken = domain->taken;
-	domain->owes = domain->owes || message->offered < WATCH_AT_ONCE;
+		message->offered++;
+	message->taken = message->key.domain->taken;
 }
 
 /* One attempt may have several recipients: a line each. After one that put somebody off, all of
@@ -227,8 +258,10 @@ note_refused(
 		message->refusals += message->refusals < UINT8_MAX;
 		message->refused = 0;
 	}
-	note_owed(watch, message);
+	note_owed(message);
 	message->refused_ms = watch->now.ms;
+	if (owed_from(message) < message->key.domain->owes_ms)
+		message->key.domain->owes_ms = owed_from(message);
 	message->unknown_user = attempt->unknown_user;
 	if (++message->refused >= message->recipients && message->mixed) {
 		message->mixed = false;
@@ -256,19 +289,21 @@ note_sent(struct watch *watch, struct watch_domain *domain, struct watch_message
 	const bool again = message != NULL && queue_refused(message) &&
 			   watch->now.ms - message->refused_ms >= WATCH_AGAIN_MS;
 	const bool mended = again || domain->refused_run >= WATCH_REFUSED_RUN;
-	const bool news = mended || domain->owes;
+	const bool gap = domain->taken_ms == 0 || watch->now.ms - domain->taken_ms >= WATCH_GAP_MS;
 
 	if (message != NULL && message->recipients <= 1)
 		message->taken_ms = watch->now.ms;
 	if (domain->taken_ms == 0 || watch->now.ms - domain->taken_ms >= WATCH_QUIET_MS)
 		domain->news_ms = watch->now.ms;
+	if (gap)
+		domain->gap_ms = watch->now.ms;
 	domain->taken_ms = watch->now.ms;
 	domain->taken++;
-	domain->owes = false;
 	if (mended)
 		domain->mended_ms = watch->now.ms;
 	domain->refused_run = 0;
-	return news;
+	const bool owed = (gap || watch->now.ms >= domain->owes_ms) && any_owed(watch, domain);
+	return mended || owed;
 }
 
 enum release_news
