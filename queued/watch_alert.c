@@ -89,7 +89,7 @@ stranger_is_gone(const struct watch_domain *domain, enum primary_state state)
 	if (domain->row_result == WATCH_ROW_NONE ||
 	    (domain->row != NULL && !domain_is_pinned(domain)))
 		return true;
-	if (state == PRIMARY_WRONG_HOST)
+	if (state == PRIMARY_WRONG_HOST || domain_has_stranger(domain))
 		return false;
 	if (state == PRIMARY_UNKNOWN)
 		return domain->messages == 0 && domain->passed_ms == 0;

@@ -121,8 +121,8 @@ judge_told(struct watch *watch, struct watch_domain *domain, enum primary_state 
 	ports->changed(ports->context, domain->name);
 }
 
-static bool
-has_stranger(const struct watch_domain *domain)
+bool
+domain_has_stranger(const struct watch_domain *domain)
 {
 	for (size_t i = 0; i < domain->links; i++)
 		if (domain->link[i].primary->machine.state == PRIMARY_WRONG_HOST)
@@ -137,7 +137,7 @@ judge_passed(struct watch *watch, struct watch_domain *domain)
 	if (domain->passed_ms == 0)
 		return;
 	if (domain->row == NULL || !domain_is_pinned(domain) ||
-	    (watch->now.ms >= domain->passed_ms && !has_stranger(domain)))
+	    (watch->now.ms >= domain->passed_ms && !domain_has_stranger(domain)))
 		domain->passed_ms = 0;
 	if (domain->messages > 0)
 		return;
@@ -297,7 +297,7 @@ domain_activate(struct watch *watch, struct watch_domain *domain)
 void
 domain_note_passed(struct watch *watch, struct watch_domain *domain)
 {
-	const bool known = domain->passed_ms != 0 && has_stranger(domain);
+	const bool known = domain->passed_ms != 0 && domain_has_stranger(domain);
 
 	if (!domain_is_pinned(domain))
 		return;

@@ -282,6 +282,8 @@ const struct primary *domain_primary(const struct watch_domain *domain);
 const char *link_name(const struct watch_link *link, char out[WATCH_NAME_SIZE]);
 /* The first of its strangers, where it is passed by because another one is up; NULL: none is. */
 const struct watch_link *domain_passed_by(const struct watch_domain *domain);
+/* Is one of its primaries a stranger, whoever speaks for it? */
+bool domain_has_stranger(const struct watch_domain *domain);
 /* The one that is up; NULL: none is. */
 struct watch_primary *domain_primary_up(const struct watch_domain *domain);
 void primary_schedule(struct watch *watch, struct watch_primary *primary);

@@ -389,12 +389,12 @@ answer(enum probe_outcome outcome)
 	(void)watch_tick(world.watch, world.now);
 }
 
-/* The same: of two servers, or more, the one at `address` is something else than good. */
+/* The same: of two servers, or more, the one at `address` is something else. */
 static void
-answer_as(const char *address, enum probe_outcome outcome)
+answer_two(const char *address, enum probe_outcome outcome, enum probe_outcome others)
 {
 	const struct probe_finding wrong = {.outcome = outcome, .reason = "by the test"};
-	const struct probe_finding good = {.outcome = PROBE_GOOD};
+	const struct probe_finding good = {.outcome = others, .reason = "by the test"};
 	const size_t count = world.probing;
 
 	world.probing = 0;
@@ -406,6 +406,12 @@ answer_as(const char *address, enum probe_outcome outcome)
 		watch_probed(world.watch, world.probe[i].id, is ? &wrong : &good, world.now);
 	}
 	(void)watch_tick(world.watch, world.now);
+}
+
+static void
+answer_as(const char *address, enum probe_outcome outcome)
+{
+	answer_two(address, outcome, PROBE_GOOD);
 }
 
 static void
@@ -1858,6 +1864,37 @@ START_TEST(test_both_of_two)
 	ck_assert_int_eq(world.state.primary, PRIMARY_DOWN);
 	ck_assert_uint_eq(count_of("raise outage 0"), 1);
 	ck_assert_uint_eq(count_of("end outage"), 0);
+}
+END_TEST
+
+/* The other one comes back: while he is being confirmed nobody speaks for the domain, and the
+ * stranger has not gone. */
+START_TEST(test_stranger_stays)
+{
+	pin_two();
+	held("a.example", "A", 3600);
+	for (int i = 0; i < 20; i++) {
+		tick_for(500);
+		if (i % 2 == 0)
+			answer_two("192.0.2.1", PROBE_WRONG_HOST, PROBE_DOWN);
+	}
+	ck_assert_int_eq(world.state.hold, HOLD_WRONG_HOST);
+	ck_assert_uint_eq(count_of("raise wrong-host 0"), 1);
+	for (int i = 0; i < 300; i++) {
+		tick_for(100);
+		answer_two("192.0.2.1", PROBE_WRONG_HOST, PROBE_GOOD);
+		if (i % 5 == 0)
+			attempt("a.example", "A", ATTEMPT_HELD); /* all is judged anew */
+	}
+	ck_assert_int_eq(world.state.primary, PRIMARY_UP);
+	ck_assert_uint_eq(count_of("end wrong-host"), 0);
+	for (int i = 0; i < 300; i++) {
+		tick_for(100);
+		answer_two("192.0.2.1", PROBE_DOWN, PROBE_GOOD);
+	}
+	left("a.example", "A");
+	go_on(70000, PROBE_GOOD);
+	ck_assert_uint_eq(count_of("end wrong-host"), 1);
 }
 END_TEST
 
@@ -3336,6 +3373,7 @@ main(void)
 	    {"first of two", test_first_of_two},
 	    {"both of two", test_both_of_two},
 	    {"stranger beside", test_stranger_beside},
+	    {"stranger stays", test_stranger_stays},
 	    {"pin that only probes see", test_pin_that_only_probes_see},
 	    {"stranger is last", test_stranger_is_last},
 	    {"up, never reached", test_up_and_never_reached},
