@@ -171,7 +171,11 @@ static bool
 say_store_trouble(const struct session *s)
 {
 	if (s->store.state == STORE_DAMAGED)
-		ctl_say("%s is damaged: copies are missing there", s->store.folder);
+		ctl_say("the saved files are damaged: %s. Nothing is changed while that is so. Put "
+			"that copy back from a backup; or, to go on without a way back, see that "
+			"main.cf and master.cf are as they should be, remove %s, and run `apply` "
+			"(DAMAGED COPIES in mxholdctl-postfix(8))",
+		    s->store.damage, s->store.folder);
 	else if (s->store.state == STORE_HALF)
 		ctl_say("a run of `postfix %s` was killed; `apply` or `rollback` repairs it%s",
 		    s->store.rolling_back ? "rollback" : "apply",
@@ -322,11 +326,14 @@ say_taken(const struct session *s)
 	free(queue.why);
 }
 
+/* `written`: the files were, but what they say does not work. */
 static int
-take_back(struct session *s, struct live *live, bool running)
+take_back(struct session *s, struct live *live, bool running, bool written)
 {
-	ctl_say(
-	    "it does not work: %s", live->why != NULL ? live->why : "the files cannot be written");
+	if (written)
+		ctl_say("it does not work: %s", live->why != NULL ? live->why : "");
+	else
+		ctl_say("not applied: a file cannot be written, see above");
 	if (!store_undo(&s->store)) {
 		ctl_say("and it could not be taken back; `mxholdctl postfix rollback` tries again");
 		return CTL_OSERR;
@@ -335,7 +342,7 @@ take_back(struct session *s, struct live *live, bool running)
 		ctl_say("after taking it back: %s", live->why);
 	say_taken(s);
 	ctl_say("taken back: %s is as it was before", s->directory);
-	return CTL_UNAVAILABLE;
+	return written ? CTL_UNAVAILABLE : CTL_OSERR;
 }
 
 static int
@@ -368,13 +375,17 @@ write_and_prove(struct session *s)
 		ctl_say("not applied, nothing was changed: repair this first: %s", live.why);
 		code = CTL_UNAVAILABLE;
 	}
-	if (code < 0 && !store_begin(&s->store, &new))
+	if (code < 0 && !store_begin(&s->store, &new)) {
+		ctl_say("not applied, nothing was changed");
 		code = CTL_OSERR;
+	}
 	if (code < 0) {
-		bool good = store_write(&s->store) &&
-			    prove(&live, warnings, running, has_snapshot) &&
-			    store_finish(&s->store);
-		code = good ? CTL_OK : take_back(s, &live, running);
+		bool written = store_write(&s->store), proven = false;
+		if (written)
+			proven = prove(&live, warnings, running, has_snapshot);
+		if (proven)
+			written = store_finish(&s->store);
+		code = proven && written ? CTL_OK : take_back(s, &live, running, written);
 	}
 	free(overlay);
 	free(warnings);
@@ -651,10 +662,12 @@ run_action(struct ctl *ctl, size_t which, int argc, char **argv)
 		return CTL_CONFIG;
 	if (!find_directory(&s))
 		code = CTL_DATA;
-	else if (!store_open(&s.store, s.directory, actions[which].exclusive))
-		code = CTL_TEMPFAIL;
 	else
-		code = actions[which].run(&s);
+		switch (store_open(&s.store, s.directory, actions[which].exclusive)) {
+		case STORE_OPEN: code = actions[which].run(&s); break;
+		case STORE_BUSY: code = CTL_TEMPFAIL; break;
+		case STORE_UNREADABLE: code = CTL_OSERR; break;
+		}
 	session_end(&s);
 	return code;
 }

@@ -16,11 +16,13 @@
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
+#include <xxhash.h>
 
 #define FOLDER "mxhold-saved"
 #define TEMPORARY ".mxhold-new"
 
 static const char *const file_names[STORE_FILES] = {"main.cf", "master.cf"};
+static const char *const copy_names[STORE_COPIES] = {"original", "before"};
 
 const char *
 store_file_name(enum store_file file)
@@ -183,12 +185,16 @@ write_record(const struct store *store, const char *doing)
 {
 	struct stat like = {.st_mode = 0600, .st_uid = geteuid(), .st_gid = getegid()};
 	char *path = record_path(store);
-	char *bytes = mem_format("state=%s\noverlay=%s\nat=%s\nmixed=%d\nshared=%d\nfrom=%s\n",
-	    doing, store->version, store->at, store->mixed ? 1 : 0, store->shared ? 1 : 0,
-	    store->overlay);
-	struct content content = {bytes, strlen(bytes), &like, false};
+	struct text out = {0};
+	text_format(&out, "state=%s\noverlay=%s\nat=%s\nmixed=%d\nshared=%d\nfrom=%s\n", doing,
+	    store->version, store->at, store->mixed ? 1 : 0, store->shared ? 1 : 0, store->overlay);
+	for (int f = 0; f < STORE_FILES; f++)
+		for (int c = 0; c < STORE_COPIES; c++)
+			text_format(&out, "%s.%s=%s\n", file_names[f], copy_names[c],
+			    store->sums[f][c] != NULL ? store->sums[f][c] : "");
+	struct content content = {out.bytes, out.length, &like, false};
 	bool good = replace_file(path, &content);
-	free(bytes);
+	text_free(&out);
 	free(path);
 	return good;
 }
@@ -234,18 +240,82 @@ holds_only_ours(const struct store *store)
 	return true;
 }
 
+static char *
+sum_of(const char *bytes, size_t length)
+{
+	return mem_format("%016llx", (unsigned long long)XXH3_64bits(bytes, length));
+}
+
+/* Notes what the copy holds, which has just been made. */
+static bool
+note_sum(struct store *store, enum store_file file, enum store_copy copy)
+{
+	char *path = store_path(store, file, copy_names[copy]);
+	size_t length;
+	char *bytes = gather_file(path, &length);
+	if (bytes != NULL) {
+		free(store->sums[file][copy]);
+		store->sums[file][copy] = sum_of(bytes, length);
+	} else
+		ctl_say("%s: %m", path);
+	free(path);
+	free(bytes);
+	return bytes != NULL;
+}
+
+/* Is it what was saved? Where no checksum was recorded (by an older mxholdctl) it must not be
+ * empty. */
+static bool
+is_sound(struct store *store, enum store_file file, enum store_copy copy)
+{
+	char *path = store_path(store, file, copy_names[copy]);
+	const char *sum = store->sums[file][copy];
+	size_t length;
+	char *bytes = gather_file(path, &length), *found = NULL;
+	const char *damage = NULL;
+	if (bytes == NULL)
+		damage = strerror(errno);
+	else if (*sum == '\0' && length == 0)
+		damage = "it is empty";
+	else if (*sum != '\0' && strcmp(found = sum_of(bytes, length), sum) != 0)
+		damage = "it is not what was saved there";
+	if (damage != NULL && store->damage == NULL)
+		store->damage = mem_format("%s: %s", path, damage);
+	free(path);
+	free(bytes);
+	free(found);
+	return damage == NULL;
+}
+
+/* All that a rollback, or the end of a killed run, needs: known before anything is written. */
+static bool
+copies_are_sound(struct store *store, bool before_too)
+{
+	bool sound = true;
+	for (int f = 0; f < STORE_FILES; f++)
+		for (int c = 0; c < (before_too ? STORE_COPIES : 1); c++)
+			sound = is_sound(store, (enum store_file)f, (enum store_copy)c) && sound;
+	return sound;
+}
+
 static enum store_state
 judge_record(struct store *store, const char *doing)
 {
+	store->rolling_back = strcmp(doing, "rolling-back") == 0;
+	if (!copies_are_sound(store, strcmp(doing, "applying") == 0))
+		return STORE_DAMAGED;
 	if (strcmp(doing, "applied") == 0)
 		switch (compare_all(store, "applied")) {
 		case SAME_YES: return STORE_APPLIED;
 		case SAME_NO: return STORE_EDITED;
-		case SAME_UNCLEAR: return STORE_DAMAGED;
+		case SAME_UNCLEAR:
+			store->damage = mem_format("%s: copies are missing", store->folder);
+			return STORE_DAMAGED;
 		}
-	store->rolling_back = strcmp(doing, "rolling-back") == 0;
-	if (!store->rolling_back && strcmp(doing, "applying") != 0)
+	if (!store->rolling_back && strcmp(doing, "applying") != 0) {
+		store->damage = mem_format("%s/record: nothing that can be read", store->folder);
 		return STORE_DAMAGED;
+	}
 	store->repairable = holds_only_ours(store);
 	return STORE_HALF;
 }
@@ -258,7 +328,12 @@ read_state(struct store *store)
 	char *record = gather_file(path, &length);
 	store->state = STORE_NONE;
 	if (record == NULL && errno != ENOENT) {
-		ctl_say("%s: %m", path);
+		if (errno == ENOTDIR)
+			ctl_say(
+			    "%s is no folder: mxholdctl keeps the old files there; move it away",
+			    store->folder);
+		else
+			ctl_say("%s: %m", path);
 		free(path);
 		return false;
 	}
@@ -274,6 +349,13 @@ read_state(struct store *store)
 		char *shared = record_value(record, "shared");
 		store->mixed = strcmp(mixed, "1") == 0;
 		store->shared = strcmp(shared, "1") == 0;
+		for (int f = 0; f < STORE_FILES; f++)
+			for (int c = 0; c < STORE_COPIES; c++) {
+				char *key = mem_format("%s.%s", file_names[f], copy_names[c]);
+				free(store->sums[f][c]);
+				store->sums[f][c] = record_value(record, key);
+				free(key);
+			}
 		store->state = judge_record(store, doing);
 		free(doing);
 		free(mixed);
@@ -285,9 +367,10 @@ read_state(struct store *store)
 
 /* --- the interface ------------------------------------------------------------------------- */
 
-bool
+enum store_opened
 store_open(struct store *store, const char *config_dir, bool exclusive)
 {
+	enum store_opened opened = STORE_OPEN;
 	*store = (struct store){
 	    .config_dir = mem_string(config_dir),
 	    .folder = mem_format("%s/" FOLDER, config_dir),
@@ -296,17 +379,17 @@ store_open(struct store *store, const char *config_dir, bool exclusive)
 	if (exclusive) {
 		store->lock = open(config_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 		if (store->lock < 0 || flock(store->lock, LOCK_EX | LOCK_NB) != 0) {
+			opened = errno == EWOULDBLOCK ? STORE_BUSY : STORE_UNREADABLE;
 			ctl_say("%s: %s", config_dir,
-			    errno == EWOULDBLOCK ? "another mxholdctl is at work on it"
+			    opened == STORE_BUSY ? "another mxholdctl is at work on it"
 						 : strerror(errno));
-			store_close(store);
-			return false;
 		}
 	}
-	if (read_state(store))
-		return true;
-	store_close(store);
-	return false;
+	if (opened == STORE_OPEN && !read_state(store))
+		opened = STORE_UNREADABLE;
+	if (opened != STORE_OPEN)
+		store_close(store);
+	return opened;
 }
 
 void
@@ -319,6 +402,10 @@ store_close(struct store *store)
 	free(store->version);
 	free(store->at);
 	free(store->overlay);
+	free(store->damage);
+	for (int f = 0; f < STORE_FILES; f++)
+		for (int c = 0; c < STORE_COPIES; c++)
+			free(store->sums[f][c]);
 	*store = (struct store){.lock = -1};
 }
 
@@ -356,43 +443,77 @@ save_old(struct store *store)
 		enum store_file file = (enum store_file)f;
 		bool good;
 		if (store->state == STORE_HALF)
-			good =
-			    !store->rolling_back || copy_named(store, file, "original", "before");
+			good = !store->rolling_back ||
+			       (copy_named(store, file, "original", "before") &&
+				   note_sum(store, file, STORE_BEFORE));
 		else
 			good = copy_named(store, file, NULL, "before") &&
+			       note_sum(store, file, STORE_BEFORE) &&
 			       (store->state != STORE_NONE ||
-				   copy_named(store, file, NULL, "original"));
+				   (copy_named(store, file, NULL, "original") &&
+				       note_sum(store, file, STORE_ORIGINAL)));
 		if (!good)
 			return false;
 	}
 	return true;
 }
 
-bool
-store_begin(struct store *store, const struct store_new *new)
+/* The record says `applying`, and the new bytes are saved. False: `recorded` says how far it came.
+ */
+static bool
+save_run(struct store *store, const struct store_new *new, bool *recorded)
 {
 	if (mkdir(store->folder, 0700) != 0 && errno != EEXIST) {
 		ctl_say("%s: %m", store->folder);
 		return false;
 	}
-	if (store->state == STORE_EDITED)
-		store->mixed = true;
 	if (!save_old(store))
 		return false;
-	free(store->version);
-	free(store->at);
-	free(store->overlay);
-	store->version = mem_string(new->version);
-	store->at = time_now();
-	store->overlay = mem_string(new->overlay);
-	store->shared = new->shared;
 	/* From here on .applied is not what the record says: the record says so first. */
-	if (!write_record(store, "applying"))
+	*recorded = write_record(store, "applying");
+	if (!*recorded)
 		return false;
 	for (int f = 0; f < STORE_FILES; f++)
 		if (!save_new(store, (enum store_file)f, new->bytes[f], new->lengths[f]))
 			return false;
 	return true;
+}
+
+bool
+store_begin(struct store *store, const struct store_new *new)
+{
+	char *version = store->version, *at = store->at, *overlay = store->overlay;
+	const bool mixed = store->mixed, shared = store->shared;
+	bool recorded = false;
+
+	store->mixed = mixed || store->state == STORE_EDITED;
+	store->version = mem_string(new->version);
+	store->at = time_now();
+	store->overlay = mem_string(new->overlay);
+	store->shared = new->shared;
+	const bool good = save_run(store, new, &recorded);
+	if (good) {
+		free(version);
+		free(at);
+		free(overlay);
+		return true;
+	}
+	free(store->version);
+	free(store->at);
+	free(store->overlay);
+	store->version = version;
+	store->at = at;
+	store->overlay = overlay;
+	store->mixed = mixed || (recorded && store->state == STORE_EDITED);
+	store->shared = shared;
+	bool back = true;
+	if (recorded && store->state != STORE_HALF)
+		back = store_undo(store);
+	else if (!recorded && store->state == STORE_NONE)
+		back = store_forget(store);
+	if (!back)
+		ctl_say("%s could not be put right; `rollback` does it", store->folder);
+	return false;
 }
 
 bool

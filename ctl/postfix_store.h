@@ -7,11 +7,12 @@
  *   NAME.before     before the last apply: a failed or killed apply brings it back
  *   NAME.applied    as the last apply wrote it: what differs from it was edited by somebody
  *
- * and `record`: what is going on (applying, applied, rolling-back), with the overlay's version, and
- * whether the operator confirmed that the relay is shared. The record is written before the first
- * file is touched, and after the last check: a run that is killed leaves a state that the next one
- * recognises. Copies keep mode, owner and time of change.
- * Files are replaced whole (temporary file, fsync, rename); a symbolic link is followed, and stays.
+ * and `record`: what is going on (applying, applied, rolling-back), with the overlay's version,
+ * whether the operator confirmed that the relay is shared, and a checksum of each copy that may be
+ * brought back: one that is not what was saved is never put in place of a live file. The record is
+ * written before the first file is touched, and after the last check: a run that is killed leaves a
+ * state that the next one recognises. Copies keep mode, owner and time of change. Files are
+ * replaced whole (temporary file, fsync, rename); a symbolic link is followed, and stays.
  */
 #ifndef MXHOLD_CTL_POSTFIX_STORE_H
 #define MXHOLD_CTL_POSTFIX_STORE_H
@@ -26,11 +27,13 @@ enum store_state {
 	STORE_APPLIED, /* applied, both files as apply wrote them */
 	STORE_EDITED,  /* applied, and edited since */
 	STORE_HALF,    /* an apply or a rollback was killed; `repairable` says whether by itself */
-	STORE_DAMAGED, /* copies are missing or cannot be read */
+	STORE_DAMAGED, /* copies are missing, or not what was saved: `damage` */
 };
 
 enum store_file { STORE_MAIN, STORE_MASTER };
 #define STORE_FILES 2
+enum store_copy { STORE_ORIGINAL, STORE_BEFORE };
+#define STORE_COPIES 2
 
 struct store {
 	char *config_dir;
@@ -44,10 +47,13 @@ struct store {
 	char *version;     /* of the overlay */
 	char *at;          /* when: ISO 8601 */
 	char *overlay;     /* path of the overlay that was applied; "" where not recorded */
+	char *damage;      /* DAMAGED: which copy, and what is wrong with it */
+	char *sums[STORE_FILES][STORE_COPIES]; /* of the copies; "" where not recorded */
 };
 
-/* Reads the state. `exclusive` takes the lock. False: said why (also: another run has the lock). */
-bool store_open(struct store *store, const char *config_dir, bool exclusive)
+enum store_opened { STORE_OPEN, STORE_BUSY /* another run has the lock */, STORE_UNREADABLE };
+/* Reads the state. `exclusive` takes the lock. Not STORE_OPEN: said why. */
+enum store_opened store_open(struct store *store, const char *config_dir, bool exclusive)
     __attribute__((warn_unused_result));
 void store_close(struct store *store);
 const char *store_state_name(enum store_state state);
@@ -68,6 +74,7 @@ struct store_new { /* what apply will write */
  * on with: its copies of what was before it stay, so that nothing of the overlay is away in
  * between.
  */
+/* False: said why; no live file was touched, and the state is as before if the disk lets it. */
 bool store_begin(struct store *store, const struct store_new *new)
     __attribute__((warn_unused_result));
 /* Replaces the live files by the new bytes (master.cf first), where they differ. */

@@ -65,6 +65,79 @@ before=$(identity "$main" "$master" "$relay"/etc/mxhold-saved/*)
 try 'apply again' pfc apply
 is "$(identity "$main" "$master" "$relay"/etc/mxhold-saved/*)" "$before" 'it has changed nothing, not even an inode'
 
+# --- saved copies that are gone, or others: nothing is put in place of a live file
+saved=$relay/etc/mxhold-saved
+# ends CODE WORDS TEXT ARGUMENT...
+ends() {
+	ends_code=$1
+	ends_words=$2
+	ends_text=$3
+	shift 3
+	status=0
+	pfc "$@" >"$relay/out" 2>&1 || status=$?
+	is "$status" "$ends_code" "$ends_text: $*"
+	like "$(tr -s ' \n' ' ' <"$relay/out")" "$ends_words" 'and says why'
+}
+live=$(identity "$main" "$master")
+for damage in gone emptied changed; do
+	file=main.cf.original
+	[ "$damage" != emptied ] || file=master.cf.original
+	cp -a "$saved/$file" "$relay/kept"
+	case $damage in
+	gone) rm "$saved/$file" ;;
+	emptied) : >"$saved/$file" ;;
+	changed) printf '# another\n' >>"$saved/$file" ;;
+	esac
+	ends 78 ": damaged, .*damaged: $saved/$file: " "$file $damage" status
+	ends 65 "$saved/$file: .*from a backup; or, .*remove $saved, and run" "$file $damage" rollback
+	ends 65 "$saved/$file: " "$file $damage" rollback --force
+	ends 65 "$saved/$file: " "$file $damage" apply
+	cp -a "$relay/kept" "$saved/$file"
+done
+is "$(identity "$main" "$master")" "$live" 'no live file was touched'
+# A run that was killed needs what was before it too.
+sed -i 's/^state=.*/state=applying/' "$saved/record"
+mv "$saved/main.cf.before" "$relay/kept"
+ends 65 "$saved/main.cf.before: No such file" 'killed, a copy gone' rollback
+is "$(identity "$main" "$master")" "$live" 'no live file was touched'
+mv "$relay/kept" "$saved/main.cf.before"
+try 'apply goes on with it' pfc apply
+# What an older mxholdctl has saved has no checksums.
+sed -i '/^main\.cf\.\|^master\.cf\./d' "$saved/record"
+cp -a "$saved/main.cf.original" "$relay/kept"
+: >"$saved/main.cf.original"
+ends 65 "$saved/main.cf.original: it is empty" 'no checksum, emptied' rollback
+cp -a "$relay/kept" "$saved/main.cf.original"
+try 'no checksum: status' pfc status
+try 'no checksum: rollback' pfc rollback
+try 'as before' same_as_made
+
+# --- what cannot be written
+: >"$saved"
+for action in status apply rollback; do ends 71 "$saved is no folder: .*move it away" 'a file in place of the folder' "$action"; done
+rm "$saved"
+mkdir "$main.mxhold-new"
+ends 71 'main.cf cannot be written: .*not applied: a file cannot be written.*taken back' 'main.cf cannot be written' apply
+rmdir "$main.mxhold-new"
+try 'as before' same_as_made
+try 'status: not applied' pfc status
+for size in 4 8 16; do
+	mkdir "$saved"
+	mount -t tmpfs -o "size=${size}k" none "$saved"
+	ends 71 'No space left on device.*not applied, nothing was changed' "a full disk of $size KiB" apply
+	is "$(ls -A "$saved")" '' 'nothing is left there'
+	like "$(pfc status)" ': not-applied' 'status says that nothing is applied'
+	umount "$saved"
+	rmdir "$saved"
+done
+try 'as before' same_as_made
+exec 9<"$relay/etc"
+flock 9
+ends 75 'another mxholdctl is at work on it' 'two at a time' apply
+exec 9<&-
+try 'alone: apply' pfc apply
+before=$(identity "$main" "$master" "$relay"/etc/mxhold-saved/*)
+
 # --- customers' mail in the queue (nobody listens at its next hop)
 smtp_talk 'EHLO x' 'MAIL FROM:<a@b.example>' 'RCPT TO:<one@customer.example>' DATA '~Subject: x' . >/dev/null
 smtp_talk 'EHLO x' 'MAIL FROM:<>' 'RCPT TO:<two@customer.example>' DATA '~Subject: x' . >/dev/null
