@@ -264,6 +264,72 @@ judge_disabled(struct judge *j)
 	free(names);
 }
 
+/*
+ * The services of Postfix itself without which a promise breaks though mail seems to flow. What is
+ * not here can be away: pickup (mail of this host), verify, anvil, scache, discard, the deliveries
+ * of other mail. The overlay has options for those that are `planned`: the plan tells where one of
+ * them is missing.
+ */
+static const struct {
+	const char *name, *type;
+	const char *parameter; /* that may name another; NULL: none, or it is fixed above */
+	bool planned;
+	const char *effect;
+} needed[] = {
+    {"cleanup", "unix", "cleanup_service_name", false, "no mail is taken"},
+    {"qmgr", "unix", "queue_service_name", false, "no mail leaves the queue"},
+    {"rewrite", "unix", NULL, false, "no address is resolved: no mail is taken, none leaves"},
+    {"tlsmgr", "unix", "tlsmgr_service_name", false,
+	"where TLS is required no mail leaves, and elsewhere it leaves in the clear"},
+    {"flush", "unix", "flush_service_name", false,
+	"`postqueue -s` fails, with which held mail is released"},
+    {"showq", "unix", "showq_service_name", false,
+	"the queue cannot be listed: mxhold-queued sees nothing of it"},
+    {"retry", "unix", NULL, false, "a domain cannot be held"},
+    {"error", "unix", NULL, true, "what it should return stays in the queue without its reason"},
+    {"bounce", "unix", NULL, true, "no outcome of a delivery is written down"},
+    {"defer", "unix", NULL, true, "no reason of a delay is written down"},
+    {"trace", "unix", NULL, true, "what has asked for a delivery report does not leave"},
+};
+
+static const char *
+needed_name(const struct judge *j, size_t which)
+{
+	const char *parameter = needed[which].parameter;
+	const char *name = parameter != NULL ? facts_value(j->facts, parameter) : "";
+	return *name != '\0' ? name : needed[which].name;
+}
+
+static void
+judge_needed_service(
+    struct judge *j, const char *name, const char *type, bool planned, const char *effect)
+{
+	/* qmgr was a fifo once; who has updated since may have it still. */
+	const char *stands = pf_file_service(&j->master, name, type) != NULL     ? type
+			     : pf_file_service(&j->master, name, "fifo") != NULL ? "fifo"
+										 : NULL;
+	if (stands == NULL && !planned)
+		refuse(j, name, mem_format("master.cf has no service %s: %s", name, effect),
+		    "put it back as Postfix ships it");
+	else if (stands != NULL && facts_service_disabled(j->facts, name, stands))
+		refuse(j, "master_service_disable",
+		    mem_format("master_service_disable = %s: master(8) does not run %s: %s",
+			facts_value(j->facts, "master_service_disable"), name, effect),
+		    "take the service out of it (postconf(5)), then reload this Postfix");
+}
+
+/* Does Postfix have, and does master(8) run, what mxhold needs of it? */
+static void
+judge_needed(struct judge *j)
+{
+	for (size_t i = 0; i < sizeof(needed) / sizeof(needed[0]); i++)
+		judge_needed_service(
+		    j, needed_name(j, i), needed[i].type, needed[i].planned, needed[i].effect);
+	if (*facts_value(j->facts, "maillog_file") != '\0')
+		judge_needed_service(j, "postlog", "unix-dgram", false,
+		    "nothing is written into maillog_file, which mxhold-queued reads");
+}
+
 /* --- restrictions: nobody unpermitted in, no customer's mail out ------------------------------ */
 
 static void
@@ -860,6 +926,7 @@ plan_add_findings(struct plan *plan, const struct pf_facts *facts)
 	judge_services(&j);
 	judge_listeners(&j);
 	judge_disabled(&j);
+	judge_needed(&j);
 	judge_restrictions(&j);
 	judge_networks(&j, "", facts_value(facts, "mynetworks"));
 	judge_own_lists(&j);

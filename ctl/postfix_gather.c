@@ -38,7 +38,8 @@ static const char *const looked_at[] = {"queue_directory", "config_directory", "
     "mime_header_checks", "nested_header_checks", "body_checks", "milter_header_checks",
     "smtpd_tls_chain_files", "smtpd_tls_cert_file", "smtpd_tls_eccert_file", "smtpd_tls_dcert_file",
     "smtpd_tls_security_level", "authorized_mailq_users", "authorized_flush_users",
-    "master_service_disable", "maillog_file"};
+    "master_service_disable", "maillog_file", "cleanup_service_name", "queue_service_name",
+    "flush_service_name", "showq_service_name", "tlsmgr_service_name"};
 
 char *
 gather_file(const char *path, size_t *length)

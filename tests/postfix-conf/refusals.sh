@@ -28,6 +28,8 @@ put() {
 		postmap -c "$relay/etc" "$put_type:$put_name"
 		rm "$put_name"
 		;;
+	without) sed -i "/^$put_rest  *\\(unix\\|fifo\\)/d" "$relay/etc/master.cf" ;;
+	fifo) sed -i "s/^\\($put_rest  *\\)unix/\\1fifo/" "$relay/etc/master.cf" ;;
 	conf) sed -i "s|^${put_rest%% =*} = .*|$put_rest|" "$relay/mxhold.conf" ;;
 	unconf) sed -i "/^$put_rest = /d" "$relay/mxhold.conf" ;;
 	opt)
