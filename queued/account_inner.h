@@ -115,6 +115,7 @@ struct told { /* recipients of a message, which the log may say is thrown away *
 	TAILQ_ENTRY(told) in_told;
 	int64_t at;
 	size_t count, length, room;
+	size_t again;    /* where the next stands, if they are told once more, in their order */
 	char *addresses; /* each ends with a NUL */
 	char queue_id[JOURNAL_ID_SIZE];
 };

@@ -803,6 +803,108 @@ START_TEST(test_told_later)
 }
 END_TEST
 
+/*
+ * mxhold-queued was killed: the log is read again from the last position, and all is told again.
+ * Nothing of it had been written (0); rows and note had (1); both the former process and this one
+ * are told twice (2).
+ */
+START_TEST(test_told_again)
+{
+	struct journal_row before;
+
+	line_in("10:00:00", "smtpd", ID, "client=unknown[203.0.113.9]");
+	told_at(ID, "a@c.example", TOLD_AT);
+	told_at(ID, "b@c.example", TOLD_AT);
+	discarded(ID);
+	if (_i == 2) {
+		told_at(ID, "a@c.example", TOLD_AT);
+		told_at(ID, "b@c.example", TOLD_AT);
+	}
+	if (_i != 0) {
+		save();
+		before = *row_saved(ID, "b@c.example");
+	}
+	restart();
+	for (int i = 0; i < (_i == 2 ? 2 : 1); i++) {
+		told_at(ID, "a@c.example", TOLD_AT + 1);
+		told_at(ID, "b@c.example", TOLD_AT + 1);
+	}
+	line_in("10:00:00", "smtpd", ID, "client=unknown[203.0.113.9]");
+	discarded(ID);
+	told_at(ID, "a@c.example", TOLD_AT + 2);
+	told_at(ID, "b@c.example", TOLD_AT + 2);
+	save();
+	expect_discarded(ID, "a@c.example");
+	expect_discarded(ID, "b@c.example");
+	if (_i != 0)
+		ck_assert_mem_eq(&before, row_saved(ID, "b@c.example"), sizeof(before));
+	ck_assert_uint_eq(spooled - notes_saved(), 2);
+	ck_assert_str_eq(told, "");
+	expect_empty();
+	time_passes();
+	ck_assert_uint_eq(notes_saved(), 0);
+}
+END_TEST
+
+/* A message that came into the queue (0), and was delivered since (1), or taken out by hand (2): it
+ * is told again, and has the rows that it had. */
+START_TEST(test_told_again_of_others)
+{
+	accepted(ID);
+	line_in("10:00:01", "smtp", ID,
+	    _i == 1 ? "to=<a@c.example>, relay=m[203.0.113.5]:25, delay=1, delays=1/0/0/0, "
+		      "dsn=2.0.0, status=sent (250 ok)"
+		    : "to=<a@c.example>, relay=none, delay=1, delays=1/0/0/0, dsn=4.4.1, "
+		      "status=deferred (connect to m[203.0.113.5]:25: Connection refused)");
+	if (_i == 1)
+		line_in("10:00:01", "qmgr", ID, "removed");
+	if (_i == 2)
+		line_in("10:00:01", "postsuper", ID, "removed");
+	save();
+	const size_t rows = spooled - notes_saved();
+	for (int i = 0; i < 2; i++) {
+		if (i == 1)
+			restart();
+		told_at(ID, "a@c.example", TOLD_AT);
+		told_at(ID, "b@c.example", TOLD_AT);
+		account_told_turn(account, TOLD_AT + 1);
+		save();
+		account_told_turn(account, TOLD_AT + ACCOUNT_TOLD);
+		save();
+		ck_assert_uint_eq(spooled - notes_saved(), rows);
+		ck_assert_ptr_null(row_if_saved(ID, "b@c.example"));
+		expect_outcome(ID, "a@c.example",
+		    _i == 0   ? "held"
+		    : _i == 1 ? "delivered"
+			      : "removed");
+	}
+}
+END_TEST
+
+/* Those that are told twice take no room from others, though a part of them came once only. */
+START_TEST(test_told_again_in_bounds)
+{
+	char id[32];
+
+	for (int round = 0; round < 2; round++)
+		for (int i = 0; i < 60000; i++) {
+			snprintf(id, sizeof(id), "4QkT%08d", i);
+			if (round > 0)
+				told_at(id, "a@c.example", TOLD_AT);
+			told_at(id, "b@c.example", TOLD_AT);
+			told_at(id, "d@c.example", TOLD_AT);
+		}
+	for (int i = 0; i < 60000; i += 5000) {
+		snprintf(id, sizeof(id), "4QkT%08d", i);
+		discarded(id);
+		save();
+		ck_assert_ptr_nonnull(row_if_saved(id, "a@c.example"));
+		ck_assert_ptr_nonnull(row_if_saved(id, "b@c.example"));
+		ck_assert_ptr_nonnull(row_if_saved(id, "d@c.example"));
+	}
+}
+END_TEST
+
 /* A flood of what is never thrown away leaves no more than so many; garbage leaves nothing. */
 START_TEST(test_told_flood)
 {
@@ -2034,6 +2136,9 @@ main(void)
 	tcase_add_test(part, test_told_in_time);
 	tcase_add_test(part, test_told_later);
 	tcase_add_test(part, test_told_flood);
+	tcase_add_loop_test(part, test_told_again, 0, 3);
+	tcase_add_loop_test(part, test_told_again_of_others, 0, 3);
+	tcase_add_test(part, test_told_again_in_bounds);
 	tcase_add_test(part, test_no_attempts);
 	tcase_add_test(part, test_unknown_users);
 	tcase_add_test(part, test_restart_everywhere);
