@@ -43,6 +43,7 @@
 #define THREAD_STACK ((size_t)256 * 1024)
 #define DESCRIPTORS_KEPT 64 /* for the snapshot, the log, and what libraries open */
 #define TICK_MS 1000
+#define SOON_TICK_MS 20  /* while mxhold-queued reads what has waited for it */
 #define DRAIN_TICK_MS 50 /* between two looks at who is there */
 #define DRAIN_EMPTY 6    /* looks without anybody there: the end */
 #define DRAIN_QUIET 60   /* looks without a transaction: who is still there is dropped */
@@ -196,13 +197,16 @@ static void
 server_loop(struct server *server)
 {
 	struct pollfd wait = {.fd = wake_fd, .events = POLLIN};
+	bool soon = false;
 
 	while (server->drain_since == 0 || !server_drained(server)) {
-		const int tick = server->drain_since == 0 ? TICK_MS : DRAIN_TICK_MS;
+		const int tick = server->drain_since != 0 ? DRAIN_TICK_MS
+				 : soon                   ? SOON_TICK_MS
+							  : TICK_MS;
 		const bool woken = poll(&wait, 1, tick) > 0;
 		uint64_t count;
 
-		herald_turn(server->callbacks.herald);
+		soon = herald_turn(server->callbacks.herald, clock_ms());
 		if (atomic_load(&server->over))
 			return;
 		if (woken) {

@@ -10,6 +10,7 @@
 #include "core/mx_fleet.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -78,6 +79,19 @@ mxwatch_ask_open(const char *socket_dir, gid_t group)
 		close(fd);
 	errno = failed;
 	return -1;
+}
+
+bool
+mxwatch_ask_mark(const char *socket_dir)
+{
+	char path[sizeof(((struct sockaddr_un *)NULL)->sun_path)];
+	const int length = snprintf(path, sizeof(path), "%s/queue-ask", socket_dir);
+
+	if (length < 0 || (size_t)length >= sizeof(path)) {
+		errno = ENAMETOOLONG;
+		return false;
+	}
+	return utimensat(AT_FDCWD, path, NULL, AT_SYMLINK_NOFOLLOW) == 0;
 }
 
 static bool

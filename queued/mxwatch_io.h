@@ -21,6 +21,12 @@
  * unless (gid_t)-1. To be made by the parent, who may write there. -1: errno is set.
  */
 int mxwatch_ask_open(const char *socket_dir, gid_t group) __attribute__((warn_unused_result));
+/*
+ * This process begins to read there, and no other does any more: the file looks newer from now on,
+ * by which mxhold-milter tells again what a former process may not have written down. It needs to
+ * be the file's owner, or of its group. False: errno is set.
+ */
+bool mxwatch_ask_mark(const char *socket_dir) __attribute__((warn_unused_result));
 
 struct mxwatch_io_setup { /* all of it outlives mxwatch_io, and belongs to the caller */
 	const struct conf *conf;

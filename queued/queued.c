@@ -218,6 +218,7 @@ queued_serve(void *context)
 {
 	const struct queued *queued = context;
 	struct serve_setup setup = {.conf = queued->service->conf,
+	    .socket_dir = queued->service->socket_dir,
 	    .group = queued->service->identity.change ? queued->service->identity.gid : (gid_t)-1,
 	    .parent_gives = queued->service->identity.change,
 	    .ask_fd = queued->ask_fd,

@@ -330,6 +330,20 @@ mx_sweep(void *context, enum alert_kind kind, alert_keep *keep, void *keep_conte
 	alerts_sweep(serve->alerts, kind, keep, keep_context);
 }
 
+/* The stores are ours: whoever read there before has ended. */
+static bool
+start_asked(struct serve *serve)
+{
+	serve->on_ask =
+	    event_new(serve->base, serve->setup->ask_fd, EV_READ | EV_PERSIST, on_ask, serve);
+	if (serve->on_ask == NULL || event_add(serve->on_ask, NULL) != 0)
+		return false;
+	if (!mxwatch_ask_mark(serve->setup->socket_dir))
+		log_event(LOG_WARNING, "ask-socket-not-marked", kv("error", strerror(errno)),
+		    kv("effect", "mxhold-milter tells nobody's recipients again"));
+	return true;
+}
+
 static bool
 start_mxwatch(struct serve *serve)
 {
@@ -353,11 +367,7 @@ start_mxwatch(struct serve *serve)
 	serve->mxwatch = mxwatch_io_new(&settings);
 	if (serve->mxwatch == NULL)
 		return false;
-	if (settings.ask_fd < 0)
-		return true;
-	serve->on_ask =
-	    event_new(serve->base, settings.ask_fd, EV_READ | EV_PERSIST, on_ask, serve);
-	return serve->on_ask != NULL && event_add(serve->on_ask, NULL) == 0;
+	return settings.ask_fd < 0 || start_asked(serve);
 }
 
 /* --- operators

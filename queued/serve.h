@@ -13,6 +13,7 @@
 
 struct serve_setup {
 	const struct conf *conf;
+	const char *socket_dir;
 	gid_t group;       /* of what is written for others; (gid_t)-1: as it comes */
 	bool parent_gives; /* files of the stores, before each process: a new one may use them */
 	int ask_fd;        /* datagrams of policyd (queued/mxwatch_io.h); -1: none */

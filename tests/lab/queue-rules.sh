@@ -190,6 +190,10 @@ thrown_away() { # NAME
 }
 like "$(throw_away bad)" '^250 ' 'a message that header_checks discard gets 250'
 try 'and each of its recipients a row in the journal' wait_for 30 thrown_away bad
+# Before it has written down what it was told: its child, which the parent replaces, and further below both.
+like "$(throw_away hasty)" '^250 ' 'another one'
+pkill -KILL -P "$(lab_pid eu.queued)"
+try 'its child was killed at once: each has a row all the same' wait_for 30 thrown_away hasty
 
 # --- rule 10 ------------------------------------------------------------------------------------------------------------------
 
@@ -221,12 +225,14 @@ try 'the queue says why' wait_for 20 lab_because eu user@held.example '^4\.3\.2|
 like "$(lab_ctl eu queue show soc.example)" 'held by the SOC until its row is changed: they move' 'show says why the SOC holds it'
 sleep 4
 is "$(came 25 held1 || came 25 soc1 || echo nothing)" nothing 'though the primary is up nothing is delivered'
+like "$(throw_away last)" '^250 ' 'another message is thrown away'
 lab_unkeep eu.queued KILL
 like "$(throw_away unseen)" '^250 ' 'mxhold-queued is dead: another message is thrown away'
 lab_keep eu.queued eu "$lab_bin/mxhold-queued" -f -c "$LAB/eu/mxhold.conf"
 try 'mxhold-queued was killed, and is there again' wait_for 40 lab_queued_answers eu
 try "it knows the operator's hold" wait_for 20 field_is eu held.example hold operator
 try 'and knows whom the other was for' wait_for 30 thrown_away unseen
+try 'and whom the one before it' wait_for 30 thrown_away last
 release() { lab_ctl eu queue release held.example >/dev/null 2>&1; } # the old child may have answered a moment longer
 try 'it takes the release' wait_for 20 release
 lab_soc_now "update mxhold.domain set hold_until = null where name = 'soc.example'"
