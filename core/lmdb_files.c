@@ -318,7 +318,8 @@ lmdb_denied(const struct lmdb_place *place, char *out, size_t size)
 	struct stat status;
 
 	(void)snprintf(out, size, "%s", place->state_dir);
-	if (lstat(out, &status) != 0) /* what lies above is others' to mend */
+	/* What lies above is others' to mend; so is what is no folder. */
+	if (lstat(out, &status) != 0 || !S_ISDIR(status.st_mode))
 		return false;
 	if (faccessat(AT_FDCWD, out, R_OK | W_OK | X_OK, AT_EACCESS) != 0)
 		return errno == EACCES;
@@ -465,6 +466,49 @@ lmdb_lock_file_renew(const struct lmdb_place *place)
 	close(directory);
 	errno = failed;
 	return done;
+}
+
+/* What LMDB gives it: a line of the cache for each reader, and two for itself; and two to spare. */
+static off_t
+lock_file_size(unsigned readers)
+{
+	return (off_t)(readers + 4) * 64;
+}
+
+/* The size stays as it is: only LMDB knows whether somebody has it open. */
+static int
+blocks_reserve(int lock, unsigned readers)
+{
+	const off_t wanted = lock_file_size(readers);
+	struct stat status;
+	int done;
+
+	if (fstat(lock, &status) != 0)
+		return errno;
+	if (!S_ISREG(status.st_mode))
+		return 0; /* for others to find fault with */
+	do {
+		done = fallocate(lock, FALLOC_FL_KEEP_SIZE, 0,
+		    status.st_size > wanted ? status.st_size : wanted);
+	} while (done != 0 && errno == EINTR);
+	return done == 0 || errno == EOPNOTSUPP || errno == ENOSYS ? 0 : errno;
+}
+
+int
+lmdb_lock_file_reserve(const char *directory, unsigned readers)
+{
+	char path[PATH_SIZE];
+	const int length = snprintf(path, sizeof(path), "%s/" LOCK_NAME, directory);
+
+	if (length <= 0 || length >= PATH_SIZE)
+		return ENAMETOOLONG;
+	/* 0600: nobody else opens it before modes and group are set */
+	const int lock = open(path, O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0600);
+	if (lock < 0)
+		return errno;
+	const int failed = blocks_reserve(lock, readers);
+	close(lock);
+	return failed;
 }
 
 bool

@@ -83,6 +83,15 @@ file_extend(struct snapshot_writer *writer)
 }
 
 static int
+lock_file_reserve(const struct snapshot_writer *writer)
+{
+	char path[4096];
+
+	snprintf(path, sizeof(path), "%s/%s", writer->state_dir, SNAPSHOT_DIRECTORY);
+	return lmdb_lock_file_reserve(path, SNAPSHOT_READERS);
+}
+
+static int
 environment_open(struct snapshot_writer *writer)
 {
 	char path[4096];
@@ -94,7 +103,9 @@ environment_open(struct snapshot_writer *writer)
 		return code;
 	}
 	snprintf(path, sizeof(path), "%s/%s", writer->state_dir, SNAPSHOT_DIRECTORY);
-	code = mdb_env_set_maxdbs(writer->env, 1 + SNAPSHOT_SETS * SNAPSHOT_KINDS);
+	code = lock_file_reserve(writer);
+	if (code == 0)
+		code = mdb_env_set_maxdbs(writer->env, 1 + SNAPSHOT_SETS * SNAPSHOT_KINDS);
 	if (code == 0)
 		code = mdb_env_set_maxreaders(writer->env, SNAPSHOT_READERS);
 	if (code == 0)
@@ -189,6 +200,10 @@ writer_prepare(struct snapshot_writer *writer)
 		return snapshot_writer_fail(writer, SNAPSHOT_UNUSABLE,
 		    "%.180s: making data.mdb and lock.mdb anew: %s", writer->state_dir,
 		    strerror(errno));
+	const int failed = lock_file_reserve(writer);
+	if (failed != 0)
+		return snapshot_writer_fail(writer, SNAPSHOT_UNUSABLE, "%.180s/%s/lock.mdb: %s",
+		    writer->state_dir, SNAPSHOT_DIRECTORY, strerror(failed));
 	if (snapshot_header_exceeds(writer->state_dir,
 		writer->map_size > SNAPSHOT_MAP_SIZE ? writer->map_size : SNAPSHOT_MAP_SIZE))
 		return snapshot_writer_fail(writer, SNAPSHOT_DAMAGED,

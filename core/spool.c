@@ -158,8 +158,12 @@ environment_open(struct spool_writer *writer)
 		writer->env = NULL;
 		return code;
 	}
-	if (!spool_path(writer->state_dir, SPOOL_DIRECTORY, path) ||
-	    mdb_env_set_maxdbs(writer->env, SPOOL_DATABASES) != 0 ||
+	if (!spool_path(writer->state_dir, SPOOL_DIRECTORY, path))
+		return ENAMETOOLONG;
+	code = lmdb_lock_file_reserve(path, SPOOL_READERS);
+	if (code != 0)
+		return code;
+	if (mdb_env_set_maxdbs(writer->env, SPOOL_DATABASES) != 0 ||
 	    mdb_env_set_maxreaders(writer->env, SPOOL_READERS) != 0)
 		return EINVAL;
 	code = mdb_env_set_mapsize(writer->env, writer->map_size);
@@ -188,9 +192,11 @@ files_prove(struct spool_writer *writer)
 	switch (spool_inspect(writer->state_dir, writer->lock)) {
 	case SPOOL_FOUND_GOOD: return SPOOL_OK;
 	case SPOOL_FOUND_CANNOT_TELL:
-		return fail(writer, SPOOL_UNUSABLE, "%.200s/%s cannot be read: %s",
-		    writer->state_dir, SPOOL_DIRECTORY,
-		    "it must be a folder; look at its owner, its mode and the room on the disk");
+		return fail(writer, SPOOL_UNUSABLE, "%.200s/%s: %s", writer->state_dir,
+		    SPOOL_DIRECTORY,
+		    errno != 0 ? strerror(errno)
+			       : "it cannot be read: it must be a folder; look at its owner, "
+				 "its mode and the room on the disk");
 	case SPOOL_FOUND_DAMAGED: break;
 	}
 	if (spool_files_set_aside(writer->state_dir, writer->aside) &&
@@ -214,8 +220,12 @@ writer_prepare(struct spool_writer *writer, gid_t group)
 		return fail(writer, SPOOL_UNUSABLE, "%.200s/%s: %s", writer->state_dir,
 		    SPOOL_WRITER_LOCK, strerror(errno));
 	enum spool_result result = files_prove(writer);
-	if (result == SPOOL_OK)
-		result = result_of(writer, "opening the spool", environment_open(writer));
+	if (result == SPOOL_OK) {
+		char what[SPOOL_PATH_SIZE];
+
+		(void)snprintf(what, sizeof(what), "%.200s/%s", writer->state_dir, SPOOL_DIRECTORY);
+		result = result_of(writer, what, environment_open(writer));
+	}
 	if (result == SPOOL_OK && !spool_files_note(writer->state_dir, &writer->files))
 		return fail(writer, SPOOL_UNUSABLE, "%.200s/%s: %s", writer->state_dir,
 		    SPOOL_DIRECTORY, strerror(errno));

@@ -106,7 +106,13 @@ spool_files_set_aside(const char *state_dir, char out[SPOOL_PATH_SIZE])
 /* --- in the child
  * --------------------------------------------------------------------------------- */
 
-enum inspect_exit { INSPECT_GOOD = 0, INSPECT_DAMAGED = 10, INSPECT_ENVIRONMENT = 11 };
+/* INSPECT_ERRNO and above: as INSPECT_ENVIRONMENT, of that errno. */
+enum inspect_exit {
+	INSPECT_GOOD = 0,
+	INSPECT_DAMAGED = 10,
+	INSPECT_ENVIRONMENT = 11,
+	INSPECT_ERRNO = 100
+};
 
 /* One more is read: tells the parent now and then. */
 static void
@@ -220,7 +226,7 @@ inspect_databases(MDB_env *env, int progress)
 	return INSPECT_GOOD;
 }
 
-static enum inspect_exit
+static int
 inspect_here(const char *path, int progress)
 {
 	MDB_env *env;
@@ -231,7 +237,7 @@ inspect_here(const char *path, int progress)
 	const int code = mdb_env_open(env, path, MDB_NOTLS, 0600);
 	if (code == EACCES || code == EPERM || code == ENOSPC || code == ENOMEM || code == EMFILE ||
 	    code == EROFS)
-		return INSPECT_ENVIRONMENT;
+		return INSPECT_ERRNO + code;
 	return code == 0 ? inspect_databases(env, progress) : INSPECT_DAMAGED;
 }
 
@@ -277,11 +283,24 @@ inspect_in_child(const char *path, int lock)
 	close(ends[1]);
 	const int status = child > 0 ? child_wait(child, ends[0]) : -1;
 	close(ends[0]);
-	if (child < 0 || status == -1 ||
+	errno = 0;
+	if (WIFEXITED(status) && WEXITSTATUS(status) > INSPECT_ERRNO)
+		errno = WEXITSTATUS(status) - INSPECT_ERRNO;
+	if (child < 0 || status == -1 || errno != 0 ||
 	    (WIFEXITED(status) && WEXITSTATUS(status) == INSPECT_ENVIRONMENT))
 		return SPOOL_FOUND_CANNOT_TELL;
 	return WIFEXITED(status) && WEXITSTATUS(status) == INSPECT_GOOD ? SPOOL_FOUND_GOOD
 									: SPOOL_FOUND_DAMAGED;
+}
+
+/* A lock.mdb that can be mapped. False: errno is set. */
+static bool
+lock_file_ready(const struct lmdb_place *place, const char *path)
+{
+	if (!lmdb_lock_file_renew(place))
+		return false;
+	errno = lmdb_lock_file_reserve(path, SPOOL_READERS);
+	return errno == 0;
 }
 
 enum spool_found
@@ -290,12 +309,13 @@ spool_inspect(const char *state_dir, int lock_held)
 	const struct lmdb_place place = {.state_dir = state_dir, .name = SPOOL_DIRECTORY};
 	char path[SPOOL_PATH_SIZE], lock[SPOOL_PATH_SIZE];
 
+	errno = ENAMETOOLONG;
 	if (!spool_path(state_dir, SPOOL_DIRECTORY, path) ||
 	    !spool_path(state_dir, LOCK_FILE, lock))
 		return SPOOL_FOUND_CANNOT_TELL;
 	if (!spool_files_plain(path))
 		return SPOOL_FOUND_DAMAGED;
-	if (!lmdb_lock_file_renew(&place))
+	if (!lock_file_ready(&place, path))
 		return SPOOL_FOUND_CANNOT_TELL;
 	const enum spool_found found = inspect_in_child(path, lock_held);
 	if (found != SPOOL_FOUND_DAMAGED)
@@ -303,7 +323,7 @@ spool_inspect(const char *state_dir, int lock_held)
 	/* Perhaps only the lock file is. Who reads by the old one must not be overwritten. */
 	if (unlink(lock) != 0)
 		return found;
-	if (!lmdb_lock_file_renew(&place))
+	if (!lock_file_ready(&place, path))
 		return SPOOL_FOUND_CANNOT_TELL;
 	return inspect_in_child(path, lock_held);
 }

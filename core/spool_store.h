@@ -60,7 +60,8 @@ bool spool_path(const char *state_dir, const char *name, char out[SPOOL_PATH_SIZ
 
 enum spool_found { SPOOL_FOUND_GOOD, SPOOL_FOUND_DAMAGED, SPOOL_FOUND_CANNOT_TELL };
 /* Reads and checks all of it in a child process; a lock file that is missing or broken is made
-   anew (lmdb_lock_file_renew). The writer's lock, taken before, is `lock_held`. */
+   anew (lmdb_lock_file_renew), and gets its blocks. The writer's lock, taken before, is
+   `lock_held`. After CANNOT_TELL errno says why, or is 0. */
 enum spool_found spool_inspect(const char *state_dir, int lock_held);
 /* The descriptor of the writer's lock, or -1 with errno (EWOULDBLOCK: another writer lives). */
 int spool_lock_take(const char *state_dir);

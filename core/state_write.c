@@ -51,7 +51,9 @@ environment_create(const char *directory, MDB_env **env)
 		*env = NULL;
 		return code;
 	}
-	code = mdb_env_set_maxreaders(*env, STATE_READERS);
+	code = lmdb_lock_file_reserve(directory, STATE_READERS);
+	if (code == 0)
+		code = mdb_env_set_maxreaders(*env, STATE_READERS);
 	if (code == 0)
 		code = mdb_env_set_mapsize(*env, MAP_SIZE);
 	if (code == 0) /* 0600: nobody else opens it before modes and group are set */
@@ -181,29 +183,43 @@ environment_open(struct state_writer *writer)
 	return code;
 }
 
+/* `what` stands behind the path; the code is LMDB's, or an errno. */
+static const char *
+words(const char *path, const char *what, int code)
+{
+	static char out[PATH_SIZE + 160];
+
+	(void)snprintf(out, sizeof(out), "%s%s: %s", path, what, mdb_strerror(code));
+	return out;
+}
+
+static bool
+fail(struct state_writer *writer, const char *what, int code)
+{
+	writer->problem = words(writer->directory, what, code);
+	return false;
+}
+
 /* Opens what is there, or makes it anew where it is broken. False: `problem` says why. */
 static bool
 prepare(struct state_writer *writer)
 {
 	const struct lmdb_place place = place_of(writer);
 
-	writer->problem = "the state's directory cannot be made";
 	if (!lmdb_directory_make(&place) &&
 	    (errno != ENOTDIR || !lmdb_remove(&place) || !lmdb_directory_make(&place)))
-		return false;
-	writer->problem = "the state's lock.mdb cannot be made anew";
+		return fail(writer, "", errno);
 	if (!lmdb_lock_file_renew(&place))
-		return false;
-	if (!is_sound(writer)) {
-		writer->problem = "the state is damaged, and cannot be removed";
-		if (!lmdb_remove(&place) || !lmdb_directory_make(&place))
-			return false;
-	}
-	const int code = environment_open(writer);
+		return fail(writer, "/lock.mdb cannot be made anew", errno);
+	int code = lmdb_lock_file_reserve(writer->directory, STATE_READERS);
+	if (code != 0)
+		return fail(writer, "/lock.mdb", code);
+	if (!is_sound(writer) && (!lmdb_remove(&place) || !lmdb_directory_make(&place)))
+		return fail(writer, ": it is damaged, and cannot be removed", errno);
+	code = environment_open(writer);
 	if (code != 0) {
-		writer->problem = mdb_strerror(code);
 		environment_close(writer);
-		return false;
+		return fail(writer, "", code);
 	}
 	writer->opened++;
 	writer->noted = 0;
@@ -232,17 +248,24 @@ set_paths(struct state_writer *writer, const char *state_dir)
 	return writer->folder != NULL;
 }
 
-/* errno says why. */
-static const char *
-lock_problem(const struct state_writer *writer)
+/* False: `problem` says why. */
+static bool
+lock_take(struct state_writer *writer, const char *state_dir)
 {
-	static char words[PATH_SIZE + 80];
+	const struct lmdb_place folder = {.state_dir = state_dir, .name = QUEUED_FOLDER};
+	const struct lmdb_place place = place_of(writer);
 
-	if (errno == EWOULDBLOCK)
-		return "another mxhold-queued is writing it";
-	snprintf(
-	    words, sizeof(words), "%s/" STATE_NAME ".lock: %s", writer->folder, strerror(errno));
-	return words;
+	if (!lmdb_directory_make(&folder)) { /* what is no folder, or a link, is not ours */
+		writer->problem = words(writer->folder, "", errno);
+		return false;
+	}
+	writer->lock = lmdb_lock_take(&place);
+	if (writer->lock >= 0)
+		return true;
+	writer->problem = errno == EWOULDBLOCK
+			      ? "another mxhold-queued is writing it"
+			      : words(writer->folder, "/" STATE_NAME ".lock", errno);
+	return false;
 }
 
 struct state_writer *
@@ -259,16 +282,10 @@ state_writer_open(const char *state_dir, gid_t group, const char **problem)
 		state_writer_close(writer);
 		return NULL;
 	}
-	const struct lmdb_place place = place_of(writer);
-	if (mkdir(writer->folder, 0750) == 0 || errno == EEXIST)
-		writer->lock = lmdb_lock_take(&place);
-	if (writer->lock < 0)
-		*problem = lock_problem(writer);
-	else if (prepare(writer)) {
-		*problem = writer->problem;
+	const bool ready = lock_take(writer, state_dir) && prepare(writer);
+	*problem = writer->problem;
+	if (ready)
 		return writer;
-	} else
-		*problem = writer->problem;
 	state_writer_close(writer);
 	return NULL;
 }

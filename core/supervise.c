@@ -264,6 +264,9 @@ parent_child_ended(struct parent *parent, struct child *child, int status)
 	if (!expected)
 		parent_plan_start(parent, clock_ms() - child->since);
 	child_set_state(parent, child, CHILD_NONE);
+	if (!expected && !parent->stopping && parent->pause_ms == PAUSE_MAX_MS &&
+	    child_in(parent, CHILD_SERVING) == NULL && parent->how->failing != NULL)
+		parent->how->failing(parent->how->context);
 }
 
 static void

@@ -44,6 +44,11 @@ struct supervise {
 	 */
 	void (*prepare)(void *context);
 	/*
+	 * In the parent, about once a second while every child dies at once and none serves: who
+	 * has connected meanwhile may be told. NULL: nothing to do.
+	 */
+	void (*failing)(void *context);
+	/*
 	 * In the child: calls supervise_ready() once it can answer (SIGTERM handled by then),
 	 * serves until SIGTERM, ends what it took, returns the exit code. SIGINT and SIGHUP are
 	 * ignored, as the parent sees to them; SIGPIPE is ignored. SIGCONT comes now and then

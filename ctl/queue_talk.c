@@ -156,7 +156,8 @@ said(struct queue_talk *talk, const char *error)
 		return CTL_OK;
 	tell(talk, "mxhold-queued: %s", error);
 	/* To look, and not to act: it refuses. Or it cannot do anything for anybody. */
-	if (strncmp(error, "you may", 7) == 0 || strncmp(error, "it cannot open", 14) == 0)
+	if (strncmp(error, "you may", 7) == 0 || strncmp(error, "it cannot open", 14) == 0 ||
+	    strncmp(error, "it cannot serve", 15) == 0)
 		return CTL_UNAVAILABLE;
 	return strncmp(error, "busy", 4) == 0 || strstr(error, "helper") != NULL ? CTL_TEMPFAIL
 										 : CTL_DATA;

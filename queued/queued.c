@@ -9,11 +9,13 @@
 #include "core/lmdb_files.h"
 #include "core/log.h"
 #include "core/supervise.h"
+#include "queued/clock.h"
 #include "queued/desk.h"
 #include "queued/mxwatch_io.h"
 #include "queued/postfix.h"
 #include "queued/serve.h"
 #include "queued/tail.h"
+#include "queued/unopened.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -24,22 +26,40 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#define AGAIN_MS 5000 /* how often what failed is tried again */
+#define TELL_MS 60000 /* and told, where it is the same */
+
+/* What of the folders could not be made or given; it is tried anew by and by. */
+struct folders {
+	bool failed;
+	int error;
+	const char *step;
+	char path[PATH_MAX];
+	int64_t tried_ms, told_ms;
+};
+
 struct queued {
 	struct service *service;
 	struct listener listener;
 	struct listener control; /* for mxholdctl */
 	uid_t readers[SERVE_READERS];
 	int ask_fd; /* where policyd asks for MX records; -1: nobody hears it */
+	struct folders folders;
 };
 
 /* --- STATE_DIR
  * -------------------------------------------------------------------------------------- */
 
+/* errno says why. */
 static bool
-failed(const char *step, const char *path)
+failed(struct folders *folders, const char *step, const char *path)
 {
-	log_event(LOG_ERR, "state-dir-failed", kv("step", step), kv("path", path),
-	    kv("error", strerror(errno)));
+	if (!folders->failed) { /* what comes first explains the rest */
+		folders->failed = true;
+		folders->error = errno;
+		folders->step = step;
+		(void)snprintf(folders->path, sizeof(folders->path), "%s", path);
+	}
 	return false;
 }
 
@@ -48,7 +68,7 @@ failed(const char *step, const char *path)
  * STATE_DIR is another user's: no link is followed.
  */
 static bool
-give_home(const char *home, const struct daemon_identity *identity)
+give_home(struct folders *folders, const char *home, const struct daemon_identity *identity)
 {
 	const int directory = open(home, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	const bool done =
@@ -60,37 +80,87 @@ give_home(const char *home, const struct daemon_identity *identity)
 	if (directory >= 0)
 		close(directory);
 	errno = problem;
-	return done || failed("give", home);
+	return done || failed(folders, "give", home);
 }
 
 /* A store below it and what its writer needs beside it, made over to him. */
-static bool
-make_store(const char *home, const char *name, const struct daemon_identity *identity)
+static void
+make_store(struct folders *folders, const char *home, const char *name,
+    const struct daemon_identity *identity)
 {
 	const struct lmdb_place place = {.state_dir = home, .name = name};
+	char path[PATH_MAX];
 
-	if (identity->change)
-		return lmdb_give(&place, identity->uid, identity->gid) || failed("give", name);
-	return lmdb_directory_make(&place) || failed("mkdir", name);
+	if (identity->change ? lmdb_give(&place, identity->uid, identity->gid)
+			     : lmdb_directory_make(&place))
+		return;
+	const int problem = errno;
+	(void)snprintf(path, sizeof(path), "%.3000s/%s", home, name);
+	errno = problem;
+	(void)failed(folders, identity->change ? "give" : "mkdir", path);
 }
 
-static bool
-make_folders(const struct service *service)
+/* What is wrong with one store keeps the other from nothing. */
+static void
+make_folders(struct folders *folders, const char *path, const struct daemon_identity *identity)
 {
-	const char *path = service->conf->paths.state_dir;
 	char home[PATH_MAX];
 	const int length = snprintf(home, sizeof(home), "%s/" QUEUED_FOLDER, path);
 
+	folders->failed = false;
 	errno = ENAMETOOLONG;
 	if (length <= 0 || (size_t)length >= sizeof(home))
-		return failed("name", path);
-	if (mkdir(path, 0750) != 0 && errno != EEXIST)
-		return failed("mkdir", path);
-	if (mkdir(home, 0750) != 0 && errno != EEXIST)
-		return failed("mkdir", home);
-	return give_home(home, &service->identity) &&
-	       make_store(home, "state", &service->identity) &&
-	       make_store(home, "spool", &service->identity);
+		(void)failed(folders, "name", path);
+	else if (mkdir(path, 0750) != 0 && errno != EEXIST)
+		(void)failed(folders, "mkdir", path);
+	else if (mkdir(home, 0750) != 0 && errno != EEXIST)
+		(void)failed(folders, "mkdir", home);
+	else {
+		(void)give_home(folders, home, identity);
+		make_store(folders, home, "state", identity);
+		make_store(folders, home, "spool", identity);
+	}
+}
+
+/*
+ * Makes and gives what is missing. What cannot be had is told, now and then, and keeps nobody from
+ * serving: the child tells who asks what it cannot open.
+ */
+static void
+prepare_folders(struct queued *queued)
+{
+	const int64_t now = clock_boot_ms();
+	struct folders *folders = &queued->folders;
+	const struct folders before = *folders;
+
+	make_folders(folders, queued->service->conf->paths.state_dir, &queued->service->identity);
+	folders->tried_ms = now;
+	if (!folders->failed) {
+		if (before.failed)
+			log_event(LOG_NOTICE, "state-dir-made", kv("path", before.path));
+		return;
+	}
+	if (before.failed && before.error == folders->error &&
+	    strcmp(before.path, folders->path) == 0 && now - folders->told_ms < TELL_MS)
+		return;
+	folders->told_ms = now;
+	log_event(LOG_ERR, "state-dir-failed", kv("step", folders->step), kv("path", folders->path),
+	    kv("error", strerror(folders->error)), kv("effect", "it is tried again by and by"));
+}
+
+/* What only root can do, a child that cannot open its stores waits for. */
+static void
+look_at_folders(struct queued *queued)
+{
+	char home[PATH_MAX];
+	struct stat status;
+
+	if (clock_boot_ms() - queued->folders.tried_ms < AGAIN_MS)
+		return;
+	(void)snprintf(
+	    home, sizeof(home), "%.4000s/" QUEUED_FOLDER, queued->service->conf->paths.state_dir);
+	if (queued->folders.failed || lstat(home, &status) != 0)
+		prepare_folders(queued);
 }
 
 /* --- groups
@@ -193,8 +263,8 @@ queued_publish(void *context)
 	struct queued *queued = context;
 	struct listener made;
 
-	if (!make_folders(queued->service) || !listener_open(&made, queued->service->socket_dir,
-						  "queued", queued->service->identity.socket_gid))
+	if (!listener_open(
+		&made, queued->service->socket_dir, "queued", queued->service->identity.socket_gid))
 		return false;
 	join_groups(queued->service);
 	find_readers(queued->service->conf, queued->readers);
@@ -208,9 +278,15 @@ queued_publish(void *context)
 static void
 queued_prepare(void *context)
 {
+	prepare_folders(context);
+}
+
+static void
+queued_failing(void *context)
+{
 	const struct queued *queued = context;
 
-	(void)make_folders(queued->service);
+	unopened_turn_away(queued->control.fd);
 }
 
 static int
@@ -243,11 +319,12 @@ judge_alive(const char *reply, size_t length)
 static enum supervise_answer
 queued_probe(void *context, int hang_ms, int wake_fd)
 {
-	const struct queued *queued = context;
+	struct queued *queued = context;
 	const struct supervise_question question = {
 	    .path = queued->listener.path, .bytes = "?\n", .length = 2, .judge = judge_alive};
 	enum supervise_answer answer = supervise_ask(&question, hang_ms, wake_fd);
 
+	look_at_folders(queued);
 	/* Somebody else answered: a newer instance, which will tell us to end. */
 	if (answer != SUPERVISE_UNREACHABLE && listener_look(&queued->listener) == LISTENER_OTHERS)
 		return SUPERVISE_CANNOT_TELL;
@@ -287,6 +364,7 @@ queued_run(struct service *service)
 	    .identity = &service->identity,
 	    .publish = queued_publish,
 	    .prepare = queued_prepare,
+	    .failing = queued_failing,
 	    .serve = queued_serve,
 	    .probe = queued_probe,
 	    .reload = queued_reload,

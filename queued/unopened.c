@@ -9,6 +9,7 @@
 #include <event2/buffer.h>
 #include <event2/bufferevent.h>
 #include <jansson.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,6 +20,7 @@
 #define CLIENT_TIMEOUT_S 10
 #define LINE_MOST 65536
 #define PROBLEM_SIZE 512
+#define TURN_AWAY_MS (1000 / CLIENTS)
 
 struct client {
 	struct unopened *owner;
@@ -142,6 +144,29 @@ on_client(evutil_socket_t fd, short what, void *context)
 	}
 	if (accepted >= 0)
 		listen_on(unopened); /* else with the next failure */
+}
+
+void
+unopened_turn_away(int listen_fd)
+{
+	static const char words[] =
+	    "{\"end\":true,\"error\":\"it cannot serve: its processes die again and again, and "
+	    "its log says of what; it serves by itself when that is mended\"}\n";
+	char line[4096];
+
+	for (int left = CLIENTS; left > 0; left--) {
+		const int client = accept4(listen_fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+		struct pollfd wait = {.fd = client, .events = POLLIN};
+
+		if (client < 0)
+			return;
+		/* Who still writes would find the connection closed, and no answer. */
+		while (poll(&wait, 1, TURN_AWAY_MS) > 0 &&
+		       recv(client, line, sizeof(line), 0) == (ssize_t)sizeof(line))
+			;
+		(void)!send(client, words, strlen(words), MSG_NOSIGNAL);
+		(void)close(client);
+	}
 }
 
 struct unopened *

@@ -23,6 +23,11 @@ void unopened_free(struct unopened *unopened);
 
 /* They could not be opened once more. `problem`: one line. NULL for `unopened`: nothing. */
 void unopened_still(struct unopened *unopened, int64_t now_ms, const char *problem);
+/*
+ * For the parent, while each of its processes dies at once: whoever waits at `listen_fd` is told
+ * so. Takes a second at most.
+ */
+void unopened_turn_away(int listen_fd);
 /* They are open: the socket is left alone, and the alert ends. */
 void unopened_over(struct unopened *unopened);
 

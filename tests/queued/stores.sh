@@ -13,9 +13,9 @@ work=$(mktemp -d /tmp/mxst.XXXXXX)
 cleanup() {
 	status=$?
 	if [ "$status" -ne 0 ] || [ "$tap_failed" -gt 0 ]; then
-		tail -25 "$work/queued.log" 2>/dev/null | sed 's/^/# queued: /'
+		tail -25 "$work/queued.log" "$work/first.log" 2>/dev/null | sed 's/^/# queued: /'
 	fi
-	umount -l "$work/small" 2>/dev/null || true
+	umount -l "$work/first/queued" "$work/small" 2>/dev/null || true
 	rm -rf "$work"
 }
 trap cleanup EXIT
@@ -243,6 +243,22 @@ chmod 755 "$work/told"
 : >"$work/alerts"
 chown 64104 "$work/alerts"
 printf '[alert]\ncommand = %s\n' "$work/told" >>"$work/mxhold.conf"
+conf=$work/mxhold.conf
+
+# --- a first start where the disk is full: beside all that follows, for its alert takes its time
+relay_state "$work/first"
+mkdir "$work/first/queued" "$work/first-sock"
+mount -t tmpfs -o size=256k none "$work/first/queued"
+dd if=/dev/zero of="$work/first/queued/filler" bs=4k status=none 2>/dev/null || true
+sed -e "s,^state_dir = .*,state_dir = $work/first," -e "s,^socket_dir = .*,socket_dir = $work/first-sock," \
+	-e "s,^command = .*,command = $work/first-told," "$work/mxhold.conf" >"$work/first.conf"
+sed "s,$work/alerts,$work/first-alerts," "$work/told" >"$work/first-told"
+chmod 755 "$work/first-told"
+: >"$work/first-alerts"
+chown 64104 "$work/first-alerts"
+"$BUILD/bin/mxhold-queued" -f -c "$work/first.conf" 2>"$work/first.log" &
+first_pid=$!
+
 start queued
 ok "$(wait_for 60 holds 907 && echo 0 || echo 1)" 'it serves'
 # told TEXT COMMAND...: the command ends soon, as one that cannot be had, with that for its words.
@@ -251,9 +267,9 @@ told() {
 	shift
 	status=0
 	began=$(date +%s)
-	timeout 20 "$BUILD/bin/mxholdctl" -c "$work/mxhold.conf" "$@" >"$work/out" 2>&1 || status=$?
+	timeout 20 "$BUILD/bin/mxholdctl" -c "$conf" "$@" >"$work/out" 2>&1 || status=$?
 	is "$status $([ $(($(date +%s) - began)) -le 5 ] && echo soon || echo late)" '69 soon' "$* ends soon"
-	like "$(cat "$work/out")" "mxhold-queued: it cannot open its stores: $text; it serves by itself when that is mended" 'and says why'
+	like "$(cat "$work/out")" "mxhold-queued: it cannot $text; it serves by itself when that is mended" 'and says why'
 }
 again() {
 	kill -KILL "$(child)"
@@ -264,8 +280,8 @@ child() {
 mount --bind "$work/small" "$work/small"
 mount -o remount,bind,ro "$work/small"
 again
-told '.*: Read-only file system' queue list
-told '.*: Read-only file system' primary probe customer.example
+told 'open its stores: .*: Read-only file system' queue list
+told 'open its stores: .*: Read-only file system' primary probe customer.example
 raised() { grep -q '"alert":"spool".*cannot be opened: .*Read-only file system.*"ended":false' "$work/alerts"; }
 ok "$(wait_for 60 raised && echo 0 || echo 1)" '[alert] command is told'
 umount "$work/small"
@@ -277,7 +293,7 @@ rm "$stores/spool.lock"
 mkfifo "$stores/spool.lock"
 before=$(grep -c 'event=child-died' "$work/queued.log" || true)
 again
-told '.*/spool.lock: Permission denied' queue list
+told 'open its stores: .*/spool.lock: Permission denied' queue list
 died=$(grep -c 'event=child-died' "$work/queued.log" || true)
 ok "$([ "$died" -le $((before + 1)) ] && echo 0 || echo 1)" 'a pipe that nobody gives it makes it start no process after the other'
 rm "$stores/spool.lock"
@@ -286,11 +302,88 @@ ok "$(wait_for 60 holds 907 && echo 0 || echo 1)" 'without the pipe it serves'
 mv "$stores/spool" "$stores/elsewhere"
 ln -s nowhere "$stores/spool"
 again
-told '.*/spool.*' queue list
+told 'open its stores: .*/spool.*' queue list
 rm "$stores/spool"
 mv "$stores/elsewhere" "$stores/spool"
 ok "$(wait_for 60 holds 907 && echo 0 || echo 1)" 'without the link it serves'
 kill -TERM "$queued_pid"
 wait "$queued_pid" || true
+
+# --- the same where it is so when the parent starts
+# mended TEXT: it serves, without a new start, and ends.
+mended() {
+	ok "$(wait_for 30 holds 907 && echo 0 || echo 1)" "$1"
+	kill -TERM "$queued_pid"
+	status=0
+	wait "$queued_pid" || status=$?
+	is "$status" 0 'by the same process'
+}
+begin() {
+	start queued
+	wait_for 10 test -S "$work/sock/queue-control"
+}
+mount --bind "$stores" "$stores"
+mount -o remount,bind,ro "$stores"
+begin
+told "open its stores: $stores/state.lock: Read-only file system" queue list
+umount "$stores"
+mended 'started on a read-only file system, it serves when that can be written'
+
+mount --bind "$stores/spool/data.mdb" "$stores/spool/data.mdb"
+mount -o remount,bind,ro "$stores/spool/data.mdb"
+begin
+told "open its stores: $stores/spool: Read-only file system" primary status
+umount "$stores/spool/data.mdb"
+mended 'so it is where one file is read-only'
+
+mv "$stores" "$work/small/away"
+: >"$stores"
+begin
+told "open its stores: $stores: Not a directory" queue list
+rm "$stores"
+mv "$work/small/away" "$stores"
+mended 'so it is where a file lies in place of the folder'
+
+mv "$stores" "$work/small/away"
+ln -s nowhere "$stores"
+begin
+told "open its stores: $stores: Not a directory" queue list
+rm "$stores"
+made() { [ "$(stat -c '%u %a' "$stores" "$stores/spool" "$stores/state" | sort -u)" = '64104 750' ]; }
+ok "$(wait_for 30 made && echo 0 || echo 1)" 'where there was a link, folders are made and given'
+mended 'and it serves, with what the log tells'
+rm -r "$work/small/away"
+
+rm -r "$stores/state"
+: >"$stores/state"
+rm "$stores/spool/lock.mdb"
+dd if=/dev/zero of="$work/small/filler" bs=4k status=none 2>/dev/null || true
+begin
+told "open its stores: $stores/.*: No space left on device" queue list
+rm "$work/small/filler"
+mended 'on a full disk without state and lock.mdb it serves when there is room'
+
+# --- on the full disk of the first start
+conf=$work/first.conf
+told "open its stores: $work/first/queued/state/lock.mdb: No space left on device" queue list
+told "open its stores: $work/first/queued/state/lock.mdb: No space left on device" primary status
+told_first() { grep -q "\"alert\":\"spool\".*cannot be opened: $work/first/queued/state/lock.mdb: No space.*\"ended\":$1" "$work/first-alerts"; }
+ok "$(wait_for 60 told_first false && echo 0 || echo 1)" '[alert] command is told of the full disk'
+is "$(grep -c 'event=child-died' "$work/first.log" || true)" 0 'no process has died of it'
+rm "$work/first/queued/filler"
+mount -o remount,size=8m "$work/first/queued"
+first_lists() { timeout 20 "$BUILD/bin/mxholdctl" -c "$work/first.conf" queue alerts; }
+ok "$(wait_for 30 first_lists && echo 0 || echo 1)" 'with room it serves'
+ok "$(wait_for 30 told_first true && echo 0 || echo 1)" 'and the command is told of the end'
+
+# --- its processes die at once, of whatever: who asks is told by the parent
+while kill -0 "$first_pid" 2>/dev/null; do
+	pkill -KILL -P "$first_pid" || true
+	sleep 0.02
+done &
+told 'serve: its processes die again and again, and its log says of what' queue alerts
+kill -TERM "$first_pid"
+wait "$first_pid" || true
+wait $!
 is "$(grep -l 'Sanitizer' "$work"/*.log || true)" '' 'no sanitizer has complained'
 tap_done

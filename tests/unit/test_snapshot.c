@@ -767,6 +767,19 @@ START_TEST(test_modes)
 }
 END_TEST
 
+/* A hole in what is mapped would be a signal where the disk is full. */
+START_TEST(test_lock_has_its_blocks)
+{
+	struct stat status;
+	char path[200];
+
+	in_child(write_small);
+	snprintf(path, sizeof(path), "%s/snapshot/lock.mdb", state_dir);
+	ck_assert_int_eq(stat(path, &status), 0);
+	ck_assert_int_ge(status.st_blocks * 512, status.st_size);
+}
+END_TEST
+
 static void
 write_with_group(void)
 {
@@ -1088,6 +1101,7 @@ tcase_add_all(TCase *tests)
 	tcase_add_test(tests, test_one_writer);
 	tcase_add_test(tests, test_no_state_dir);
 	tcase_add_test(tests, test_modes);
+	tcase_add_test(tests, test_lock_has_its_blocks);
 	tcase_add_test(tests, test_other_users);
 	tcase_add_test(tests, test_group_that_cannot_be_set_is_told);
 	tcase_add_test(tests, test_set_aside_and_replaced);

@@ -789,6 +789,17 @@ START_TEST(test_other_kinds)
 }
 END_TEST
 
+/* A hole in what is mapped would be a signal where the disk is full. */
+START_TEST(test_lock_has_its_blocks)
+{
+	struct stat status;
+
+	make_some();
+	ck_assert_int_eq(stat(path_of("queued/spool/lock.mdb"), &status), 0);
+	ck_assert_int_ge(status.st_blocks * 512, status.st_size);
+}
+END_TEST
+
 START_TEST(test_lock_of_other_kinds)
 {
 	for (unsigned kind = 0; kind < other_kinds(); kind++) {
@@ -1039,6 +1050,7 @@ main(void)
 	    {"truncated", test_truncated},
 	    {"other kinds", test_other_kinds},
 	    {"lock of other kinds", test_lock_of_other_kinds},
+	    {"lock blocks", test_lock_has_its_blocks},
 	    {"lock", test_broken_lock},
 	    {"lock-anew", test_lock_made_anew},
 	    {"lock-of-reader", test_broken_lock_of_a_reader},

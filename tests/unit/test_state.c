@@ -298,6 +298,57 @@ START_TEST(test_modes)
 }
 END_TEST
 
+/* A hole in what is mapped would be a signal where the disk is full. */
+START_TEST(test_lock_has_its_blocks)
+{
+	struct stat status;
+	char path[128];
+
+	in_child(write_full);
+	path_of("lock.mdb", path);
+	for (int i = 0; i < 2; i++) {
+		ck_assert_int_eq(stat(path, &status), 0);
+		ck_assert_int_ge(status.st_blocks * 512, status.st_size);
+		const int lock = open(path, O_RDWR | O_CLOEXEC); /* as one that LMDB made alone */
+		ck_assert_int_eq(ftruncate(lock, 0), 0);
+		ck_assert_int_eq(ftruncate(lock, status.st_size), 0);
+		close(lock);
+		in_child(write_full);
+	}
+}
+END_TEST
+
+static void
+expect_problem(const char *suffix)
+{
+	char wanted[160];
+	const char *problem = NULL;
+
+	(void)snprintf(wanted, sizeof(wanted), "%s/queued%s", state_dir, suffix);
+	ck_assert_ptr_null(state_writer_open(state_dir, (gid_t)-1, &problem));
+	ck_assert_str_eq(problem, wanted);
+}
+
+START_TEST(test_problem_names_the_path)
+{
+	char home[128], lock[160];
+
+	(void)snprintf(home, sizeof(home), "%s/queued", state_dir);
+	(void)snprintf(lock, sizeof(lock), "%s/state.lock", home);
+	ck_assert_int_eq(symlink("/nowhere", home), 0);
+	expect_problem(": Not a directory");
+	ck_assert_int_eq(unlink(home), 0);
+	ck_assert_int_eq(close(open(home, O_WRONLY | O_CREAT | O_CLOEXEC, 0600)), 0);
+	expect_problem(": Not a directory");
+	ck_assert_int_eq(unlink(home), 0);
+	ck_assert_int_eq(mkdir(home, 0750), 0);
+	ck_assert_int_eq(mkdir(lock, 0750), 0);
+	expect_problem("/state.lock: Is a directory");
+	ck_assert_int_eq(rmdir(lock), 0);
+	in_child(write_full);
+}
+END_TEST
+
 /* Writes over every byte that says so; what is there stays as long as it was. */
 static void
 scribble(const char *name, const char *what, size_t length)
@@ -771,6 +822,8 @@ main(void)
 	tcase_add_test(files, test_written_at);
 	tcase_add_test(files, test_one_writer);
 	tcase_add_test(files, test_modes);
+	tcase_add_test(files, test_lock_has_its_blocks);
+	tcase_add_test(files, test_problem_names_the_path);
 	tcase_add_test(files, test_damaged_value);
 	tcase_add_loop_test(files, test_truncated, 0, 4);
 	tcase_add_loop_test(files, test_garbage, 0, 2);
