@@ -32,8 +32,9 @@
 #define GIVE_MS 300000     /* how often the parent is to try anew to give what it could not */
 #define ALIVE_TIMEOUT_S 10 /* who asks whether we live says so within this */
 #define SPOOL_DEFAULT 4294967296u
-#define ROWS_SETTLE_MS 3000 /* from when rows can be read until all domains have theirs */
-#define ASIDE_MS 3600000    /* how long the alert of a spool that was set aside stands */
+#define ROWS_SETTLE_MS 3000  /* from when rows can be read until all domains have theirs */
+#define STATE_ALERT_MS 20000 /* a state that cannot be written for so long is an alert */
+#define ASIDE_MS 3600000     /* how long the alert of a spool that was set aside stands */
 
 /* --- the collector
  * ----------------------------------------------------------------------------------- */
@@ -91,9 +92,46 @@ collector_may_refuse(void *context, const char *domain)
 }
 
 static void
+tell_state_unwritten(struct serve *serve)
+{
+	char text[ALERT_TEXT_SIZE];
+	const struct alert alert = {.kind = ALERT_SPOOL, .level = 100, .domain = "", .text = text};
+
+	(void)snprintf(text, sizeof(text),
+	    "the state cannot be written: what others are told is old; make room on the disk of "
+	    "%.120s",
+	    serve->conf->paths.state_dir);
+	serve_raise(serve, &alert);
+}
+
+/* One alert for the state and the collector's spool: it stands while either of them wants it. */
+static void
+look_at_state(struct serve *serve)
+{
+	const bool bad =
+	    serve->state_bad_ms != 0 && serve->now.ms - serve->state_bad_ms >= STATE_ALERT_MS;
+
+	if (bad == serve->state_alert)
+		return;
+	serve->state_alert = bad;
+	if (serve->spool_alert)
+		return;
+	if (bad)
+		tell_state_unwritten(serve);
+	else
+		serve_end_alert(serve, ALERT_SPOOL, "");
+}
+
+static void
 collector_alert(void *context, const struct alert *alert, bool raised)
 {
-	if (raised)
+	struct serve *serve = context;
+
+	if (alert->kind == ALERT_SPOOL)
+		serve->spool_alert = raised;
+	if (!raised && alert->kind == ALERT_SPOOL && serve->state_alert)
+		tell_state_unwritten(serve);
+	else if (raised)
 		serve_raise(context, alert);
 	else
 		serve_end_alert(context, alert->kind, alert->domain);
@@ -641,6 +679,7 @@ on_heartbeat(evutil_socket_t fd, short what, void *context)
 	(void)what;
 	look_at_spool(serve);
 	serve_enter(serve);
+	look_at_state(serve);
 	if (serve->rows_ms == 0 && serve_need_snapshot(serve))
 		serve->rows_ms = serve->now.ms;
 	if (serve_need_snapshot(serve) && snapshot_meta(serve->snapshot)->serial != serve->serial) {

@@ -49,11 +49,13 @@ struct serve {
 	uint64_t serial;
 	struct state_writer *state;
 	bool state_open, state_lost;
-	bool quotas_judged;     /* those that a former process left standing */
-	bool list_wanted;       /* `list` is to run again */
-	bool dnssec;            /* it is checked, as was told */
-	int64_t state_told_ms;  /* when it was last told that it is unusable; 0: never */
-	uint64_t state_renewed; /* what was written before is gone */
+	bool quotas_judged;            /* those that a former process left standing */
+	bool list_wanted;              /* `list` is to run again */
+	bool dnssec;                   /* it is checked, as was told */
+	int64_t state_told_ms;         /* when it was last told that it is unusable; 0: never */
+	int64_t state_bad_ms;          /* since when it cannot be written; 0: it can */
+	bool state_alert, spool_alert; /* who wants ALERT_SPOOL: the state, the collector */
+	uint64_t state_renewed;        /* what was written before is gone */
 	struct spool_writer *spool;
 	int64_t tell_ms;
 	bool attempted;  /* to open them */

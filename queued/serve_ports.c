@@ -52,6 +52,8 @@ static void
 state_fail(struct serve *serve)
 {
 	state_fail_tell(serve);
+	if (serve->state_bad_ms == 0)
+		serve->state_bad_ms = serve->now.ms;
 	if (serve->state_open)
 		state_write_abort(serve->state);
 	state_writer_close(serve->state);
@@ -99,9 +101,14 @@ serve_leave(struct serve *serve)
 		wait_for_resolver(serve);
 		wait_for_fetcher(serve);
 	}
-	if (serve->state_open && state_write_commit(serve->state) != STATE_OK) {
+	if (serve->state_open) {
+		const bool written = state_write_commit(serve->state) == STATE_OK;
+
 		serve->state_open = false;
-		state_fail(serve);
+		if (written)
+			serve->state_bad_ms = 0;
+		else
+			state_fail(serve);
 	}
 	serve->state_open = false;
 	if (serve->snapshot_open)

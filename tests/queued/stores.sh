@@ -309,6 +309,27 @@ ok "$(wait_for 60 holds 907 && echo 0 || echo 1)" 'without the link it serves'
 kill -TERM "$queued_pid"
 wait "$queued_pid" || true
 
+# --- on the full disk of the first start
+conf=$work/first.conf
+told "open its stores: $work/first/queued/state/lock.mdb: No space left on device" queue list
+told "open its stores: $work/first/queued/state/lock.mdb: No space left on device" primary status
+told_first() { grep -q "\"alert\":\"spool\".*cannot be opened: $work/first/queued/state/lock.mdb: No space.*\"ended\":$1" "$work/first-alerts"; }
+ok "$(wait_for 60 told_first false && echo 0 || echo 1)" '[alert] command is told of the full disk'
+is "$(grep -c 'event=child-died' "$work/first.log" || true)" 0 'no process has died of it'
+rm "$work/first/queued/filler"
+mount -o remount,size=8m "$work/first/queued"
+first_lists() { timeout 20 "$BUILD/bin/mxholdctl" -c "$work/first.conf" queue alerts; }
+ok "$(wait_for 30 first_lists && echo 0 || echo 1)" 'with room it serves'
+ok "$(wait_for 30 told_first true && echo 0 || echo 1)" 'and the command is told of the end'
+
+# --- it is full again, and they can be opened: the state cannot be written
+kill -TERM "$first_pid"
+wait "$first_pid" || true
+dd if=/dev/zero of="$work/first/queued/filler" bs=4k status=none 2>/dev/null || true
+"$BUILD/bin/mxhold-queued" -f -c "$work/first.conf" 2>>"$work/first.log" &
+first_pid=$!
+conf=$work/mxhold.conf
+
 # --- the same where it is so when the parent starts
 # mended TEXT: it serves, without a new start, and ends.
 mended() {
@@ -363,24 +384,18 @@ told "open its stores: $stores/.*: No space left on device" queue list
 rm "$work/small/filler"
 mended 'on a full disk without state and lock.mdb it serves when there is room'
 
-# --- on the full disk of the first start
-conf=$work/first.conf
-told "open its stores: $work/first/queued/state/lock.mdb: No space left on device" queue list
-told "open its stores: $work/first/queued/state/lock.mdb: No space left on device" primary status
-told_first() { grep -q "\"alert\":\"spool\".*cannot be opened: $work/first/queued/state/lock.mdb: No space.*\"ended\":$1" "$work/first-alerts"; }
-ok "$(wait_for 60 told_first false && echo 0 || echo 1)" '[alert] command is told of the full disk'
-is "$(grep -c 'event=child-died' "$work/first.log" || true)" 0 'no process has died of it'
+# --- what became of the state that cannot be written
+told_state() { grep -q "\"alert\":\"spool\".*the state cannot be written: .*\"ended\":$1" "$work/first-alerts"; }
+ok "$(wait_for 60 told_state false && echo 0 || echo 1)" 'that the state cannot be written is an alert'
 rm "$work/first/queued/filler"
-mount -o remount,size=8m "$work/first/queued"
-first_lists() { timeout 20 "$BUILD/bin/mxholdctl" -c "$work/first.conf" queue alerts; }
-ok "$(wait_for 30 first_lists && echo 0 || echo 1)" 'with room it serves'
-ok "$(wait_for 30 told_first true && echo 0 || echo 1)" 'and the command is told of the end'
+ok "$(wait_for 30 told_state true && echo 0 || echo 1)" 'and ends when there is room'
 
 # --- its processes die at once, of whatever: who asks is told by the parent
 while kill -0 "$first_pid" 2>/dev/null; do
 	pkill -KILL -P "$first_pid" || true
 	sleep 0.02
 done &
+conf=$work/first.conf
 told 'serve: its processes die again and again, and its log says of what' queue alerts
 kill -TERM "$first_pid"
 wait "$first_pid" || true
