@@ -51,23 +51,22 @@ struct queued {
  * -------------------------------------------------------------------------------------- */
 
 /* errno says why. */
-static bool
+static void
 failed(struct folders *folders, const char *step, const char *path)
 {
-	if (!folders->failed) { /* what comes first explains the rest */
-		folders->failed = true;
-		folders->error = errno;
-		folders->step = step;
-		(void)snprintf(folders->path, sizeof(folders->path), "%s", path);
-	}
-	return false;
+	if (folders->failed) /* what came first explains the rest */
+		return;
+	folders->failed = true;
+	folders->error = errno;
+	folders->step = step;
+	(void)snprintf(folders->path, sizeof(folders->path), "%s", path);
 }
 
 /*
  * STATE_DIR/queued is [users] queued's own, so that he can set aside and make anew what lies in it.
  * STATE_DIR is another user's: no link is followed.
  */
-static bool
+static void
 give_home(struct folders *folders, const char *home, const struct daemon_identity *identity)
 {
 	const int directory = open(home, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
@@ -80,7 +79,8 @@ give_home(struct folders *folders, const char *home, const struct daemon_identit
 	if (directory >= 0)
 		close(directory);
 	errno = problem;
-	return done || failed(folders, "give", home);
+	if (!done)
+		failed(folders, "give", home);
 }
 
 /* A store below it and what its writer needs beside it, made over to him. */
@@ -97,7 +97,7 @@ make_store(struct folders *folders, const char *home, const char *name,
 	const int problem = errno;
 	(void)snprintf(path, sizeof(path), "%.3000s/%s", home, name);
 	errno = problem;
-	(void)failed(folders, identity->change ? "give" : "mkdir", path);
+	failed(folders, identity->change ? "give" : "mkdir", path);
 }
 
 /* What is wrong with one store keeps the other from nothing. */
@@ -110,13 +110,13 @@ make_folders(struct folders *folders, const char *path, const struct daemon_iden
 	folders->failed = false;
 	errno = ENAMETOOLONG;
 	if (length <= 0 || (size_t)length >= sizeof(home))
-		(void)failed(folders, "name", path);
+		failed(folders, "name", path);
 	else if (mkdir(path, 0750) != 0 && errno != EEXIST)
-		(void)failed(folders, "mkdir", path);
+		failed(folders, "mkdir", path);
 	else if (mkdir(home, 0750) != 0 && errno != EEXIST)
-		(void)failed(folders, "mkdir", home);
+		failed(folders, "mkdir", home);
 	else {
-		(void)give_home(folders, home, identity);
+		give_home(folders, home, identity);
 		make_store(folders, home, "state", identity);
 		make_store(folders, home, "spool", identity);
 	}
