@@ -491,7 +491,7 @@ blocks_reserve(int lock, unsigned readers)
 		done = fallocate(lock, FALLOC_FL_KEEP_SIZE, 0,
 		    status.st_size > wanted ? status.st_size : wanted);
 	} while (done != 0 && errno == EINTR);
-	return done == 0 || errno == EOPNOTSUPP || errno == ENOSYS ? 0 : errno;
+	return done != 0 && (errno == ENOSPC || errno == EDQUOT) ? errno : 0;
 }
 
 int
@@ -504,8 +504,8 @@ lmdb_lock_file_reserve(const char *directory, unsigned readers)
 		return ENAMETOOLONG;
 	/* 0600: nobody else opens it before modes and group are set */
 	const int lock = open(path, O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0600);
-	if (lock < 0)
-		return errno;
+	if (lock < 0) /* else LMDB finds the fault, and its caller knows what to do about it */
+		return errno == ENOSPC || errno == EDQUOT ? errno : 0;
 	const int failed = blocks_reserve(lock, readers);
 	close(lock);
 	return failed;

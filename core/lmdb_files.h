@@ -37,8 +37,9 @@ bool lmdb_lock_file_renew(const struct lmdb_place *place) __attribute__((warn_un
 /*
  * To be called before a writer opens the environment, and after lmdb_lock_file_renew: LMDB makes
  * lock.mdb (of `readers`) as one hole and writes to it through a map, where a full disk is a
- * signal. Here its blocks are had, or it is an errno; 0 else. It opens and closes lock.mdb: no
- * environment of the place may be open in this process (POSIX locks).
+ * signal. Here its blocks are had, or it is an errno that says that there is no room; any other
+ * fault is left for LMDB to find, so 0. It opens and closes lock.mdb: no environment of the place
+ * may be open in this process (POSIX locks).
  */
 int lmdb_lock_file_reserve(const char *directory, unsigned readers)
     __attribute__((warn_unused_result));

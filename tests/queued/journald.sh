@@ -224,7 +224,7 @@ while [ "$i" -lt 20 ]; do
 	submit "s$i@out.example" "a$i@one.example" "b$i@two.example"
 	case $i in
 	5 | 15) end_collect KILL && start_collect ;;
-	8) journalctl --quiet --rotate ;;
+	8) await 10 journalctl --quiet --rotate ;;
 	11) kill_journalctl && within 30 'a journalctl that died is told' told 1 'journalctl ended: without a word' ;;
 	esac
 done
@@ -243,7 +243,7 @@ within 60 'journald died and came again: what it has is followed' has_rows 41 ' 
 end_collect KILL
 pf_run "$dir/pf" postqueue -c "$dir/pf/etc" -f
 sleep 0.5
-journalctl --quiet --rotate
+await 10 journalctl --quiet --rotate
 start_collect
 sleep 0.3
 end_collect KILL
@@ -294,7 +294,7 @@ within $((16 + 3 * alone)) 'a backlog of 20,000 lines is read as fast as journal
 end_collect TERM
 submit s22@out.example a22@one.example
 sleep 0.5
-journalctl --quiet --rotate
+await 10 journalctl --quiet --rotate
 journalctl --quiet --vacuum-files=1
 submit s23@out.example a23@one.example
 start_collect
