@@ -56,6 +56,8 @@ own_system() {
 	ip link set lo up
 	mount -t tmpfs tmpfs /run
 	mount -t tmpfs tmpfs /var/log
+	# journald wants to see the control groups, which a container may not show.
+	grep -q ' /sys/fs/cgroup ' /proc/mounts || mount -t cgroup2 cgroup2 /sys/fs/cgroup
 	mkdir -p /run/systemd/journal "$dir/dev"
 	mount -t tmpfs tmpfs "$dir/dev"
 	for node in null zero full random urandom tty; do
