@@ -71,7 +71,8 @@ like "$(send '' null@customer.example)" '^250 ' 'the null sender is taken'
 try 'null sender: deferred' wait_for 40 in_log 'to=<null@customer.example>, relay=127.0.0.3.*dsn=4'
 ok "$(grep -c 'status=bounced' "$relay/log/mail.log" || true)" 'nothing bounced'
 primary reset
-try 'when the primary is well again, all of it arrives' wait_for 60 queue_empty
+try 'when the primary is well again, all of it arrives' wait_for 100 queue_empty
+[ "$tap_status" -eq 0 ] || note "$(pf_queue "$relay"; grep "/smtp\[\|/qmgr\[" "$relay/log/mail.log" | tail -40)"
 is "$(grep -c 'user-.*@customer.example' "$relay/primary.ledger")" 6 'each message once'
 is "$(caught)" "$control" 'no notice left the relay'
 
