@@ -549,6 +549,16 @@ lab_server_do() {
 	timeout 10 "$lab_tools/primary" -C "$LAB/$lab_name/control" "$@"
 }
 
+# lab_key NAME: a key and its certificate, $LAB/NAME.key and $LAB/NAME.pem; lab_pin NAME: what a row pins of it.
+lab_key() {
+	openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=primary.example -keyout "$LAB/$1.key" -out "$LAB/$1.pem" \
+		2>>"$LAB/log/openssl.log"
+}
+
+lab_pin() {
+	openssl x509 -in "$LAB/$1.pem" -noout -pubkey | openssl pkey -pubin -outform DER | openssl dgst -sha256
+}
+
 lab_primary_start() {
 	lab_server primary primary 198.51.100.25:25 198.51.100.26:25 198.51.100.27:25 198.51.100.28:25 \
 		198.51.100.29:25 '[2001:db8:51::25]:25'

@@ -13,22 +13,13 @@ lab_enter "$0" "$@"
 LAB_QUEUED=yes
 rate=${LAB_RATE:-10}
 
-key() { # NAME
-	openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=primary.example -keyout "$LAB/$1.key" -out "$LAB/$1.pem" \
-		2>>"$LAB/log/openssl.log"
-}
-
-pin() { # NAME
-	openssl x509 -in "$LAB/$1.pem" -noout -pubkey | openssl pkey -pubin -outform DER | openssl dgst -sha256
-}
-
 authorise() {
 	lab_soc "insert into mxhold.customer (name, mx_check) values ('acme', false);
 		insert into mxhold.customer_region (customer, region) values ('acme', 'eu');
 		insert into mxhold.domain (name, customer, next_hops, pin_certificate, pin_banner) values
-		('cert.example', 'acme', '[198.51.100.31]:25', '$(pin true)', null),
+		('cert.example', 'acme', '[198.51.100.31]:25', '$(lab_pin true)', null),
 		('banner.example', 'acme', null, null, '220 primary.example ESMTP true'),
-		('two.example', 'acme', '[198.51.100.33]:25, [198.51.100.34]:25', '$(pin true)', null)"
+		('two.example', 'acme', '[198.51.100.33]:25, [198.51.100.34]:25', '$(lab_pin true)', null)"
 }
 
 # --- primaries and strangers -----------------------------------------------------------------------------------------------
@@ -166,8 +157,8 @@ printf 'banner.example.\tMX\t10 mail.banner.example.\nmail.banner.example.\tA\t1
 lab_hosts
 lab_authority
 lab_journal
-key true
-key other
+lab_key true
+lab_key other
 authorise
 for n in 1 2 3 4; do lab_in primary ip addr add "198.51.100.3$n/32" dev eth0; done
 serve_all
@@ -245,7 +236,7 @@ load d 2
 load_ends d
 try 'strangers once more: mail waits' wait_for 20 has_met cert d 'Server certificate not verified'
 is "$(strangers_told MAIL)" 0 'no stranger was told of a message'
-lab_soc "update mxhold.domain set pin_certificate = '$(pin other)' where name = 'cert.example';
+lab_soc "update mxhold.domain set pin_certificate = '$(lab_pin other)' where name = 'cert.example';
 	update mxhold.domain set pin_banner = 'primary.example ESMTP another' where name = 'banner.example'"
 try 'who is pinned now gets it' wait_for 90 lab_queue_empty eu
 is "$(strangers_told taken)" "$(sent | grep -c '^d.*@\(cert\|banner\)\.')" 'all of it'

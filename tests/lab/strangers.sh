@@ -11,15 +11,6 @@ set -eu
 lab_enter "$0" "$@"
 LAB_QUEUED=yes
 
-key() { # NAME
-	openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=primary.example -keyout "$LAB/$1.key" -out "$LAB/$1.pem" \
-		2>>"$LAB/log/openssl.log"
-}
-
-pin() { # NAME
-	openssl x509 -in "$LAB/$1.pem" -noout -pubkey | openssl pkey -pubin -outform DER | openssl dgst -sha256
-}
-
 # Nine rows with banners of their own at one next hop: policyd hands out eight, in the order of their names.
 nine() {
 	for n in 1 2 3 4 5 6 7 8; do printf "('p%d.example', 'acme', '[198.51.100.35]:25', null, 'other%d.example'), " "$n" "$n"; done
@@ -30,8 +21,8 @@ authorise() {
 	lab_soc "insert into mxhold.customer (name, mx_check) values ('acme', false);
 		insert into mxhold.customer_region (customer, region) values ('acme', 'eu');
 		insert into mxhold.domain (name, customer, next_hops, pin_certificate, pin_banner) values
-		('cert.example', 'acme', '[198.51.100.31]:25, [198.51.100.32]:25', '$(pin true)', null),
-		('tls.example', 'acme', '[198.51.100.32]:25', '$(pin true)', null),
+		('cert.example', 'acme', '[198.51.100.31]:25, [198.51.100.32]:25', '$(lab_pin true)', null),
+		('tls.example', 'acme', '[198.51.100.32]:25', '$(lab_pin true)', null),
 		('banner.example', 'acme', null, null, 'primary.example ESMTP true'),
 		('full.example', 'acme', '[198.51.100.36]:25, [198.51.100.37]:25', null, null),
 		$(nine)"
@@ -118,8 +109,8 @@ printf 'banner.example.\tMX\t10 one.banner.example.\nbanner.example.\tMX\t20 two
 lab_hosts
 lab_authority
 lab_journal
-key true
-key other
+lab_key true
+lab_key other
 authorise
 for n in 1 2 3 4 5 6 7; do lab_in primary ip addr add "198.51.100.3$n/32" dev eth0; done
 serve_all
